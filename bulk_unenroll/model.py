@@ -1,0 +1,88 @@
+"""The values that pass between stages, and the legal transitions of a customer/target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+MAX_ID: Final = 9_223_372_036_854_775_807
+"""The largest id: the API's ids are int64, and so are SQLite's integers."""
+
+
+class State(StrEnum):
+    """Where a customer/target stands."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    SUCCEEDED = "succeeded"
+    NOT_ENROLLED = "not_enrolled"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+    REVIEW = "review"
+    IN_DOUBT = "in_doubt"
+    WITHDRAWN = "withdrawn"
+
+
+TRANSITIONS: Final[dict[State, frozenset[State]]] = {
+    State.PENDING: frozenset({State.SENDING, State.BLOCKED, State.WITHDRAWN}),
+    State.SENDING: frozenset(
+        {
+            State.PENDING,
+            State.SUCCEEDED,
+            State.NOT_ENROLLED,
+            State.FAILED,
+            State.BLOCKED,
+            State.REVIEW,
+            State.IN_DOUBT,
+        }
+    ),
+    State.IN_DOUBT: frozenset({State.SENDING}),
+    State.FAILED: frozenset({State.PENDING}),
+    State.BLOCKED: frozenset({State.PENDING}),
+    State.REVIEW: frozenset({State.PENDING}),
+    State.WITHDRAWN: frozenset({State.PENDING}),
+    State.SUCCEEDED: frozenset(),
+    State.NOT_ENROLLED: frozenset(),
+}
+"""Every change of state there is. The ledger's trigger refuses any other; a test compares the two.
+
+``in_doubt`` never goes back to ``pending``: a call that may have been applied stays visible as such
+until an answer is read.
+"""
+
+GOOD: Final = frozenset({State.SUCCEEDED, State.NOT_ENROLLED})
+BAD: Final = frozenset({State.FAILED, State.BLOCKED, State.REVIEW})
+REOPENABLE: Final = BAD | {State.IN_DOUBT}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A customer/target: whom to take out of what. ``org`` is None for SELF."""
+
+    org: int | None
+    group: int
+    target: int
+    customer: int
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """Why a row cannot be called: a stable ``code`` to count by, and a sentence for a person."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of an input file.
+
+    ``row`` counts from 1 in file order without the header. ``cells`` are as they stand in the file:
+    text from CSV; int, str, Decimal or None from Parquet. ``flaw`` is set where the record could
+    not even be split into cells.
+    """
+
+    row: int
+    cells: tuple[object, ...]
+    flaw: Invalid | None = None
