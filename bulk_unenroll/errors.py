@@ -8,14 +8,13 @@
     ├── LedgerFailed     74   damaged ledger, disk full, I/O error
     ├── FolderBusy       75   another process runs this folder
     ├── Refused          77   the API refused the credentials
-    └── Misconfigured    78   base URL, scope, missing credentials, redirect, certificate
+    ├── Misconfigured    78   base URL, scope, missing credentials, redirect, certificate
+    └── Interrupted      130, 143   a signal came before anything was sent
 
 The numbers are those of BSD's sysexits.h where it has one.
 """
 
 from __future__ import annotations
-
-from typing import ClassVar
 
 EXIT_FINISHED = 0
 EXIT_ROWS_FAILED = 1
@@ -32,7 +31,7 @@ EXIT_SIGTERM = 143
 class Stop(Exception):
     """An expected end of a command: one line for a person, an exit code, a remedy."""
 
-    code: ClassVar[int] = EXIT_INTERNAL
+    code: int = EXIT_INTERNAL
 
     def __init__(self, reason: str, remedy: str = "") -> None:
         super().__init__(reason)
@@ -86,3 +85,11 @@ class Misconfigured(Stop):
     """Base URL, scope, credentials, redirect or certificate are wrong."""
 
     code = EXIT_CONFIG
+
+
+class Interrupted(Stop):
+    """A signal came while nothing was being sent. ``code`` is 130 or 143."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code

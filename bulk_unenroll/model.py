@@ -86,3 +86,57 @@ class Record:
     row: int
     cells: tuple[object, ...]
     flaw: Invalid | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A claimed customer/target whose intent is durable: it may be sent, once.
+
+    ``tries`` are the attempts already charged in this run; ``doubtful`` says that an earlier
+    attempt may have been applied and was never answered.
+    """
+
+    item: int
+    key: Key
+    tries: int = 0
+    doubtful: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What happened to one request, as it stands in ``attempt_history``. Times are Unix seconds."""
+
+    sent_at_s: float
+    answered_at_s: float | None
+    outcome: str
+    code: str | None = None
+    message: str | None = None
+    http_status: int | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the ledger shall record of a call.
+
+    ``attempt`` is None if it never left. ``not_before_s`` schedules it again (Unix seconds; None:
+    not in this run). ``charged``: the attempt counts against ``--max-attempts``.
+    """
+
+    call: Call
+    state: State
+    attempt: Attempt | None = None
+    not_before_s: float | None = None
+    charged: bool = True
+    mismatch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Every pending customer/target of a target, or with ``target`` None of a group."""
+
+    org: int | None
+    group: int
+    target: int | None
+    code: str
+    message: str

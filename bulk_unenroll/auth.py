@@ -1,0 +1,178 @@
+"""What authorises a call: Basic once and for all, or an OAuth token fetched once for everyone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+import orjson
+from aiohttp import encode_basic_auth
+from pydantic import SecretStr
+from yarl import URL
+
+from bulk_unenroll.client import Client
+from bulk_unenroll.codes import Scope
+from bulk_unenroll.protocol import (
+    Fault,
+    Halt,
+    InDoubt,
+    Reply,
+    Retry,
+    Unauthorised,
+    Unsent,
+    Verdict,
+    judge,
+)
+from bulk_unenroll.settings import Basic, Credentials, OAuth
+
+DEFAULT_TTL_S: Final = 300.0
+"""The ``ttlSeconds`` of the vendor's sample, where an answer names none."""
+
+EARLY: Final = 0.2
+"""A token is renewed when this share of its life is left, but at most ``EARLY_MOST_S`` before."""
+
+EARLY_MOST_S: Final = 30.0
+
+
+class Auth(Protocol):
+    """What the runner needs to know of credentials."""
+
+    renewable: bool
+    generation: int
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers that authorise a call now."""
+
+    def stale(self, now_s: float) -> bool:
+        """Whether ``renew`` must come before the next call."""
+
+    def invalidate(self, generation: int) -> None:
+        """A call with this generation of the token was refused."""
+
+    async def renew(self, now_s: float) -> Verdict | None:
+        """Get a new token; a verdict where there is none to be had."""
+
+    def redact(self, text: str | None) -> str | None:
+        """``text`` without the secrets that a server may have echoed."""
+
+
+class BasicAuth:
+    """``Authorization: Basic base64(till:md5hex(password))``."""
+
+    renewable = False
+    generation = 0
+
+    def __init__(self, credentials: Basic) -> None:
+        username = credentials.username.get_secret_value()
+        password = credentials.password_md5.get_secret_value()
+        header = encode_basic_auth(username, password)
+        self.headers: Mapping[str, str] = {"Authorization": header}
+        self._secrets = (header.removeprefix("Basic "), password)
+
+    def stale(self, now_s: float) -> bool:
+        """Never: a password has no time to live."""
+        return False
+
+    def invalidate(self, generation: int) -> None:
+        """Nothing can be renewed."""
+
+    async def renew(self, now_s: float) -> Verdict | None:
+        """Nothing to renew."""
+        return None
+
+    def redact(self, text: str | None) -> str | None:
+        """``text`` without the header's value and the password's hash."""
+        return _redact(text, self._secrets)
+
+
+class TokenAuth:
+    """``X-CAP-API-OAUTH-TOKEN``, from the vendor's page on OAuth. One fetch serves everyone."""
+
+    renewable = True
+
+    def __init__(self, credentials: OAuth, client: Client) -> None:
+        self._credentials = credentials
+        self._client = client
+        self._token = SecretStr("")
+        self._renew_at_s = 0.0
+        self.generation = 0
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The header that carries the current token."""
+        return {"X-CAP-API-OAUTH-TOKEN": self._token.get_secret_value()}
+
+    def stale(self, now_s: float) -> bool:
+        """Whether there is no token, it was refused, or its life is nearly over."""
+        return not self._token or now_s >= self._renew_at_s
+
+    def invalidate(self, generation: int) -> None:
+        """Drop the token, unless it is a newer one than was refused."""
+        if generation == self.generation:
+            self._token = SecretStr("")
+
+    async def renew(self, now_s: float) -> Verdict | None:
+        """Fetch a token. Any answer without one is a verdict; losses mean nothing was sent yet."""
+        content = orjson.dumps(
+            {
+                "key": self._credentials.key.get_secret_value(),
+                "secret": self._credentials.secret.get_secret_value(),
+            }
+        )
+        answer = await self._client.post(URL(self._credentials.token_url), content, {})
+        token, ttl_s = _token(answer)
+        if token is None:
+            return _no_token(answer, now_s)
+        self._token = SecretStr(token)
+        self._renew_at_s = now_s + ttl_s - min(EARLY * ttl_s, EARLY_MOST_S)
+        self.generation += 1
+        return None
+
+    def redact(self, text: str | None) -> str | None:
+        """``text`` without the token and the client secret."""
+        credentials = self._credentials
+        secrets = (self._token, credentials.secret, credentials.key)
+        return _redact(text, tuple(secret.get_secret_value() for secret in secrets))
+
+
+def make_auth(credentials: Credentials, client: Client) -> Auth:
+    """The ``Auth`` for these credentials."""
+    if isinstance(credentials, Basic):
+        return BasicAuth(credentials)
+    return TokenAuth(credentials, client)
+
+
+def _token(answer: Reply | Fault) -> tuple[str | None, float]:
+    """``{"data": {"accessToken": ..., "ttlSeconds": ...}}`` → the token and its life in seconds."""
+    if isinstance(answer, Fault) or not 200 <= answer.status < 300:
+        return None, 0.0
+    try:
+        data = orjson.loads(answer.body)["data"]
+        token, ttl_s = data["accessToken"], data.get("ttlSeconds")
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return None, 0.0
+    usable = isinstance(ttl_s, int | float) and not isinstance(ttl_s, bool) and ttl_s > 0
+    good = isinstance(token, str) and token and token.isascii() and token.isprintable()
+    return (token if good else None), float(ttl_s) if usable else DEFAULT_TTL_S
+
+
+def _no_token(answer: Reply | Fault, now_s: float) -> Verdict:
+    """Judge a token call that gave no token: refused for good, or trouble that may pass."""
+    verdict = judge(answer, 0, now_s)
+    match verdict:
+        case Halt() | Retry(everyone=True):
+            return verdict
+        case Unauthorised(code, message):
+            return Halt(Scope.RUN, code, message, credentials=True)
+        case Retry() | Unsent() | InDoubt():
+            return Unsent("no_token", f"no token: {verdict.message}")
+        case _:
+            return Halt(Scope.RUN, "no_token", "the token URL gave no token", credentials=True)
+
+
+def _redact(text: str | None, secrets: tuple[str, ...]) -> str | None:
+    for secret in secrets:
+        if text and len(secret) > 3:
+            text = text.replace(secret, "***")
+    return text

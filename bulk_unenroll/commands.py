@@ -1,0 +1,430 @@
+"""What each command does, from options to outcome. Printing and exit codes are the CLI's."""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from bulk_unenroll import report
+from bulk_unenroll.console import watching
+from bulk_unenroll.errors import (
+    EXIT_FINISHED,
+    EXIT_LEDGER,
+    EXIT_LEFT_OVER,
+    EXIT_ROWS_FAILED,
+    FolderUnusable,
+    InputMissing,
+    InputRefused,
+    LedgerFailed,
+    Misconfigured,
+    Stop,
+    UsageError,
+)
+from bulk_unenroll.folder import existing_folder, locked, make_folder
+from bulk_unenroll.ledger import DAMAGED, DAMAGED_REMEDY, Ledger
+from bulk_unenroll.load import load
+from bulk_unenroll.model import State
+from bulk_unenroll.outcome import Exit, Outcome, command, conclude, next_command
+from bulk_unenroll.planning import Plan, survey
+from bulk_unenroll.policy import RESEND_WINDOW_S, Share
+from bulk_unenroll.queries import (
+    Counts,
+    Row,
+    ask,
+    callable_count,
+    conservation_faults,
+    count,
+    integrity_faults,
+    reader,
+)
+from bulk_unenroll.report import ENDINGS
+from bulk_unenroll.rows import Reading
+from bulk_unenroll.send import Api, Order, send
+from bulk_unenroll.settings import (
+    Basic,
+    Sending,
+    check_scope,
+    credentials,
+    parse_base_url,
+    read_environment,
+    same_api,
+)
+from bulk_unenroll.sources import InputFile, find_inputs
+
+log = structlog.get_logger()
+
+NOTHING_CONFIRMED: Final = "nothing in this folder was confirmed by a `run`"
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What to read, how, and how many invalid rows are too many."""
+
+    names: Sequence[str]
+    reading: Reading
+    max_invalid: Share
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """Everything about going through with it, beside how to send.
+
+    ``began_s`` is the command's start on the monotonic clock.
+    """
+
+    base_url: str | None
+    sandbox: bool
+    sandbox_scenario: Path | None
+    expect: int | None
+    stop_in_s: float | None
+    export: bool
+    log_ids: bool
+    quiet: bool
+    began_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reopening:
+    """What ``retry`` reopens; empty ``codes`` or ``targets`` mean any."""
+
+    states: Sequence[State]
+    codes: Sequence[str]
+    targets: Sequence[str]
+
+
+# ── plan and run ─────────────────────────────────────────────────────────────────────────────────
+
+
+def plan(folder: Path, inputs: Inputs, sending: Sending, show: Callable[[Plan], None]) -> Outcome:
+    """Read the inputs into the folder and show what a run would do. Cannot send."""
+    began_s = time.monotonic()
+    files = find_inputs(inputs.names)
+    with _working_ledger(folder, new=True) as ledger:
+        _, seen = _plan(ledger, folder, files, inputs, sending)
+        show(seen)
+        _refuse_invalid(seen.counts, inputs.max_invalid)
+        _check_conservation(ledger)
+    invalid = seen.counts.invalid
+    ended = (
+        Exit(EXIT_ROWS_FAILED, f"{invalid} invalid rows")
+        if invalid
+        else Exit(EXIT_FINISHED, f"{seen.to_call} to call")
+    )
+    then = command("run", *inputs.names, "--out", str(folder))
+    return Outcome(str(folder), ended, then, None, seen.counts, time.monotonic() - began_s)
+
+
+def run(
+    folder: Path,
+    inputs: Inputs,
+    sending: Sending,
+    going: Going,
+    confirm: Callable[[Plan], None],
+) -> Outcome:
+    """Plan, confirm, send, record, export. ``confirm`` raises if the person does not."""
+    files = find_inputs(inputs.names)
+    with _api(going, None) as api, _working_ledger(folder, new=True) as ledger:
+        _check_same_api(ledger, api)
+        sources, seen = _plan(ledger, folder, files, inputs, sending)
+        _check_orgs(ledger, api)
+        _refuse_invalid(seen.counts, inputs.max_invalid)
+        _check_expected(seen.to_call, going.expect)
+        confirm(seen)
+        ledger.confirm(sources, api.base_url)
+        return _go(folder, ledger, api, sources, "run", sending, going)
+
+
+def _plan(
+    ledger: Ledger, folder: Path, files: list[InputFile], inputs: Inputs, sending: Sending
+) -> tuple[list[int], Plan]:
+    sources = load(ledger, files, inputs.reading, folder)
+    return sources, survey(ledger.connection, sources, sending.rate, _resend_after_s(sending))
+
+
+def _refuse_invalid(counts: Counts, most: Share) -> None:
+    if most.exceeded(counts.invalid, counts.read):
+        raise InputRefused(
+            f"{counts.invalid} of {counts.read} rows are invalid: more than --max-invalid allows",
+            "mend the file, or raise --max-invalid",
+        )
+
+
+def _check_expected(to_call: int, expected: int | None) -> None:
+    if expected is not None and to_call != expected:
+        raise InputRefused(
+            f"{to_call} customers/targets would be called, not the {expected} of --expect",
+            "look at the plan",
+        )
+
+
+# ── resume and retry ─────────────────────────────────────────────────────────────────────────────
+
+
+def resume(
+    given: Path, sending: Sending, going: Going, reopening: Reopening | None = None
+) -> Outcome:
+    """Go on with what is confirmed and not settled; ``retry`` reopens rows before."""
+    folder = existing_folder(given)
+    with _working_ledger(folder, new=False) as ledger:
+        sources = ledger.confirmed_sources()
+        if not sources:
+            raise UsageError(NOTHING_CONFIRMED, command("run", "INPUT", "--out", str(folder)))
+        with _api(going, ledger.base_url()) as api:
+            _check_same_api(ledger, api)
+            _check_orgs(ledger, api)
+            if reopening:
+                _reopen(ledger, reopening)
+            to_call = callable_count(ledger.connection, sources, _resend_after_s(sending))
+            _check_expected(to_call, going.expect)
+            name = "retry" if reopening else "resume"
+            return _go(folder, ledger, api, sources, name, sending, going)
+
+
+def _reopen(ledger: Ledger, reopening: Reopening) -> None:
+    number = ledger.reopen(reopening.states, reopening.codes, reopening.targets)
+    log.info("reopened", customers=number)
+
+
+# ── sending ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _go(
+    folder: Path,
+    ledger: Ledger,
+    api: Api,
+    sources: list[int],
+    name: str,
+    sending: Sending,
+    going: Going,
+) -> Outcome:
+    run_id = uuid.uuid4().hex[:12]
+    to_call = callable_count(ledger.connection, sources, _resend_after_s(sending))
+    before = count(ledger.connection, sources)
+    log.info("run", run_id=run_id, command=name, to_call=to_call, rate=str(sending.rate))
+    order = Order(run_id, name, sources, _time_left_s(going), _end_now(folder, going))
+    with watching(before, to_call, log_ids=going.log_ids, quiet=going.quiet) as watch:
+        endings = send(ledger, api, sending, order, watch)
+    return _finish(folder, ledger, sources, run_id, endings, sending, going)
+
+
+def _time_left_s(going: Going) -> float | None:
+    if going.stop_in_s is None:
+        return None
+    return going.stop_in_s - (time.monotonic() - going.began_s)
+
+
+def _end_now(folder: Path, going: Going) -> Callable[[int], None]:
+    def end(code: int) -> None:
+        then = _with_sandbox(command("resume", str(folder)), going)
+        sys.stderr.write(
+            f"ended at once by a second signal: calls in flight stay in doubt (exit {code})\n"
+            f"next: {then}\n"
+        )
+        sys.stderr.flush()
+
+    return end
+
+
+def _finish(
+    folder: Path,
+    ledger: Ledger,
+    sources: list[int],
+    run_id: str,
+    endings: dict[int, str],
+    sending: Sending,
+    going: Going,
+) -> Outcome:
+    connection = ledger.connection
+    _check_conservation(ledger)
+    if going.export:
+        try:
+            report.write_results(connection, folder, ledger.confirmed_sources())
+        except LedgerFailed as failed:
+            endings[EXIT_LEDGER] = f"the results could not be written: {failed.reason}"
+    counts = count(connection, sources)
+    ((doubts,),) = ask(connection, "doubts_left")
+    ended = conclude(counts, endings, doubts)
+    ledger.end_run(ended.code, ended.reason)
+    then = _next(ledger, str(folder), ended, counts, sources, sending)
+    seconds = time.monotonic() - going.began_s
+    return Outcome(str(folder), ended, _with_sandbox(then, going), run_id, counts, seconds)
+
+
+def _next(
+    ledger: Ledger,
+    folder: str,
+    ended: Exit,
+    counts: Counts,
+    sources: list[int],
+    sending: Sending,
+) -> str:
+    worst = ask(ledger.connection, "worst_code", sources=sources)
+    found = (State(worst[0][0]), worst[0][1]) if worst else None
+    left = callable_count(ledger.connection, sources, _resend_after_s(sending))
+    return next_command(folder, ended, counts, found, callable_=left)
+
+
+def _with_sandbox(then: str, going: Going) -> str:
+    return f"{then} --sandbox" if then and going.sandbox else then
+
+
+# ── shared checks ────────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def _working_ledger(folder: Path, *, new: bool) -> Iterator[Ledger]:
+    """The ledger of the folder, held alone."""
+    if new:
+        make_folder(folder)
+    with locked(folder):
+        ledger = Ledger.open(folder)
+        try:
+            yield ledger
+        finally:
+            ledger.close()
+
+
+@contextmanager
+def _api(going: Going, kept_url: str | None) -> Iterator[Api]:
+    """Where to send: ``--base-url``, the environment, or what the folder was confirmed for."""
+    if going.sandbox:
+        with _sandbox(going.sandbox_scenario) as api:
+            yield api
+        return
+    environment = read_environment()
+    given = going.base_url or environment.base_url or kept_url
+    if not given:
+        raise Misconfigured(
+            "no base URL: there is no default host for a call that cannot be undone",
+            "give --base-url https://HOST/v3.1 or set BULK_UNENROLL_BASE_URL, or add --sandbox",
+        )
+    base_url = parse_base_url(given)
+    yield Api(base_url, credentials(environment, base_url))
+
+
+@contextmanager
+def _sandbox(scenario: Path | None) -> Iterator[Api]:
+    from pydantic import SecretStr
+
+    from bulk_unenroll import sandbox
+
+    try:
+        loaded = sandbox.load_scenario(scenario) if scenario else None
+    except (OSError, sandbox.ScenarioError) as error:
+        raise UsageError(f"the scenario is wrong: {error}") from None
+    base_url, stop = sandbox.start_in_thread(loaded)
+    till = SecretStr(sandbox.SANDBOX_USERNAME)
+    password = SecretStr(sandbox.SANDBOX_PASSWORD)
+    try:
+        yield Api(base_url, Basic.of(till, password))
+    finally:
+        stop()
+
+
+def _check_same_api(ledger: Ledger, api: Api) -> None:
+    kept = ledger.base_url()
+    if kept and not same_api(kept, api.base_url):
+        raise Misconfigured(
+            f"this folder was confirmed for {kept}, not for {api.base_url}",
+            "use the same base URL, or another --out folder",
+        )
+
+
+def _check_orgs(ledger: Ledger, api: Api) -> None:
+    ((others,),) = ask(ledger.connection, "has_other_orgs")
+    check_scope(api.base_url, bool(others))
+
+
+def _check_conservation(ledger: Ledger) -> None:
+    faults = conservation_faults(ledger.connection)
+    if faults:
+        raise Stop(f"the accounting does not close: {faults[0]}", "please report this")
+
+
+def _resend_after_s(sending: Sending) -> float:
+    return time.time() - RESEND_WINDOW_S if sending.resend else float("inf")
+
+
+# ── looking, exporting, proving ──────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where a folder stands. ``runs`` are tuples of the statement ``runs``."""
+
+    outcome: Outcome
+    runs: list[Row]
+
+
+def status(given: Path) -> Status:
+    """Where a folder stands; read-only, also while a run is going."""
+    folder = existing_folder(given)
+    with reader(folder) as connection:
+        sources = [source for (source,) in ask(connection, "confirmed_sources")]
+        sources = sources or [source for (source,) in ask(connection, "planned_sources")]
+        counts = count(connection, sources)
+        runs = ask(connection, "runs")
+    outcome = Outcome(str(folder), *_last_end(folder, counts, runs), counts=counts)
+    return Status(outcome, runs)
+
+
+def _last_end(folder: Path, counts: Counts, runs: list[Row]) -> tuple[Exit, str, str | None]:
+    if not runs:
+        return Exit(EXIT_FINISHED, "planned, not run"), "", None
+    run_id, _, _, _, code, reason = runs[-1]
+    then = command("resume", str(folder)) if counts.left else ""
+    if code is None:
+        return Exit(EXIT_LEFT_OVER, "the last run is going on, or was killed"), then, run_id
+    return Exit(code, reason), then, run_id
+
+
+def export(given: Path, to: Path, states: Sequence[str], codes: Sequence[str]) -> int:
+    """Write the chosen rows to ``to``; how many."""
+    if to.suffix.lower() not in ENDINGS:
+        raise UsageError(f"{to} ends in none of {', '.join(ENDINGS)}", "give --to FILE.csv")
+    known = {*(state.value for state in State), "invalid", "duplicate"}
+    for state in states:
+        if state not in known:
+            raise UsageError(f"{state!r} is no state", f"one of {', '.join(sorted(known))}")
+    folder = existing_folder(given)
+    if not to.parent.is_dir():
+        raise FolderUnusable(f"{to.parent} is no folder", "make it, or give another --to")
+    with reader(folder) as connection:
+        return report.export(
+            connection, to, report.Selection(states=states or None, codes=codes or None)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Every row and every attempt of one customer, as tuples of the two ``explain_`` statements."""
+
+    customer: int
+    rows: list[Row]
+    attempts: list[Row]
+
+
+def explain(given: Path, customer: int) -> Explained:
+    """What is known of one customer; raises ``InputMissing`` if it stands nowhere."""
+    with reader(existing_folder(given)) as connection:
+        rows = ask(connection, "explain_rows", customer=customer)
+        attempts = ask(connection, "explain_attempts", customer=customer)
+    if not rows:
+        raise InputMissing(f"customer {customer} stands in no row", "look for it in the input file")
+    return Explained(customer, rows, attempts)
+
+
+def verify(given: Path) -> None:
+    """Prove the ledger; raises ``LedgerFailed`` naming the first thing that is wrong."""
+    with reader(existing_folder(given)) as connection:
+        faults = integrity_faults(connection)
+    if faults:
+        raise LedgerFailed(f"{DAMAGED}: {faults[0]}", DAMAGED_REMEDY)

@@ -1,0 +1,87 @@
+"""The run folder: where a job's files lie, who may read them, and who works in it.
+
+Every file is 0600 and the folder 0700, for customer ids are personal data.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, TextIO
+
+from filelock import FileLock, Timeout
+
+from bulk_unenroll.errors import FolderBusy, FolderUnusable, InputMissing
+
+LEDGER_NAME: Final = "ledger.sqlite"
+
+
+def ledger_path(folder: Path) -> Path:
+    """The ledger's path in ``folder``."""
+    return folder / LEDGER_NAME
+
+
+def make_folder(folder: Path) -> None:
+    """Make the run folder, 0700; raises ``FolderUnusable`` (73)."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise FolderUnusable(f"{folder} is a file, not a folder", "give --out DIR") from None
+    except OSError as error:
+        raise FolderUnusable(f"cannot make {folder}: {error.strerror}", "give --out DIR") from None
+
+
+def existing_folder(given: Path) -> Path:
+    """The run folder that ``given`` names, itself or by its ledger; raises ``InputMissing``."""
+    folder = given.parent if given.is_file() else given
+    if not ledger_path(folder).exists():
+        what = "has no ledger.sqlite" if folder.is_dir() else "is not there"
+        raise InputMissing(f"run folder {given} {what}", "give the folder that `run` printed")
+    return folder
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder alone; raises ``FolderBusy`` (75) at once if another process holds it.
+
+    The lock is the system's (``flock``), so a killed process leaves none behind.
+    """
+    lock = FileLock(folder / "lock", mode=0o600)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise FolderBusy(
+            f"another process works in {folder}", "wait for it, or watch it with `status`"
+        ) from None
+    except OSError as error:
+        raise FolderUnusable(f"cannot lock {folder}: {error.strerror}", "give --out DIR") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a fresh 0600 file beside ``path`` which takes its place when the block ends well.
+
+    A reader sees the old file or the whole new one. A symlink at ``path`` is replaced, never
+    followed.
+    """
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+    try:
+        yield part
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def open_text(path: Path) -> TextIO:
+    """Open a file made by ``replacing`` for text whose line ends are the writer's own."""
+    return path.open("w", encoding="utf-8", newline="")

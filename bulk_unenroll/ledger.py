@@ -1,0 +1,475 @@
+"""The durable record of a run folder, and its queue. One method, one transaction.
+
+The ledger is a SQLite database in WAL mode with ``synchronous=FULL``: what is committed survives
+power loss (sqlite.org/pragma.html#pragma_synchronous). One connection writes, used by one thread at
+a time; the folder's lock sees to it that there is only one such process. Readers open ``mode=ro``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from bulk_unenroll.errors import LedgerFailed
+from bulk_unenroll.folder import ledger_path, replacing
+from bulk_unenroll.model import Blocked, Call, Entry, Key, State
+from bulk_unenroll.statements import SQL
+
+APPLICATION_ID: Final = 0x62756E72
+SCHEMA_VERSION: Final = 1
+QUICK_CHECK_BELOW_BYTES: Final = 256 << 20
+DAMAGED: Final = "the ledger is damaged"
+DAMAGED_REMEDY: Final = "keep the folder, restore a copy, and check it with `verify`"
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What identifies a source, and the columns it brought. ``reading``: how it was read."""
+
+    path: str
+    name: str
+    sha256: str
+    reading: str
+    header: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StagedRow:
+    """One input row on its way in: a key, or why there is none. ``cells`` is JSON."""
+
+    row: int
+    key: Key | None
+    code: str | None
+    message: str | None
+    cells: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a turn gave.
+
+    Calls to send; when the next one is due (Unix seconds); whether any is left beyond these.
+    """
+
+    calls: list[Call]
+    next_due_s: float | None
+    more: bool
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what SQLite and the system say into one line, as ``LedgerFailed`` (74)."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        text = str(error)
+        if "full" in text:
+            raise LedgerFailed(f"the ledger cannot be written: {text}", "free some room") from error
+        if "malformed" in text or "not a database" in text or "no such table" in text:
+            raise LedgerFailed(f"{DAMAGED}: {text}", DAMAGED_REMEDY) from error
+        raise LedgerFailed(f"the ledger failed: {text}", DAMAGED_REMEDY) from error
+    except OSError as error:
+        raise LedgerFailed(f"the ledger failed: {error.strerror}", "check the disk") from error
+
+
+class Ledger:
+    """The one writing connection. Made by ``Ledger.open``, within the folder's lock.
+
+    Every method raises ``LedgerFailed`` (74) where SQLite or the disk fails; nothing may be sent
+    after that.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self._targets: dict[tuple[int, int, int], int] = {}
+        self._fresh: dict[int, int] = {}
+        self._run = 0
+
+    # ── opening and closing ──────────────────────────────────────────────────────────────────────
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open the folder's ledger, making it if there is none, and settle what a kill left."""
+        path = ledger_path(folder)
+        with translated():
+            if not path.exists() and not path.is_symlink():
+                _create(path)
+            check_file(path)
+            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            with translated():
+                _prepare(connection, path)
+            ledger = cls(connection)
+            ledger._recover()
+        except LedgerFailed:
+            connection.close()
+            raise
+        return ledger
+
+    def close(self) -> None:
+        """Close it, so that the ledger is one file that can be copied."""
+        with translated():
+            self._set_meta("open", "")
+            self.connection.close()
+
+    def _recover(self) -> None:
+        with self._transaction():
+            self._do("recover_attempts")
+            self._do("recover_items", now=time.time())
+            for (source,) in self._all("unfinished_sources"):
+                self._drop(source)
+
+    # ── sources ──────────────────────────────────────────────────────────────────────────────────
+
+    def find_source(self, info: SourceInfo) -> int | None:
+        """The source with this path, content and reading, if it was read before."""
+        with self._transaction():
+            found = self._all(
+                "find_source", path=info.path, sha256=info.sha256, reading=info.reading
+            )
+            if not found:
+                return None
+            source: int = found[0][0]
+            if self._do("plan_again", source=source).rowcount:
+                self._do("unwithdraw", source=source, now=time.time())
+            return source
+
+    def add_source(self, info: SourceInfo) -> int:
+        """Begin a source; it counts only once ``source_loaded``."""
+        with self._transaction():
+            self._do("stage_table")
+            source: int = self._all(
+                "add_source",
+                path=info.path,
+                name=info.name,
+                sha256=info.sha256,
+                reading=info.reading,
+                header=json.dumps(info.header, ensure_ascii=False),
+            )[0][0]
+            return source
+
+    def add_rows(self, source: int, rows: Sequence[StagedRow]) -> None:
+        """Add the next rows of a source; the UNIQUE key of ``item`` finds the duplicates."""
+        with self._transaction():
+            self.connection.executemany(SQL["stage_row"], map(self._staged, rows))
+            self._do("load_items", source=source)
+            self._do("load_rows", source=source)
+            self._do("clear_stage")
+
+    def _staged(self, row: StagedRow) -> Row:
+        key = row.key
+        target = None if key is None else self._target(key)
+        customer = None if key is None else key.customer
+        return row.row, target, customer, row.code, row.message, row.cells
+
+    def _target(self, key: Key) -> int:
+        name = (key.org or 0, key.group, key.target)
+        found = self._targets.get(name)
+        if found is None:
+            org, group, target = name
+            found = self._all("add_target", org=org, group=group, target=target)[0][0]
+            self._targets[name] = found
+        return found
+
+    def source_loaded(self, source: int, row_count: int) -> None:
+        """The source was read to its end. It is planned now."""
+        now = time.time()
+        with self._transaction():
+            self._do("source_loaded", source=source, row_count=row_count, now=now)
+            self._do("unwithdraw", source=source, now=now)
+
+    def drop_source(self, source: int) -> None:
+        """Forget a source whose input was refused half way."""
+        self._targets.clear()
+        with self._transaction():
+            self._drop(source)
+
+    def _drop(self, source: int) -> None:
+        self._do("orphans_of_source", source=source)
+        self._do("drop_rows", source=source)
+        self._do("drop_orphans")
+        self._do("forget_orphans")
+        self._do("drop_source", source=source)
+
+    def confirm(self, sources: Sequence[int], base_url: str) -> None:
+        """Confirm ``sources`` for ``base_url``; older contents of their paths are superseded."""
+        now = time.time()
+        with self._transaction():
+            self._set_meta("base_url", base_url)
+            superseded = 0
+            for source in sources:
+                self._do("confirm_source", source=source, now=now)
+                superseded += self._do(
+                    "supersede", source=source, sources=json.dumps(list(sources)), now=now
+                ).rowcount
+            if superseded:
+                self._do("withdraw", now=now)
+
+    def confirmed_sources(self) -> list[int]:
+        """The sources that ``resume`` and ``retry`` may send."""
+        with translated():
+            return [source for (source,) in self._all("confirmed_sources")]
+
+    def base_url(self) -> str | None:
+        """The base URL that the folder's sources were confirmed for."""
+        with translated():
+            found = self._all("get_meta", name="base_url")
+            return found[0][0] if found else None
+
+    # ── a run ────────────────────────────────────────────────────────────────────────────────────
+
+    def begin_run(
+        self,
+        run_id: str,
+        command: str,
+        sources: Sequence[int],
+        *,
+        now_s: float,
+        resend_after_s: float,
+    ) -> None:
+        """Begin a run over ``sources``.
+
+        Calls in doubt are scheduled again if their unanswered attempt was sent after
+        ``resend_after_s`` (Unix seconds; infinity: none), or if a person reopened them.
+        """
+        with self._transaction():
+            self._run = self._all("add_run", run_id=run_id, command=command, now=now_s)[0][0]
+            for source in sources:
+                self._do("add_run_source", run=self._run, source=source)
+            self._do("expired_backoffs", now=now_s)
+            self._do(
+                "schedule_doubts",
+                run=self._run,
+                now=now_s,
+                resend=resend_after_s != float("inf"),
+                cutoff=resend_after_s,
+            )
+            self._fresh = {target: 0 for target, *_ in self._all("run_targets")}
+
+    def turn(
+        self,
+        entries: Sequence[Entry],
+        blocked: Sequence[Blocked] = (),
+        *,
+        claim: int,
+        now_s: float,
+        resend_after_s: float,
+        halted_orgs: Iterable[int] = (),
+        only: Collection[int] | None = None,
+        spread: bool = False,
+    ) -> Turn:
+        """Record ``entries``, block what is blocked, claim up to ``claim`` calls: one commit.
+
+        When this returns, the intent of every claimed call is durable. ``only`` claims again from
+        among these items alone; ``spread`` takes the calls from as many targets as there are.
+        """
+        halted = json.dumps(list(halted_orgs))
+        with self._transaction():
+            for entry in entries:
+                self._record(entry)
+            for block in blocked:
+                self._block(block)
+            self._do("park_stale_doubts", now=now_s, cutoff=resend_after_s)
+            among = None if only is None else json.dumps(list(only))
+            calls = self._claim(claim, now_s, halted, among, spread) if claim else []
+            due = self._all("next_due", run=self._run, halted=halted, only=among)
+            more = bool(due) or 0 < claim == len(calls) or self._has_fresh(halted)
+        return Turn(calls, due[0][0] if due else None, more)
+
+    def _claim(
+        self, most: int, now_s: float, halted: str, among: str | None, spread: bool
+    ) -> list[Call]:
+        found = self._all("due", run=self._run, now=now_s, halted=halted, only=among, most=most)
+        while among is None and len(found) < most and self._has_fresh(halted):
+            found += self._fresh_calls(1 if spread else most - len(found))
+        rows = ({"item": row[0], "run": self._run, "now": now_s} for row in found)
+        self.connection.executemany(SQL["claim"], rows)
+        return [_call(row) for row in found]
+
+    def _has_fresh(self, halted: str) -> bool:
+        """Whether a call is left that was never claimed; the first target in line has one then."""
+        skip = json.loads(halted)
+        while self._fresh:
+            target, after = next(iter(self._fresh.items()))
+            found = self._all("fresh", run=self._run, target=target, after=after, most=1)
+            if found and found[0][1] not in skip:
+                return True
+            del self._fresh[target]
+        return False
+
+    def _fresh_calls(self, most: int) -> list[Row]:
+        """Calls of the first target in line, which then goes to the end of it."""
+        target, after = next(iter(self._fresh.items()))
+        found = self._all("fresh", run=self._run, target=target, after=after, most=most)
+        del self._fresh[target]
+        if found:
+            self._fresh[target] = found[-1][0]
+        return found
+
+    def _record(self, entry: Entry) -> None:
+        attempt = entry.attempt
+        item, state, not_before = entry.call.item, entry.state.value, entry.not_before_s
+        if attempt is None:
+            self._do("release", item=item, state=state, not_before=not_before)
+            return
+        values = {
+            "item": item,
+            "outcome": attempt.outcome,
+            "sent_at": attempt.sent_at_s,
+            "code": attempt.code,
+            "message": attempt.message,
+            "http_status": attempt.http_status,
+            "request_id": attempt.request_id,
+        }
+        self._do("add_attempt", run=self._run, answered_at=attempt.answered_at_s, **values)
+        self._do(
+            "record",
+            state=state,
+            not_before=not_before,
+            charged=entry.charged,
+            mismatch=entry.mismatch,
+            now=attempt.answered_at_s or attempt.sent_at_s,
+            **values,
+        )
+
+    def _block(self, block: Blocked) -> None:
+        self._do(
+            "block",
+            run=self._run,
+            org=block.org or 0,
+            group=block.group,
+            target=block.target,
+            code=block.code,
+            message=block.message,
+            now=time.time(),
+        )
+
+    def end_run(self, exit_code: int, reason: str) -> None:
+        """The run ended; how."""
+        with self._transaction():
+            self._do("end_run", run=self._run, now=time.time(), exit_code=exit_code, reason=reason)
+
+    def recent_starts(self, since_s: float) -> list[float]:
+        """When calls of earlier runs were sent after ``since_s``, newest first (Unix seconds)."""
+        starts: list[float] = []
+        with translated():
+            for sent_at, recorded_at in self.connection.execute(SQL["recent_starts"]):
+                if recorded_at < since_s:
+                    break
+                starts.append(sent_at)
+        return sorted((start for start in starts if start > since_s), reverse=True)
+
+    def reopen(self, states: Sequence[State], codes: Sequence[str], targets: Sequence[str]) -> int:
+        """Reopen settled calls of confirmed sources for ``retry``; how many.
+
+        ``targets`` are ``group/target``. Empty ``codes`` or ``targets`` mean any.
+        """
+        with self._transaction():
+            return self._do(
+                "reopen",
+                states=json.dumps([state.value for state in states]),
+                codes=json.dumps(list(codes)) if codes else None,
+                targets=json.dumps(list(targets)) if targets else None,
+                now=time.time(),
+            ).rowcount
+
+    # ── the connection ───────────────────────────────────────────────────────────────────────────
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with translated():
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.connection.execute("COMMIT")
+            except BaseException:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                raise
+
+    def _do(self, statement: str, /, **values: object) -> sqlite3.Cursor:
+        return self.connection.execute(SQL[statement], values)
+
+    def _all(self, statement: str, /, **values: object) -> list[Row]:
+        return self.connection.execute(SQL[statement], values).fetchall()
+
+    def _set_meta(self, name: str, value: str) -> None:
+        self._do("set_meta", name=name, value=value)
+
+
+def _call(row: Row) -> Call:
+    item, org, group, target, customer, tries, doubtful = row
+    return Call(item, Key(org or None, group, target, customer), tries, bool(doubtful))
+
+
+# ── the file ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _create(path: Path) -> None:
+    """Make the ledger whole or not at all: a kill in here leaves no half-made ledger."""
+    with replacing(path) as part, closing(sqlite3.connect(part)) as connection:
+        connection.executescript(
+            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
+            f"BEGIN; {SQL['schema']} COMMIT;"
+        )
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is no ledger of ours before SQLite could take it for an empty one."""
+    if path.is_symlink() or not path.is_file():
+        raise LedgerFailed(f"{path} is not a regular file", DAMAGED_REMEDY)
+    with path.open("rb") as file:
+        head = file.read(100)
+    if len(head) < 100 or not head.startswith(b"SQLite format 3\0"):
+        raise LedgerFailed(f"{DAMAGED}: {path} is no SQLite file", DAMAGED_REMEDY)
+    if int.from_bytes(head[68:72], "big") != APPLICATION_ID:
+        raise LedgerFailed(f"{path} was not made by bulk-unenroll", DAMAGED_REMEDY)
+    version = int.from_bytes(head[60:64], "big")
+    if version > SCHEMA_VERSION:
+        raise LedgerFailed(f"{path} was made by a newer bulk-unenroll", "upgrade bulk-unenroll")
+
+
+def check_wal(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse a ledger that was not closed and whose write-ahead log is gone: it lost calls."""
+    log = path.with_name(path.name + "-wal")
+    if not log.exists():
+        opened = connection.execute(SQL["get_meta"], {"name": "open"}).fetchone()
+        if opened and opened[0]:
+            raise LedgerFailed(f"{DAMAGED}: {log.name} beside it is missing", DAMAGED_REMEDY)
+
+
+def quick_check(connection: sqlite3.Connection, path: Path) -> None:
+    """Let SQLite look over a ledger that is small enough for it to take no time."""
+    if path.stat().st_size < QUICK_CHECK_BELOW_BYTES:
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise LedgerFailed(f"{DAMAGED}: {found.splitlines()[0]}", DAMAGED_REMEDY)
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    # read-only until the log is accounted for: opening for real would make a new, empty one
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as reader:
+        check_wal(reader, path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    if connection.execute("PRAGMA synchronous").fetchone()[0] != 2:
+        raise LedgerFailed("SQLite does not keep synchronous=FULL", "use another SQLite")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute("PRAGMA cache_size = -65536")
+    quick_check(connection, path)
+    connection.execute(SQL["set_meta"], {"name": "open", "value": "yes"})
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

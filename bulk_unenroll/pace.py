@@ -1,0 +1,61 @@
+"""The pace: never more than N starts in any sliding window of the unit, spread evenly.
+
+aiolimiter's bucket with capacity ``burst`` and leak rate ``r`` lets at most ``burst + r * unit``
+through in any window of ``unit`` seconds, so ``r`` is set below the allowed rate by the burst, and
+by a margin for the jitter of timers and sockets.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Final
+
+from aiolimiter import AsyncLimiter
+
+from bulk_unenroll.settings import Rate
+
+MARGIN: Final = 0.008
+"""Share of the rate given up so that a late start does not stand in the next window as well."""
+
+GRANT_S: Final = 0.005
+"""Tokens are taken no more often than this: uvloop spins on shorter sleeps of aiolimiter."""
+
+
+class Pace:
+    """Passed once for every attempt. One for an event loop; not for concurrent use.
+
+    ``interval_s`` is the mean time between starts.
+    """
+
+    def __init__(self, rate: Rate) -> None:
+        self._rate = rate
+        self._grant = max(1, math.floor(rate.per_s * GRANT_S))
+        burst = self._grant if self._grant == 1 else 2 * self._grant
+        self.interval_s = rate.unit_s / ((rate.count - burst + 1) * (1 - MARGIN))
+        self._limiter = AsyncLimiter(burst, burst * self.interval_s)
+        self._burst = burst
+        self._granted = 0
+
+    async def prime(self) -> None:
+        """Fill the bucket, as after starts of an earlier run, so that a resume opens no burst."""
+        await self._limiter.acquire(self._burst)
+
+    async def take(self) -> None:
+        """Wait until one start is allowed."""
+        if self._granted == 0:
+            await self._limiter.acquire(self._grant)
+            self._granted = self._grant
+        self._granted -= 1
+
+    def hold_off_s(self, starts_s: Iterable[float], now_s: float) -> float:
+        """Seconds until starts may begin after earlier ones (newest first, Unix seconds).
+
+        The m-th newest of them, at ``s``, shares its window with the new ones before ``s + unit``;
+        these may be at most ``N - m``, and come one ``interval_s`` after the other.
+        """
+        earliest_s = now_s
+        for m, start_s in enumerate(starts_s, 1):
+            room = max(self._rate.count - m, 0)
+            earliest_s = max(earliest_s, start_s + self._rate.unit_s - room * self.interval_s)
+        return earliest_s - now_s

@@ -1,0 +1,304 @@
+"""What to do next with a verdict. Pure: the runner passes the time and the dice in.
+
+Times are seconds; ``now_s`` is whatever steady clock the runner uses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, assert_never
+
+from bulk_unenroll.model import BAD, GOOD, Call, State
+from bulk_unenroll.protocol import (
+    Block,
+    Halt,
+    InDoubt,
+    Retry,
+    Settle,
+    Unauthorised,
+    Unsent,
+    Verdict,
+)
+
+BACKOFF_CAP_S: Final = 60.0
+RESEND_WINDOW_S: Final = 900.0
+"""An unanswered attempt is sent again by itself only while it is younger than this."""
+
+LADDER_S: Final = (1.0, 2.0, 4.0)
+"""Waits before each probe while the API cannot be reached and this run has had no answer yet."""
+
+LONG_LADDER_S: Final = (*LADDER_S, 8.0, 15.0, 30.0, 60.0)
+"""The same once this run has had an answer."""
+
+TROUBLE_PATIENCE_S: Final = 900.0
+"""How long an API that answered before may answer nothing usable before the run gives up."""
+
+
+# ── one verdict ──────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What becomes of a call.
+
+    ``wait_s`` until it may be sent again, None if this run is done with it. ``left``: the request
+    may have left this machine, so it goes on record. ``charged``: it counts as one of the attempts.
+    """
+
+    state: State
+    outcome: str
+    code: str | None = None
+    message: str | None = None
+    wait_s: float | None = None
+    left: bool = True
+    charged: bool = True
+    mismatch: bool = False
+
+
+def decide(verdict: Verdict, call: Call, *, max_attempts: int, resend: bool, dice: float) -> Step:
+    """Decide what becomes of ``call``.
+
+    ``resend`` is the in-doubt rule of the run; ``dice`` is uniform in [0, 1).
+    """
+    match verdict:
+        case Settle(state, code, message, mismatch):
+            note = _after_doubt(state, message) if call.doubtful else message
+            return Step(state, state.value, code, note, mismatch=mismatch)
+        case Block(_, code, message):
+            return Step(State.BLOCKED, "blocked", code, message)
+        case Unsent(code, message):
+            return Step(_waiting(call), "unsent", code, message, wait_s=0.0, left=False)
+        case Unauthorised(code, message):
+            return Step(_waiting(call), "refused", code, message, wait_s=0.0, charged=False)
+        case Halt(_, code, message):
+            unsent = code == "certificate"
+            return Step(
+                _waiting(call),
+                "halted",
+                code,
+                message,
+                wait_s=0.0,
+                left=not unsent,
+                charged=False,
+            )
+        case Retry():
+            return _retry(verdict, call, max_attempts, dice)
+        case InDoubt(code, message):
+            again = resend and call.tries + 1 < max_attempts
+            wait_s = backoff_s(call.tries, dice) if again else None
+            return Step(State.IN_DOUBT, "unanswered", code, message, wait_s=wait_s)
+        case _:
+            assert_never(verdict)
+
+
+def _retry(verdict: Retry, call: Call, max_attempts: int, dice: float) -> Step:
+    if call.tries + 1 < max_attempts:
+        wait_s = max(backoff_s(call.tries, dice), verdict.retry_after_s or 0.0)
+        return Step(_waiting(call), "not_applied", verdict.code, verdict.message, wait_s=wait_s)
+    # an earlier attempt may have been applied, so these refusals do not make it a failure
+    state = State.IN_DOUBT if call.doubtful else State.FAILED
+    return Step(state, "not_applied", verdict.code, verdict.message)
+
+
+def _waiting(call: Call) -> State:
+    return State.IN_DOUBT if call.doubtful else State.PENDING
+
+
+def _after_doubt(state: State, message: str | None) -> str | None:
+    if state is State.SUCCEEDED:
+        return message
+    likely = "was probably" if state is State.NOT_ENROLLED else "may have been"
+    return f"{message or state.value} (an earlier attempt went unanswered and {likely} applied)"
+
+
+def backoff_s(tries: int, dice: float) -> float:
+    """Full jitter: uniform between 0 and ``min(60, 2 ** tries)`` seconds.
+
+    The formula is that of the AWS Architecture Blog, "Exponential Backoff And Jitter".
+    """
+    return dice * float(min(BACKOFF_CAP_S, 2.0 ** min(tries, 10)))
+
+
+# ── everyone ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(slots=True)
+class Gate:
+    """Whether a call may start now: closed while the API asked for a pause or does not answer.
+
+    After trouble one call alone, the probe, tests the API; its answer opens the gate for everyone.
+    ``threshold`` unusable answers in a row count as trouble; one connection that cannot be made
+    does at once. ``exhausted`` holds the reason to give up.
+    """
+
+    threshold: int
+    exhausted: str | None = None
+    paused_until_s: float = 0.0
+    pauses: int = 0
+    in_a_row: int = 0
+    rung: int | None = None
+    rung_until_s: float = 0.0
+    trouble_since_s: float = 0.0
+    probing: bool = False
+    reached: bool = False
+    healthy: bool = False
+
+    def opens_in_s(self, now_s: float) -> float | None:
+        """Seconds until a call may start; None: only an answer can open it."""
+        if self.probing or self.exhausted:
+            return None
+        until_s = (
+            self.paused_until_s
+            if self.rung is None
+            else max(self.rung_until_s, self.paused_until_s)
+        )
+        return max(until_s - now_s, 0.0)
+
+    @property
+    def troubled(self) -> bool:
+        """Whether only a single probe may go."""
+        return self.rung is not None
+
+    def start(self) -> bool:
+        """A call starts; True if it is the probe."""
+        self.probing = self.troubled
+        return self.probing
+
+    def cancel(self, probe: bool) -> None:
+        """A started call did not go out after all."""
+        if probe:
+            self.probing = False
+
+    def record(self, verdict: Verdict, *, probe: bool, started_s: float, now_s: float) -> None:
+        """Take the outcome of a call into account."""
+        if probe:
+            self.probing = False
+        match verdict:
+            case Unsent():
+                self._unsent(probe, verdict.message, now_s)
+            case InDoubt():
+                self.reached = True
+                self._unusable(probe, verdict.message, now_s)
+            case _:
+                self._usable(verdict, probe, started_s, now_s)
+
+    def _usable(self, verdict: Verdict, probe: bool, started_s: float, now_s: float) -> None:
+        self.reached = True
+        self.in_a_row = 0
+        if probe:
+            self.rung = None
+        if isinstance(verdict, Retry) and verdict.everyone:
+            self._pause(verdict.retry_after_s, started_s, now_s)
+        else:
+            self.healthy = True
+            if started_s >= self.paused_until_s:
+                self.pauses = 0
+
+    def _pause(self, retry_after_s: float | None, started_s: float, now_s: float) -> None:
+        if (
+            started_s >= self.paused_until_s
+        ):  # many in flight are refused together: that is one pause
+            self.pauses += 1
+        wait_s = retry_after_s
+        if wait_s is None:
+            wait_s = min(BACKOFF_CAP_S, 2.0 ** min(self.pauses - 1, 10))
+        self.paused_until_s = max(self.paused_until_s, now_s + wait_s)
+
+    def _unsent(self, probe: bool, message: str, now_s: float) -> None:
+        ladder = LONG_LADDER_S if self.reached else LADDER_S
+        self._climb(probe, ladder, now_s)
+        if self.rung is not None and self.rung >= len(ladder):
+            self.exhausted = f"the API cannot be reached: {message}"
+
+    def _unusable(self, probe: bool, message: str, now_s: float) -> None:
+        self.in_a_row += 1
+        if not probe and (self.in_a_row < self.threshold or self.rung is not None):
+            return
+        ladder = LONG_LADDER_S if self.healthy else LADDER_S
+        self._climb(probe, ladder, now_s)
+        patient = self.healthy and now_s - self.trouble_since_s < TROUBLE_PATIENCE_S
+        if self.rung is not None and self.rung >= len(ladder) and not patient:
+            self.exhausted = f"the API gives no usable answer: {message}"
+
+    def _climb(self, probe: bool, ladder: tuple[float, ...], now_s: float) -> None:
+        if self.rung is None:
+            self.rung, self.trouble_since_s = 0, now_s
+        elif probe:
+            self.rung += 1
+        else:
+            return  # one that was in flight when the trouble began: no news
+        self.rung_until_s = now_s + ladder[min(self.rung, len(ladder) - 1)]
+
+
+@dataclass(slots=True)
+class Canary:
+    """The first calls of a run. The rest waits for one good end among them.
+
+    It has passed once each admitted call was answered and one ended well, and has died when all
+    have ended and none did.
+    """
+
+    size: int
+    admitted: set[int] = field(default_factory=set)
+    answered: set[int] = field(default_factory=set)
+    ended: set[int] = field(default_factory=set)
+    good: int = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether no other calls may join."""
+        return len(self.admitted) >= self.size
+
+    @property
+    def passed(self) -> bool:
+        """Whether the rest may go."""
+        return self.size == 0 or (self.full and self.good > 0 and self.answered >= self.admitted)
+
+    @property
+    def died(self) -> bool:
+        """Whether the rest may not go."""
+        return self.size > 0 and self.full and self.good == 0 and self.ended >= self.admitted
+
+    def close(self) -> None:
+        """Nothing more will come of the admitted calls."""
+        self.answered |= self.admitted
+        self.ended |= self.admitted
+
+    def record(self, item: int, step: Step) -> None:
+        """Take the outcome of one of the first calls into account."""
+        if step.left:
+            self.answered.add(item)
+        if step.wait_s is None:
+            self.ended.add(item)
+            self.good += step.state in GOOD
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """``12`` rows, or ``5%`` of them."""
+
+    value: float
+    percent: bool
+
+    def exceeded(self, part: int, whole: int, *, least: int = 0) -> bool:
+        """Whether ``part`` of ``whole`` is more than this; a percentage only from ``least`` on."""
+        if not self.percent:
+            return part > self.value
+        return whole >= max(least, 1) and part * 100 > self.value * whole
+
+
+@dataclass(slots=True)
+class FailureLimit:
+    """``--max-failures``: bad ends among the calls that this run settled."""
+
+    limit: Share
+    settled: int = 0
+    bad: int = 0
+
+    def record(self, state: State, done: bool) -> bool:
+        """Count a settled call; True when the limit is passed."""
+        if not done or state in (State.PENDING, State.IN_DOUBT):
+            return False
+        self.settled += 1
+        self.bad += state in BAD
+        return self.limit.exceeded(self.bad, self.settled, least=100)

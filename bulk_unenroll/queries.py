@@ -1,0 +1,143 @@
+"""Questions to a ledger, none of which changes it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bulk_unenroll.folder import ledger_path
+from bulk_unenroll.ledger import check_file, check_wal, quick_check, translated
+from bulk_unenroll.model import State
+from bulk_unenroll.statements import SQL
+
+Row = tuple[Any, ...]
+
+
+@contextmanager
+def reader(folder: Path) -> Iterator[sqlite3.Connection]:
+    """A read-only connection; works while a run is going, and on a read-only disk.
+
+    Raises ``LedgerFailed`` (74), also for what SQLite says inside the block.
+    """
+    path = ledger_path(folder)
+    with translated():
+        check_file(path)
+        with closing(_connect(path)) as connection:
+            check_wal(connection, path)
+            quick_check(connection, path)
+            yield connection
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    uri = path.absolute().as_uri()
+    connection = sqlite3.connect(f"{uri}?mode=ro", uri=True)
+    try:
+        connection.execute("SELECT 1 FROM meta").fetchone()
+    except sqlite3.OperationalError as error:
+        # WAL needs a shared-memory file; where none can be made, nobody can be writing either
+        if "unable to open" not in str(error) or path.with_name(path.name + "-wal").exists():
+            raise
+        connection.close()
+        return sqlite3.connect(f"{uri}?immutable=1", uri=True)
+    return connection
+
+
+def ask(connection: sqlite3.Connection, statement: str, /, **values: object) -> list[Row]:
+    """All rows of a named statement; lists are passed as JSON."""
+    sent = {name: _json(value) for name, value in values.items()}
+    return connection.execute(SQL[statement], sent).fetchall()
+
+
+def _json(value: object) -> object:
+    return json.dumps(list(value)) if isinstance(value, list | tuple) else value
+
+
+@dataclass(slots=True)
+class Counts:
+    """The accounting of some sources. ``read = invalid + duplicate + the sum over states``."""
+
+    read: int = 0
+    invalid: int = 0
+    unique: int = 0
+    states: dict[State, int] = field(default_factory=lambda: dict.fromkeys(State, 0))
+    codes: dict[str, int] = field(default_factory=dict)
+    attempts: int = 0
+    mismatches: int = 0
+    withdrawn: int = 0
+
+    @property
+    def duplicate(self) -> int:
+        """Rows that repeat another one."""
+        return self.read - self.invalid - self.unique
+
+    @property
+    def left(self) -> int:
+        """Customers/targets that are not settled."""
+        return sum(self.states[s] for s in (State.PENDING, State.SENDING, State.IN_DOUBT))
+
+
+def count(connection: sqlite3.Connection, sources: Sequence[int]) -> Counts:
+    """Count the rows and states of ``sources``, each customer/target once."""
+    counts = Counts()
+    ((counts.read, counts.invalid),) = ask(connection, "row_counts", sources=list(sources))
+    for state, code, number, attempts, mismatches in ask(
+        connection, "item_counts", sources=list(sources)
+    ):
+        counts.states[State(state)] += number
+        counts.unique += number
+        counts.attempts += attempts
+        counts.mismatches += mismatches
+        if code and state != State.SUCCEEDED:
+            counts.codes[code] = counts.codes.get(code, 0) + number
+    ((counts.withdrawn,),) = ask(connection, "withdrawn_count")
+    return counts
+
+
+def callable_count(
+    connection: sqlite3.Connection, sources: Sequence[int], resend_after_s: float
+) -> int:
+    """How many customers/targets a run of ``sources`` would call now."""
+    resend = resend_after_s != float("inf")
+    found = ask(
+        connection, "callable_count", sources=list(sources), resend=resend, cutoff=resend_after_s
+    )
+    return int(found[0][0])
+
+
+def conservation_faults(connection: sqlite3.Connection) -> list[str]:
+    """What does not add up in the ledger as a whole; empty when the accounting closes."""
+    faults = [
+        f"{name}: {stated} rows were read, {kept} are kept"
+        for _, name, stated, kept, _ in ask(connection, "rows_of_sources")
+    ]
+    for statement, what in (
+        ("items_without_row", "customers/targets stand in no row"),
+        ("rows_without_item", "rows name no customer/target"),
+        ("repeats_without_row", "duplicates repeat no row"),
+    ):
+        ((number,),) = ask(connection, statement)
+        if number:
+            faults.append(f"{number} {what}")
+    ((number,),) = ask(connection, "unknown_states", states=[state.value for state in State])
+    if number:
+        faults.append(f"{number} customers/targets have no known state")
+    return faults
+
+
+def integrity_faults(connection: sqlite3.Connection) -> list[str]:
+    """What is wrong with the file or with the fold of attempts; empty when proven."""
+    faults = [text for (text,) in connection.execute("PRAGMA integrity_check") if text != "ok"]
+    if faults:
+        return faults
+    orphans = connection.execute("PRAGMA foreign_key_check").fetchall()
+    if orphans:
+        faults.append(f"{len(orphans)} references lead nowhere")
+    broken = ask(connection, "unfolded")
+    if broken:
+        faults.append(f"item {broken[0][0]}: its state does not follow from its attempts")
+    return faults + conservation_faults(connection)

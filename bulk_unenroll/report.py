@@ -1,0 +1,258 @@
+"""The ledger as files: ``results.csv``, ``failed.csv``, and ``export`` in three formats."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import orjson
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bulk_unenroll.folder import open_text, replacing
+from bulk_unenroll.ledger import translated
+from bulk_unenroll.queries import Row, ask
+from bulk_unenroll.statements import SQL
+
+CHUNK_ROWS: Final = 20_000
+SETTLED_WELL: Final = frozenset({"succeeded", "not_enrolled", "duplicate"})
+ENDINGS: Final = (".csv", ".parquet", ".jsonl")
+
+ADDED: Final = (
+    "unenroll_source",
+    "unenroll_row",
+    "unenroll_status",
+    "unenroll_code",
+    "unenroll_message",
+    "unenroll_http_status",
+    "unenroll_attempts",
+    "unenroll_at",
+    "unenroll_request_id",
+)
+
+SCHEMA: Final = pa.schema(
+    [
+        ("source", pa.string()),
+        ("row", pa.int64()),
+        ("org_id", pa.int64()),
+        ("target_group_id", pa.int64()),
+        ("target_id", pa.int64()),
+        ("customer_id", pa.int64()),
+        ("status", pa.string()),
+        ("code", pa.string()),
+        ("message", pa.string()),
+        ("http_status", pa.int64()),
+        ("attempts", pa.int64()),
+        ("updated_at", pa.string()),
+        ("input", pa.string()),
+    ]
+)
+VIEW_COLUMNS: Final = (*SCHEMA.names[:-1], "request_id", "input", "source_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which rows to write; None means all. ``states`` may name ``invalid`` and ``duplicate``."""
+
+    sources: Sequence[int] | None = None
+    states: Sequence[str] | None = None
+    codes: Sequence[str] | None = None
+
+
+# ── the two files of a run ───────────────────────────────────────────────────────────────────────
+
+
+def write_results(connection: sqlite3.Connection, folder: Path, sources: Sequence[int]) -> None:
+    """Write ``results.csv`` and ``failed.csv`` for ``sources``, each whole or not at all."""
+    columns = Columns(connection, sources)
+    with translated(), ExitStack() as stack:
+        results = stack.enter_context(replacing(folder / "results.csv"))
+        failed = stack.enter_context(replacing(folder / "failed.csv"))
+        all_rows = stack.enter_context(_CsvWriter(results, columns))
+        failed_rows = stack.enter_context(_CsvWriter(failed, columns))
+        for rows in _chunks(connection, Selection(sources=sources)):
+            all_rows.write(rows)
+            failed_rows.write([row for row in rows if row[6] not in SETTLED_WELL])
+
+
+# ── export ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def export(connection: sqlite3.Connection, to: Path, selection: Selection) -> int:
+    """Write the selected rows to ``to``, by its ending; how many rows. ``to`` appears whole."""
+    columns = Columns(connection, selection.sources)
+    number = 0
+    with translated(), replacing(to) as part, _writer(to.suffix.lower(), part, columns) as writer:
+        for rows in _chunks(connection, selection):
+            writer.write(rows)
+            number += len(rows)
+    return number
+
+
+def _chunks(connection: sqlite3.Connection, selection: Selection) -> Iterator[list[Row]]:
+    values = {
+        "sources": selection.sources,
+        "states": selection.states,
+        "codes": selection.codes,
+    }
+    sent = {
+        name: None if value is None else orjson.dumps(list(value)).decode()
+        for name, value in values.items()
+    }
+    cursor = connection.execute(SQL["result_rows"], sent)
+    while rows := cursor.fetchmany(CHUNK_ROWS):
+        yield rows
+
+
+class Columns:
+    """The input's own columns: of several inputs the union in order of appearance."""
+
+    def __init__(self, connection: sqlite3.Connection, sources: Sequence[int] | None) -> None:
+        self.names: list[str] = []
+        self._places: dict[int, list[int]] = {}
+        self._headers: dict[int, list[str]] = {}
+        known: dict[tuple[str, int], int] = {}
+        for source, header in ask(connection, "headers"):
+            if sources is None or source in sources:
+                self._add(source, orjson.loads(header), known)
+
+    def _add(self, source: int, header: list[str], known: dict[tuple[str, int], int]) -> None:
+        seen: dict[str, int] = {}
+        places = []
+        for name in header:
+            seen[name] = seen.get(name, 0) + 1  # a header may stand twice
+            key = (name, seen[name])
+            if key not in known:
+                known[key] = len(self.names)
+                self.names.append(name)
+            places.append(known[key])
+        self._places[source] = places
+        self._headers[source] = header
+
+    def cells(self, row: Row) -> list[str]:
+        """The row's own cells as text under ``names``.
+
+        A ragged row stands whole in the first column: spread over the columns it might pass for a
+        good row when the file is read again.
+        """
+        places = self._places[row[14]]
+        cells = [_text(cell) for cell in orjson.loads(row[13])]
+        if len(cells) != len(places):
+            cells = [f"{','.join(cells)} ({len(cells)} of {len(places)} fields)"]
+        out = [""] * len(self.names)
+        for place, cell in zip(places, cells, strict=False):
+            out[place] = cell
+        return out
+
+    def named(self, row: Row) -> dict[str, Any]:
+        """The row as it was, by column name; cells beyond the header count from ``extra_1``."""
+        header = self._headers[row[14]]
+        cells = orjson.loads(row[13])
+        extra = [f"extra_{n}" for n in range(1, len(cells) - len(header) + 1)]
+        return dict(zip([*header, *extra], cells, strict=False))
+
+
+# ── writers ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Writer(Protocol):
+    def __enter__(self) -> _Writer: ...
+    def __exit__(self, *_: object) -> None: ...
+    def write(self, rows: Sequence[Row]) -> None: ...
+
+
+def _writer(ending: str, path: Path, columns: Columns) -> _Writer:
+    if ending == ".parquet":
+        return _ParquetWriter(path, columns)
+    return _JsonLinesWriter(path, columns) if ending == ".jsonl" else _CsvWriter(path, columns)
+
+
+class _CsvWriter:
+    def __init__(self, path: Path, columns: Columns) -> None:
+        self._columns = columns
+        self._file = open_text(path)
+        self._header = [harmless(name) for name in (*columns.names, *ADDED)]
+
+    def __enter__(self) -> _CsvWriter:
+        self._write([], header=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, rows: Sequence[Row]) -> None:
+        self._write([self._line(row) for row in rows], header=False)
+
+    def _write(self, lines: list[list[str]], *, header: bool) -> None:
+        # CRLF as in RFC 4180: Python 3.11 quotes a lone CR in a cell only if the line end has one
+        frame = pd.DataFrame(lines, columns=range(len(self._header)), dtype=object)
+        frame.to_csv(
+            self._file,
+            header=self._header if header else False,
+            index=False,
+            lineterminator="\r\n",
+        )
+
+    def _line(self, row: Row) -> list[str]:
+        source, number, *_, status, code, message, http, attempts, at, request, _, _ = row
+        added = (source, number, status, code, message, http, attempts, at, request)
+        return [harmless(cell) for cell in (*self._columns.cells(row), *map(_text, added))]
+
+
+class _ParquetWriter:
+    def __init__(self, path: Path, columns: Columns) -> None:
+        self._columns = columns
+        self._file = pq.ParquetWriter(path, SCHEMA)
+
+    def __enter__(self) -> _ParquetWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, rows: Sequence[Row]) -> None:
+        frame = pd.DataFrame(rows, columns=VIEW_COLUMNS, dtype=object)
+        frame["input"] = [orjson.dumps(self._columns.named(row)).decode() for row in rows]
+        table = pa.Table.from_pandas(frame[SCHEMA.names], schema=SCHEMA, preserve_index=False)
+        self._file.write_table(table)
+
+
+class _JsonLinesWriter:
+    def __init__(self, path: Path, columns: Columns) -> None:
+        self._columns = columns
+        self._file = path.open("wb")
+
+    def __enter__(self) -> _JsonLinesWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            named = dict(zip(SCHEMA.names[:-1], row, strict=False))
+            named["input"] = self._columns.named(row)
+            self._file.write(orjson.dumps(named, option=orjson.OPT_APPEND_NEWLINE))
+
+
+# ── cells ────────────────────────────────────────────────────────────────────────────────────────
+
+_FORMULA: Final = frozenset("=+-@\t\r")
+_NUMBER: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+
+
+def harmless(cell: str) -> str:
+    """``cell``, with a leading ``'`` if a spreadsheet would run it (OWASP, "CSV Injection")."""
+    if cell[:1] in _FORMULA and not _NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
+
+
+def _text(cell: object) -> str:
+    return "" if cell is None else cell if isinstance(cell, str) else str(cell)

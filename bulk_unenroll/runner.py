@@ -1,0 +1,388 @@
+"""The sending pipeline: claimed calls through gate and pace to the API, outcomes to the ledger.
+
+One keeper task owns the ledger's turns; the workers only send. A claimed call's intent is durable
+before a worker can see it. The runner owns the only clock, dice and tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from bulk_unenroll.auth import Auth
+from bulk_unenroll.codes import Scope
+from bulk_unenroll.errors import EXIT_API_FAILS, EXIT_CONFIG, EXIT_CREDENTIALS
+from bulk_unenroll.ledger import Turn
+from bulk_unenroll.model import Attempt, Blocked, Call, Entry, Key, State
+from bulk_unenroll.pace import Pace
+from bulk_unenroll.policy import (
+    RESEND_WINDOW_S,
+    Canary,
+    FailureLimit,
+    Gate,
+    Step,
+    decide,
+)
+from bulk_unenroll.protocol import Block, Fault, Halt, Reply, Unauthorised, Verdict, judge
+from bulk_unenroll.settings import Sending
+
+LOOKAHEAD_S = 0.25
+"""How much of the pace is claimed ahead: enough for a commit, little to be in doubt about."""
+
+
+class Sender(Protocol):
+    """What the runner needs of a client."""
+
+    async def unenroll(self, key: Key, headers: Mapping[str, str]) -> Reply | Fault:
+        """Send one call."""
+
+
+class Observer(Protocol):
+    """Who wants to watch."""
+
+    def recorded(self, call: Call, step: Step) -> None:
+        """A call has an outcome."""
+
+    def paused(self, seconds: float, why: str) -> None:
+        """Nobody sends for a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """A call on its way: when it started (loop time and Unix time), with which token."""
+
+    call: Call
+    probe: bool
+    started_s: float
+    sent_at_s: float
+    generation: int
+
+
+class Runner:
+    """One run. ``turn`` is ``Ledger.turn``, wherever it is executed.
+
+    ``endings`` collects why the run ended before its rows did, as exit codes with a reason each.
+    """
+
+    def __init__(
+        self,
+        turn: Callable[..., Awaitable[Turn]],
+        sender: Sender,
+        auth: Auth,
+        sending: Sending,
+        observer: Observer,
+        *,
+        wall_s: Callable[[], float] = time.time,
+        dice: Callable[[], float] = random.random,
+    ) -> None:
+        self._turn = turn
+        self._sender = sender
+        self._auth = auth
+        self._sending = sending
+        self._observer = observer
+        self._dice = dice
+        loop = asyncio.get_running_loop()
+        self._now = loop.time
+        # anchored, so that a step of the system's clock moves neither backoff nor record
+        self._wall_offset_s = wall_s() - loop.time()
+        self._gate = Gate(threshold=max(10, 2 * sending.concurrency))
+        self._canary = Canary(sending.canary)
+        self._failures = FailureLimit(sending.max_failures)
+        self._pace = Pace(sending.rate)
+        self._turnstile = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._ready: deque[Call] = deque()
+        self._entries: list[Entry] = []
+        self._blocked: list[Blocked] = []
+        self._in_flight = 0
+        self._refused: dict[int, int] = {}
+        self._halted_orgs: set[int] = set()
+        self._stopping = False
+        self.endings: dict[int, str] = {}
+
+    def resend_after_s(self) -> float:
+        """Calls in doubt are sent again if sent after this (Unix seconds; infinity: none)."""
+        return self.wall_s() - RESEND_WINDOW_S if self._sending.resend else math.inf
+
+    def stop(self, code: int, reason: str) -> None:
+        """Start nothing more; what is in flight is awaited and recorded."""
+        self.endings.setdefault(code, reason)
+        self._stopping = True
+        self._wake.set()
+        self._changed.set()
+
+    async def run(self, earlier_starts_s: Sequence[float] = ()) -> None:
+        """Send until nothing is left to send or ``stop``.
+
+        ``earlier_starts_s`` are the starts of earlier runs within the rate's unit, newest first
+        (Unix seconds): they count against the rate. Raises ``LedgerFailed`` as soon as the ledger
+        does; nothing is sent after that.
+        """
+        if earlier_starts_s:
+            await self._pace.prime()
+            hold_off_s = self._pace.hold_off_s(earlier_starts_s, self.wall_s())
+            self._gate.paused_until_s = self._now() + hold_off_s
+        keeper = asyncio.create_task(self._keep())
+        workers = [asyncio.create_task(self._work()) for _ in range(self._sending.concurrency)]
+        try:
+            done, _ = await asyncio.wait([keeper, *workers], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in (keeper, *workers):
+                task.cancel()
+            await asyncio.gather(keeper, *workers, return_exceptions=True)
+
+    # ── the keeper: the ledger's turns ───────────────────────────────────────────────────────────
+
+    async def _keep(self) -> None:
+        while True:
+            self._wake.clear()
+            if self._stopping or not self._gate_open:
+                self._release_ready()
+            turn = await self._next_turn()
+            self._take(turn.calls)
+            if not (self._ready or self._in_flight or self._entries or self._blocked):
+                self._rest(turn)
+                if self._stopping or not turn.more:
+                    return
+            await self._until_wanted(turn.next_due_s)
+
+    async def _next_turn(self) -> Turn:
+        entries, self._entries = self._entries, []
+        blocked, self._blocked = self._blocked, []
+        return await self._turn(
+            entries,
+            blocked,
+            claim=self._room(len(entries)),
+            now_s=self.wall_s(),
+            resend_after_s=self.resend_after_s(),
+            halted_orgs=sorted(self._halted_orgs),
+            only=sorted(self._canary.admitted) if self._canary_waits else None,
+            spread=not self._canary.passed,
+        )
+
+    def _room(self, unrecorded: int) -> int:
+        """How many more calls may be claimed now."""
+        if self._stopping or not self._gate_open:
+            return 0
+        ready = len(self._ready)
+        room = 2 * self._sending.concurrency - (self._in_flight + ready + unrecorded)
+        room = min(room, self._lookahead - ready)
+        if self._gate.troubled:
+            room = min(room, 1 - ready)
+        if not (self._canary.passed or self._canary.full):
+            room = min(room, self._canary.size - len(self._canary.admitted))
+        return max(room, 0)
+
+    def _take(self, calls: list[Call]) -> None:
+        self._ready.extend(calls)
+        if not self._canary.passed:
+            self._canary.admitted.update(call.item for call in calls)
+        self._changed.set()
+
+    def _rest(self, turn: Turn) -> None:
+        """Nothing is in flight: if the canary can bring nothing more, its time is over."""
+        if self._canary_waits and turn.next_due_s is None:
+            self._canary.close()
+            self._wake.set()
+        if self._canary.died and turn.more:
+            self.stop(EXIT_API_FAILS, "the canary failed: none of the first calls ended well")
+
+    @property
+    def _canary_waits(self) -> bool:
+        """Whether only calls that belong to the canary may go."""
+        return self._canary.full and not self._canary.passed
+
+    @property
+    def _gate_open(self) -> bool:
+        return self._gate.opens_in_s(self._now()) == 0
+
+    @property
+    def _lookahead(self) -> int:
+        ahead = math.ceil(self._sending.rate.per_s * LOOKAHEAD_S)
+        return max(1, min(ahead, self._sending.concurrency))
+
+    async def _until_wanted(self, due_s: float | None) -> None:
+        """Sleep until there is an outcome to record, room to claim, or a call is due."""
+        delay_s = self._gate.opens_in_s(self._now())
+        if delay_s == 0:
+            due = due_s is not None and self._room(0) > 0 and not self._stopping
+            delay_s = max((due_s or 0.0) - self.wall_s(), 0.0) if due else None
+        if self._stopping:
+            delay_s = None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await self._wake.wait()
+
+    def _release_ready(self) -> None:
+        """Give back what was claimed and did not leave."""
+        while self._ready:
+            call = self._ready.popleft()
+            state = State.IN_DOUBT if call.doubtful else State.PENDING
+            self._entries.append(Entry(call, state, not_before_s=self.wall_s()))
+
+    # ── the workers: gate, pace, client ──────────────────────────────────────────────────────────
+
+    async def _work(self) -> None:
+        while True:
+            flight = await self._next()
+            answer = await self._sender.unenroll(flight.call.key, self._auth.headers)
+            self._land(flight, answer)
+
+    async def _next(self) -> Flight:
+        """The next call that may start, when it may."""
+        async with self._turnstile:
+            while True:
+                await self._start_allowed()
+                await self._pace.take()
+                if self._ready and self._gate_open and not self._stopping:
+                    return self._take_off()
+
+    def _take_off(self) -> Flight:
+        call = self._ready.popleft()
+        self._in_flight += 1
+        if len(self._ready) <= self._lookahead // 2:
+            self._wake.set()
+        probe = self._gate.start()
+        return Flight(call, probe, self._now(), self.wall_s(), self._auth.generation)
+
+    async def _start_allowed(self) -> None:
+        """Wait until there is a call, the gate is open, and the token is fresh."""
+        while True:
+            self._changed.clear()
+            delay_s = self._gate.opens_in_s(self._now()) if self._ready else None
+            if self._stopping:
+                delay_s = None
+            if delay_s == 0:
+                if not self._auth.stale(self._now()):
+                    return
+                await self._renew()
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay_s):
+                    await self._changed.wait()
+
+    async def _renew(self) -> None:
+        """One new token for everyone; without one nothing was sent, so rows are not charged."""
+        probe, started_s = self._gate.start(), self._now()
+        verdict = await self._auth.renew(self._now())
+        if verdict is None:
+            self._gate.cancel(probe)
+            return
+        self._watch_gate(verdict, probe=probe, started_s=started_s)
+        if isinstance(verdict, Halt):
+            self._halt(verdict, None)
+
+    # ── landing: what an answer means ────────────────────────────────────────────────────────────
+
+    def _land(self, flight: Flight, answer: Reply | Fault) -> None:
+        call = flight.call
+        verdict = self._judge(flight, answer)
+        step = decide(
+            verdict,
+            call,
+            max_attempts=self._sending.max_attempts,
+            resend=self._sending.resend,
+            dice=self._dice(),
+        )
+        self._in_flight -= 1
+        self._entries.append(self._entry(flight, answer, step))
+        self._watch_gate(verdict, probe=flight.probe, started_s=flight.started_s)
+        if isinstance(verdict, Block):
+            self._block(call.key, verdict)
+        if isinstance(verdict, Halt):
+            self._halt(verdict, call.key)
+        self._account(call, step)
+        self._wake.set()
+
+    def _judge(self, flight: Flight, answer: Reply | Fault) -> Verdict:
+        verdict = judge(answer, flight.call.key.customer, self.wall_s())
+        item = flight.call.item
+        if not isinstance(verdict, Unauthorised):
+            self._refused.pop(item, None)
+            return verdict
+        again = self._refused.get(item, flight.generation) != flight.generation
+        if again or not self._auth.renewable:
+            return Halt(Scope.RUN, verdict.code, verdict.message, credentials=True)
+        self._refused[item] = flight.generation
+        self._auth.invalidate(flight.generation)
+        return verdict
+
+    def _entry(self, flight: Flight, answer: Reply | Fault, step: Step) -> Entry:
+        now_s = self.wall_s()
+        at_s = None if step.wait_s is None else now_s + step.wait_s
+        if not step.left:
+            return Entry(flight.call, step.state, not_before_s=at_s)
+        attempt = Attempt(
+            flight.sent_at_s,
+            now_s if isinstance(answer, Reply) else None,
+            step.outcome,
+            step.code,
+            self._auth.redact(step.message),
+            answer.status,
+            answer.request_id,
+        )
+        return Entry(flight.call, step.state, attempt, at_s, step.charged, step.mismatch)
+
+    def _watch_gate(self, verdict: Verdict, *, probe: bool, started_s: float) -> None:
+        gate, now_s = self._gate, self._now()
+        was_open = self._gate_open
+        gate.record(verdict, probe=probe, started_s=started_s, now_s=now_s)
+        if gate.exhausted:
+            self.stop(EXIT_API_FAILS, str(self._auth.redact(gate.exhausted)))
+        wait_s = gate.opens_in_s(now_s)
+        if wait_s and was_open:
+            why = str(self._auth.redact(getattr(verdict, "message", "")))
+            self._observer.paused(wait_s, why)
+        self._changed.set()
+        self._wake.set()
+
+    def _block(self, key: Key, verdict: Block) -> None:
+        target = None if verdict.scope is Scope.GROUP else key.target
+        message = str(self._auth.redact(verdict.message))
+        block = Blocked(key.org, key.group, target, verdict.code, message)
+        self._blocked.append(block)
+        for call in [call for call in self._ready if _covers(block, call.key)]:
+            self._ready.remove(call)
+            self._entries.append(Entry(call, _waiting(call), not_before_s=self.wall_s()))
+
+    def _halt(self, verdict: Halt, key: Key | None) -> None:
+        code = EXIT_CREDENTIALS if verdict.credentials else EXIT_CONFIG
+        reason = f"{verdict.code}: {self._auth.redact(verdict.message)}"
+        if verdict.scope is Scope.RUN or key is None:
+            self.stop(code, reason)
+            return
+        org = key.org or 0
+        self._halted_orgs.add(org)
+        self.endings.setdefault(code, f"{reason} (org {org})" if org else reason)
+        for call in [call for call in self._ready if (call.key.org or 0) == org]:
+            self._ready.remove(call)
+            self._entries.append(Entry(call, _waiting(call), not_before_s=self.wall_s()))
+
+    def _account(self, call: Call, step: Step) -> None:
+        self._observer.recorded(call, step)
+        self._canary.record(call.item, step)
+        if self._failures.record(step.state, step.wait_s is None):
+            bad, settled = self._failures.bad, self._failures.settled
+            self.stop(EXIT_API_FAILS, f"{bad} of {settled} calls failed: above --max-failures")
+
+    def wall_s(self) -> float:
+        """Unix time, anchored when the run began: steps of the system clock do not show."""
+        return self._now() + self._wall_offset_s
+
+
+def _waiting(call: Call) -> State:
+    return State.IN_DOUBT if call.doubtful else State.PENDING
+
+
+def _covers(block: Blocked, key: Key) -> bool:
+    return (block.org, block.group) == (key.org, key.group) and block.target in (None, key.target)
