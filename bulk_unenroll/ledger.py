@@ -368,7 +368,14 @@ class Ledger:
                 starts.append(sent_at)
         return sorted((start for start in starts if start > since_s), reverse=True)
 
-    def reopen(self, states: Sequence[State], codes: Sequence[str], targets: Sequence[str]) -> int:
+    def reopen(
+        self,
+        states: Sequence[State],
+        codes: Sequence[str],
+        targets: Sequence[str],
+        *,
+        now_s: float,
+    ) -> int:
         """Reopen settled calls of confirmed sources for ``retry``; how many.
 
         ``targets`` are ``group/target``. Empty ``codes`` or ``targets`` mean any.
@@ -379,7 +386,7 @@ class Ledger:
                 states=json.dumps([state.value for state in states]),
                 codes=json.dumps(list(codes)) if codes else None,
                 targets=json.dumps(list(targets)) if targets else None,
-                now=time.time(),
+                now=now_s,
             ).rowcount
 
     # ── the connection ───────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,194 @@
+"""A scripted API and a real ledger for runs in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bulk_unenroll.ledger import Ledger, SourceInfo, StagedRow, Turn
+from bulk_unenroll.model import Call, Key, State
+from bulk_unenroll.policy import Share, Step
+from bulk_unenroll.protocol import Fault, Loss, Reply, Verdict
+from bulk_unenroll.queries import count
+from bulk_unenroll.runner import Runner
+from bulk_unenroll.settings import Rate, Sending
+
+BASE_URL = "http://127.0.0.1:1/v3.1"
+Answer = Reply | Fault
+
+
+def success(customer: int) -> Reply:
+    return Reply(200, json.dumps({"data": customer, "errors": None}).encode())
+
+
+def error(code: int, status: int = 200) -> Reply:
+    document = {"data": None, "errors": [{"code": code, "message": f"about {code}"}]}
+    return Reply(status, json.dumps(document).encode())
+
+
+def http(status: int, *retry_after: str) -> Reply:
+    return Reply(status, b"<html></html>", retry_after=retry_after)
+
+
+REFUSED = Fault(Loss.UNSENT, "unreachable", "connection refused")
+LOST = Fault(Loss.UNANSWERED, "connection_lost", "server disconnected")
+
+
+@dataclass
+class ScriptedApi:
+    """Answers by ``script(key, attempt, seconds since start)``; None means success.
+
+    ``starts`` holds (loop time, key) of every call; ``applied`` what a real server would have done.
+    """
+
+    script: Callable[[Key, int, float], Answer | None] = lambda key, attempt, at_s: None
+    latency_s: float = 0.02
+    starts: list[tuple[float, Key]] = field(default_factory=list)
+    in_flight: int = 0
+    most_in_flight: int = 0
+
+    async def unenroll(self, key: Key, headers: Mapping[str, str]) -> Answer:
+        loop = asyncio.get_running_loop()
+        self.starts.append((loop.time(), key))
+        attempt = sum(1 for _, sent in self.starts if sent == key)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            await asyncio.sleep(self.latency_s)
+            answer = self.script(key, attempt, loop.time())
+        finally:
+            self.in_flight -= 1
+        return success(key.customer) if answer is None else answer
+
+    def calls(self) -> Counter[Key]:
+        return Counter(key for _, key in self.starts)
+
+
+class Basic:
+    """Credentials that are simply there."""
+
+    renewable = False
+    generation = 0
+    headers: Mapping[str, str] = {}
+
+    def stale(self, now_s: float) -> bool:
+        return False
+
+    def invalidate(self, generation: int) -> None: ...
+
+    async def renew(self, now_s: float) -> Verdict | None:
+        return None
+
+    def redact(self, text: str | None) -> str | None:
+        return text
+
+
+@dataclass
+class Watcher:
+    steps: list[Step] = field(default_factory=list)
+    pauses: list[float] = field(default_factory=list)
+
+    def recorded(self, call: Call, step: Step) -> None:
+        self.steps.append(step)
+
+    def paused(self, seconds: float, why: str) -> None:
+        self.pauses.append(seconds)
+
+
+def keys(customers: Iterable[int], *targets: tuple[int, int], org: int | None = None) -> list[Key]:
+    pairs = targets or ((1001, 2001),)
+    return [Key(org, group, target, who) for who in customers for group, target in pairs]
+
+
+def load(ledger: Ledger, rows: Sequence[Key], name: str = "a.csv") -> int:
+    info = SourceInfo(f"/{name}", name, f"sha-{name}-{hash(tuple(rows))}", "{}", ("customerId",))
+    source = ledger.add_source(info)
+    staged = [
+        StagedRow(number, key, None, None, json.dumps([str(key.customer)]))
+        for number, key in enumerate(rows, 1)
+    ]
+    ledger.add_rows(source, staged)
+    ledger.source_loaded(source, len(staged))
+    return source
+
+
+def sending(**changed: Any) -> Sending:
+    values: dict[str, Any] = {
+        "rate": Rate(1000, 1.0),
+        "concurrency": 8,
+        "max_attempts": 5,
+        "read_timeout_s": 75.0,
+        "connect_timeout_s": 10.0,
+        "canary": 0,
+        "max_failures": Share(100, percent=True),
+        "resend": True,
+    }
+    return Sending(**{**values, **changed})
+
+
+class Job:
+    """One folder over several runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ledger = Ledger.open(folder)
+        self.runs = 0
+        self.now_s = 1_700_000_000.0
+
+    def plan(self, rows: Sequence[Key], name: str = "a.csv") -> int:
+        source = load(self.ledger, rows, name)
+        self.ledger.confirm([source], BASE_URL)
+        return source
+
+    async def run(
+        self,
+        api: ScriptedApi,
+        *,
+        auth: Any = None,
+        stop_after_s: float | None = None,
+        watcher: Watcher | None = None,
+        sources: Sequence[int] | None = None,
+        **changed: Any,
+    ) -> dict[int, str]:
+        """Run what is confirmed, on the loop's own (virtual) clock; the endings."""
+
+        async def turn(*args: Any, **kwargs: Any) -> Turn:
+            await asyncio.sleep(0.002)
+            return self.ledger.turn(*args, **kwargs)
+
+        options = sending(**changed)
+        loop = asyncio.get_running_loop()
+        self.runs += 1
+        runner = Runner(
+            turn,
+            api,
+            auth or Basic(),
+            options,
+            watcher or Watcher(),
+            wall_s=lambda: self.now_s,
+            dice=lambda: 0.5,
+        )
+        began_s = loop.time()
+        starts = self.ledger.recent_starts(self.now_s - options.rate.unit_s)
+        self.ledger.begin_run(
+            f"run-{self.runs}",
+            "run",
+            sources or self.ledger.confirmed_sources(),
+            now_s=runner.wall_s(),
+            resend_after_s=runner.resend_after_s(),
+        )
+        if stop_after_s is not None:
+            loop.call_later(stop_after_s, runner.stop, 3, "time is up")
+        async with asyncio.timeout(10 * 24 * 3600):
+            await runner.run(starts)
+        self.now_s += loop.time() - began_s
+        self.ledger.end_run(0, "")
+        return runner.endings
+
+    def states(self) -> dict[State, int]:
+        counts = count(self.ledger.connection, self.ledger.confirmed_sources())
+        return {state: number for state, number in counts.states.items() if number}
