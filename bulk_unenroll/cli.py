@@ -125,7 +125,7 @@ def _finish(outcome: Outcome, options: Options, *, code: int | None = None) -> i
 # ── option groups ────────────────────────────────────────────────────────────────────────────────
 
 
-class Parsed(click.ParamType):
+class Parsed(click.ParamType[object]):
     """An option read by a function that raises ``ValueError``."""
 
     def __init__(self, name: str, parse: Callable[[str], object]) -> None:

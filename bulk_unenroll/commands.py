@@ -189,9 +189,7 @@ def resume(
 
 
 def _reopen(ledger: Ledger, reopening: Reopening) -> None:
-    number = ledger.reopen(
-        reopening.states, reopening.codes, reopening.targets, now_s=time.time()
-    )
+    number = ledger.reopen(reopening.states, reopening.codes, reopening.targets, now_s=time.time())
     log.info("reopened", customers=number)
 
 

@@ -44,7 +44,7 @@ log = structlog.get_logger()
 
 def out() -> Console:
     """Standard output; on a pipe as wide as it needs to be, so that nothing is cut off."""
-    return Console(width=None if sys.stdout.isatty() else 160, highlight=False, soft_wrap=True)
+    return Console(width=None if sys.stdout.isatty() else 10_000, highlight=False, soft_wrap=True)
 
 
 def err() -> Console:
@@ -291,8 +291,8 @@ def show_explained(console: Console, explained: Explained) -> None:
         http,
         request,
     ) in explained.attempts:
-        cells = (number, f"{group}/{target}", sent, answered, outcome, code, http, request, run)
-        attempts.add_row(*(escape("" if cell is None else str(cell)) for cell in cells))
+        shown = (number, f"{group}/{target}", sent, answered, outcome, code, http, request, run)
+        attempts.add_row(*(escape("" if cell is None else str(cell)) for cell in shown))
     console.print(attempts)
 
 

@@ -62,7 +62,7 @@ def _chunks(source: Source) -> Iterator[list[StagedRow]]:
 
 def _stage(record: Record, mapper: Mapper) -> StagedRow:
     key = mapper.key(record)
-    cells = orjson.dumps(mapper.kept_cells(record)).decode()
+    cells = orjson.dumps(mapper.kept_cells(record), default=str).decode()
     if isinstance(key, Invalid):
         return StagedRow(record.row, None, key.code, key.message, cells)
     return StagedRow(record.row, key, None, None, cells)

@@ -338,7 +338,9 @@ async def test_no_token_no_call(job: Job) -> None:
 
 async def test_the_pace_is_kept_and_used(job: Job) -> None:
     job.plan(keys(range(1, 301)))
-    api = ScriptedApi(lambda key, attempt, at_s: LOST if attempt == 1 and key.customer % 5 else None)
+    api = ScriptedApi(
+        lambda key, attempt, at_s: LOST if attempt == 1 and key.customer % 5 else None
+    )
     await job.run(api, rate=Rate(100, 60.0))
     at = [at_s for at_s, _ in api.starts]
     for first, beyond in zip(at, at[100:], strict=False):
