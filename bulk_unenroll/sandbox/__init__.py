@@ -32,13 +32,13 @@ A scenario is TOML; every key is optional::
 
 ``act`` is ``answer`` (with ``status``, ``code``, ``message``, ``body``), ``html`` (a gateway's
 page), ``reset_before`` and ``reset_after`` (the connection breaks before or after applying),
-``silent`` (applied, no answer ever), ``silent_unapplied``, ``half`` (applied, half an answer), ``garbage``
-(applied), ``oversized`` (applied), ``drip`` (applied, a byte a second), ``redirect``, or ``apply``
-(the default: as documented, with the delay).
+``silent`` (applied, no answer ever), ``silent_unapplied``, ``half`` (applied, half an answer),
+``garbage`` (applied), ``oversized`` (applied), ``drip`` (applied, a byte a second), ``redirect``,
+or ``apply`` (the default: as documented, with the delay).
 
 Test ids work without a scenario, like test cards of a payment service: customer 999 followed by a
 documented code (999310011) is answered with it, 999000500 with HTTP 500, 999000000 is applied and
-never answered; target 999999 and group 999999 are unknown; org 999999 is not connected.
+not answered the first time; target and group 999999 are unknown; org 999999 is not connected.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ class Sandbox:
         at_s = self._clock() - self._began_s
         call = Call(org or None, group, target, customer, attempt, self._number, at_s)
         rule = next((r for r in self.scenario.rules if r.matches(call, self._dice)), None)
-        return await self._act(request, key, rule or self._test_rule(customer))
+        return await self._act(request, key, rule or self._test_rule(customer, attempt))
 
     async def _customer(self, request: web.Request) -> int | None:
         """The one customer of a documented body."""
@@ -121,12 +121,12 @@ class Sandbox:
         whole = isinstance(customer, int) and not isinstance(customer, bool)
         return customer if whole and customer > 0 else None
 
-    def _test_rule(self, customer: int) -> Rule | None:
+    def _test_rule(self, customer: int, attempt: int) -> Rule | None:
         asked = self.book.test_code(customer)
         if asked is None:
             return None
         if asked == 0:
-            return Rule(act="reset_after")
+            return Rule(act="reset_after") if attempt == 1 else None
         if asked in MESSAGES:
             return Rule(act="answer", code=asked, message=MESSAGES[asked])
         return Rule(act="html", status=asked) if 400 <= asked < 600 else None

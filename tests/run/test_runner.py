@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
 
 import pytest
@@ -120,7 +121,7 @@ async def test_a_429_without_retry_after_backs_off(job: Job) -> None:
     api = ScriptedApi(lambda key, attempt, at_s: http(429) if attempt < 4 else None)
     await job.run(api)
     at = [at_s for at_s, _ in api.starts]
-    assert [round(b - a) for a, b in zip(at, at[1:], strict=False)] == [1, 2, 4]
+    assert [round(b - a) for a, b in itertools.pairwise(at)] == [1, 2, 4]
 
 
 async def test_refused_to_the_end_is_failed_with_its_code(job: Job) -> None:
@@ -178,7 +179,7 @@ async def test_what_cannot_be_reached_is_probed_by_one_row_and_given_up(job: Job
     assert list(await job.run(api, concurrency=1)) == [69]
     assert job.states() == {State.PENDING: 100}
     at = [at_s for at_s, _ in api.starts]
-    assert [round(b - a) for a, b in zip(at, at[1:], strict=False)] == [1, 2, 4]
+    assert [round(b - a) for a, b in itertools.pairwise(at)] == [1, 2, 4]
 
 
 async def test_after_an_answer_it_is_probed_for_longer(job: Job) -> None:
@@ -186,7 +187,7 @@ async def test_after_an_answer_it_is_probed_for_longer(job: Job) -> None:
     api = ScriptedApi(lambda key, attempt, at_s: REFUSED if len(api.starts) > 5 else None)
     assert list(await job.run(api, concurrency=1)) == [69]
     at = [at_s for at_s, _ in api.starts[5:]]
-    gaps = [round(b - a) for a, b in zip(at, at[1:], strict=False)]
+    gaps = [round(b - a) for a, b in itertools.pairwise(at)]
     assert gaps == [1, 2, 4, 8, 15, 30, 60]
     assert job.states() == {State.SUCCEEDED: 5, State.PENDING: 95}
 
