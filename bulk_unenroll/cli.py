@@ -594,8 +594,7 @@ def sandbox(port: int, scenario: Path | None, journal: Path | None) -> int:
     from bulk_unenroll import sandbox as fake
 
     try:
-        with suppress(Interrupted):
-            asyncio.run(fake.serve(port, scenario, journal, click.echo))
+        asyncio.run(fake.serve(port, scenario, journal, click.echo))
     except fake.ScenarioError as error:
         raise InputRefused(f"the scenario is wrong: {error}", "mend the scenario") from None
     except OSError as error:

@@ -23,6 +23,7 @@ from bulk_unenroll.errors import (
     FolderUnusable,
     InputMissing,
     InputRefused,
+    Interrupted,
     LedgerFailed,
     Misconfigured,
     Stop,
@@ -288,6 +289,9 @@ def _working_ledger(folder: Path, *, new: bool) -> Iterator[Ledger]:
         ledger = Ledger.open(folder)
         try:
             yield ledger
+        except Interrupted as stop:
+            stop.remedy = command("status", str(folder))
+            raise
         finally:
             ledger.close()
 

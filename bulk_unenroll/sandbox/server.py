@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import random
+import signal
 import threading
 import time
 import uuid
@@ -367,14 +368,17 @@ def _as_told(rule: Rule, headers: dict[str, str]) -> web.Response:
 async def serve(
     port: int, scenario: Path | None, journal: Path | None, announce: Callable[[str], object]
 ) -> None:
-    """Serve until cancelled; raises ``OSError`` if the port is taken, ``ScenarioError``."""
+    """Serve until a signal; raises ``OSError`` if the port is taken, ``ScenarioError``."""
     loaded = load_scenario(scenario) if scenario else None
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
     async with Sandbox(loaded, port=port, journal=journal) as sandbox:
         announce(f"sandbox at {sandbox.base_url} (Ctrl-C ends it)")
         announce(f"BULK_UNENROLL_BASE_URL={sandbox.base_url}")
         announce(f"BULK_UNENROLL_USERNAME={SANDBOX_USERNAME}")
         announce(f"BULK_UNENROLL_PASSWORD={SANDBOX_PASSWORD}")
-        await asyncio.Event().wait()
+        await ended.wait()
 
 
 def start_in_thread(scenario: Scenario | None = None) -> tuple[str, Callable[[], None]]:
