@@ -13,7 +13,6 @@ from typing import Final
 
 import structlog
 
-from bulk_unenroll import report
 from bulk_unenroll.console import watching
 from bulk_unenroll.errors import (
     EXIT_FINISHED,
@@ -46,10 +45,9 @@ from bulk_unenroll.queries import (
     integrity_faults,
     reader,
 )
-from bulk_unenroll.report import ENDINGS
 from bulk_unenroll.rows import Reading
-from bulk_unenroll.send import Api, Order, send
 from bulk_unenroll.settings import (
+    Api,
     Basic,
     Sending,
     check_scope,
@@ -206,6 +204,8 @@ def _go(
     sending: Sending,
     going: Going,
 ) -> Outcome:
+    from bulk_unenroll.send import Order, send  # aiohttp is slow to import
+
     run_id = uuid.uuid4().hex[:12]
     to_call = callable_count(ledger.connection, sources, _resend_after_s(sending))
     before = count(ledger.connection, sources)
@@ -243,11 +243,13 @@ def _finish(
     sending: Sending,
     going: Going,
 ) -> Outcome:
+    from bulk_unenroll.report import write_results  # pandas is slow to import
+
     connection = ledger.connection
     _check_conservation(ledger)
     if going.export:
         try:
-            report.write_results(connection, folder, ledger.confirmed_sources())
+            write_results(connection, folder, ledger.confirmed_sources())
         except LedgerFailed as failed:
             endings[EXIT_LEDGER] = f"the results could not be written: {failed.reason}"
     counts = count(connection, sources)
@@ -392,8 +394,10 @@ def _last_end(folder: Path, counts: Counts, runs: list[Row]) -> tuple[Exit, str,
 
 def export(given: Path, to: Path, states: Sequence[str], codes: Sequence[str]) -> int:
     """Write the chosen rows to ``to``; how many."""
-    if to.suffix.lower() not in ENDINGS:
-        raise UsageError(f"{to} ends in none of {', '.join(ENDINGS)}", "give --to FILE.csv")
+    from bulk_unenroll import report  # pandas is slow to import
+
+    if to.suffix.lower() not in report.ENDINGS:
+        raise UsageError(f"{to} ends in none of {', '.join(report.ENDINGS)}", "give --to FILE.csv")
     known = {*(state.value for state in State), "invalid", "duplicate"}
     for state in states:
         if state not in known:

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 import orjson
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
+from pyarrow import parquet as pq
 
 from bulk_unenroll.folder import open_text, replacing
 from bulk_unenroll.ledger import translated

@@ -19,7 +19,7 @@ from bulk_unenroll.client import Client
 from bulk_unenroll.errors import EXIT_LEFT_OVER, EXIT_SIGINT, EXIT_SIGTERM
 from bulk_unenroll.ledger import Ledger, Turn
 from bulk_unenroll.runner import Observer, Runner
-from bulk_unenroll.settings import Credentials, Sending
+from bulk_unenroll.settings import Api, Sending
 
 SIGNALS: Final = {
     signal.SIGINT: EXIT_SIGINT,
@@ -28,14 +28,6 @@ SIGNALS: Final = {
 }
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Api:
-    """Where to send, and as whom."""
-
-    base_url: str
-    credentials: Credentials
 
 
 @dataclass(frozen=True, slots=True)

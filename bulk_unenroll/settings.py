@@ -160,6 +160,14 @@ class OAuth:
 Credentials = Basic | OAuth
 
 
+@dataclass(frozen=True, slots=True)
+class Api:
+    """Where to send, and as whom."""
+
+    base_url: str
+    credentials: Credentials
+
+
 class Environment(BaseSettings):
     """``BULK_UNENROLL_*``; each secret may stand in a file named by the variable with ``_FILE``."""
 

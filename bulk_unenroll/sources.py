@@ -140,11 +140,10 @@ class Source:
 
     def records(self) -> Iterator[Record]:
         """Every record; raises ``InputRefused`` (65), also if the file changed meanwhile."""
-        yield from self._content.records()
-        if _fingerprint(self._handle) != self._before:
-            raise InputRefused(
-                f"{self.file.display} changed while it was being read", "run it again when it rests"
-            )
+        with _named(self.file):
+            yield from self._content.records()
+            if _fingerprint(self._handle) != self._before:
+                raise InputRefused("changed while it was being read", "run it again when it rests")
 
 
 @contextmanager
@@ -155,12 +154,18 @@ def open_source(file: InputFile, reading: Reading, spool: Path) -> Iterator[Sour
     """
     with ExitStack() as stack:
         handle = stack.enter_context(_open(file, spool))
-        try:
-            content = _content(file, handle, reading)
-            source = Source(file, handle, reading, content)
-        except InputRefused as refused:
-            raise InputRefused(f"{file.display}: {refused.reason}", refused.remedy) from None
+        with _named(file):
+            source = Source(file, handle, reading, _content(file, handle, reading))
         yield source
+
+
+@contextmanager
+def _named(file: InputFile) -> Iterator[None]:
+    """Say which input a refusal is about."""
+    try:
+        yield
+    except InputRefused as refused:
+        raise InputRefused(f"{file.display}: {refused.reason}", refused.remedy) from None
 
 
 @contextmanager
