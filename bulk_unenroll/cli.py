@@ -493,7 +493,7 @@ def resume(folder: Path, **options: Any) -> int:
     "--state",
     "states",
     multiple=True,
-    type=click.Choice(sorted(REOPENABLE)),
+    type=click.Choice(sorted(state.value for state in REOPENABLE)),
     help="Reopen rows in this state. [default: failed and blocked]",
 )
 @click.option("--code", "codes", multiple=True, help="Only rows with this code.")

@@ -130,6 +130,8 @@ class Runner:
             await self._pace.prime()
             hold_off_s = self._pace.hold_off_s(earlier_starts_s, self.wall_s())
             self._gate.paused_until_s = self._now() + hold_off_s
+            if hold_off_s > self._pace.interval_s:
+                self._observer.paused(hold_off_s, "the starts of the run before count as well")
         keeper = asyncio.create_task(self._keep())
         workers = [asyncio.create_task(self._work()) for _ in range(self._sending.concurrency)]
         try:
