@@ -20,7 +20,6 @@ from bulk_unenroll.errors import (
     EXIT_LEFT_OVER,
     EXIT_ROWS_FAILED,
     FolderUnusable,
-    InputMissing,
     InputRefused,
     Interrupted,
     LedgerFailed,
@@ -421,12 +420,10 @@ class Explained:
 
 
 def explain(given: Path, customer: int) -> Explained:
-    """What is known of one customer; raises ``InputMissing`` if it stands nowhere."""
+    """What is known of one customer."""
     with reader(existing_folder(given)) as connection:
         rows = ask(connection, "explain_rows", customer=customer)
         attempts = ask(connection, "explain_attempts", customer=customer)
-    if not rows:
-        raise InputMissing(f"customer {customer} stands in no row", "look for it in the input file")
     return Explained(customer, rows, attempts)
 
 

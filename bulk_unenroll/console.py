@@ -265,6 +265,9 @@ def show_status(console: Console, status: Status) -> None:
 def show_explained(console: Console, explained: Explained) -> None:
     """Print every row and every attempt of a customer."""
     console.print(f"[bold]customer {explained.customer}[/]")
+    if not explained.rows:
+        console.print("stands in no row, and was never called from this folder")
+        return
     rows = Table("source", "row", "group/target", "status", "code", "message", box=None)
     for name, sha256, row, org, group, target, status, code, message, kind in explained.rows:
         scope = f"org {org} " if org else ""
