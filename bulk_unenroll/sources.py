@@ -82,7 +82,12 @@ def _expand(name: str) -> Iterator[tuple[str, str]]:
         if match != name and Path(match).is_dir():
             yield from _expand(match)
         else:
-            yield str(Path(match).resolve()), match
+            yield _identity(Path(match)), match
+
+
+def _identity(path: Path) -> str:
+    # a pipe's /dev/fd link resolves to a name that cannot be opened
+    return str(path.resolve() if path.is_file() else path.absolute())
 
 
 def _parts(folder: Path) -> list[Path]:

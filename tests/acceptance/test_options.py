@@ -184,8 +184,8 @@ class TestSending:
         options = ("--canary", "0", "--max-failures", "0", "--concurrency", "1")
         assert desk.do("run", "a.csv", *FAST, *options).code == 69
         assert len(api.seen()) == 1
-        options = ("--canary", "0", "--max-failures", "100%")
-        assert desk.do("resume", "a.unenroll", "--rate", "999/s", *options).code == 1
+        never = ("--canary", "0", "--max-failures", "100%")
+        assert desk.do("resume", "a.unenroll", "--rate", "999/s", *never).code == 1
 
     def test_stop_after_and_resume(self, desk: Desk, witness: Start) -> None:
         api = witness()

@@ -1,0 +1,226 @@
+"""Strict ids, header matching, and what makes a row invalid."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bulk_unenroll.errors import InputRefused
+from bulk_unenroll.model import MAX_ID, Invalid, Key, Record
+from bulk_unenroll.rows import Mapper, Reading, parse_id
+
+HEADER = ("customerId", "targetGroupId", "targetId")
+
+
+@pytest.mark.parametrize(
+    ("cell", "number"),
+    [
+        ("1", 1),
+        ("423789336", 423789336),
+        (" \t423789336\t ", 423789336),
+        ("9223372036854775807", MAX_ID),
+        ("1000000000000000000", 10**18),
+        ("999999999999999999", 999999999999999999),
+        (7, 7),
+        (MAX_ID, MAX_ID),
+        (Decimal("12"), 12),
+        (Decimal("12.00"), 12),
+        (Decimal("1E+3"), 1000),
+    ],
+)
+def test_ids(cell: object, number: int) -> None:
+    assert parse_id(cell) == number
+
+
+@pytest.mark.parametrize(
+    ("cell", "code"),
+    [
+        ("", "blank"),
+        ("   ", "blank"),
+        ("\t", "blank"),
+        ("\n", "blank"),
+        ("0", "zero"),
+        ("00", "leading_zero"),
+        ("0423789336", "leading_zero"),
+        ("-5", "sign"),
+        ("+5", "sign"),
+        ("4.2E+08", "exponent"),
+        ("4,2E+08", "exponent"),
+        ("4e8", "exponent"),
+        ("423789336.0", "decimal_point"),
+        ("423789336.", "decimal_point"),
+        ("423,789,336", "thousands"),
+        ("423.789.336", "thousands"),
+        ("423 789 336", "thousands"),
+        ("423'789'336", "thousands"),
+        ("423\u00a0789\u00a0336", "thousands"),
+        ("1_000", "underscore"),
+        ("٤٢٣", "other_digits"),
+        ("４２３", "other_digits"),
+        ("1²", "not_digits"),
+        ("²", "not_digits"),
+        ("9223372036854775808", "too_large"),
+        ("99999999999999999999", "too_large"),
+        ("'423789336", "not_digits"),
+        ('"423789336"', "not_digits"),
+        ("=423789336", "not_digits"),
+        ("42 37", "not_digits"),
+        ("0x1F", "not_digits"),
+        ("1e", "not_digits"),
+        ("NaN", "not_digits"),
+        ("NULL", "not_digits"),
+        ("TRUE", "not_digits"),
+        ("#REF!", "not_digits"),
+        ("423789336\n", "not_digits"),
+        ("423\x00", "not_digits"),
+        ("\ufeff423", "not_digits"),
+        ("\u200b423", "not_digits"),
+        ("\u00a0423", "not_digits"),
+        ("1423789336.5", "decimal_point"),
+        (None, "null"),
+        (True, "wrong_type"),
+        (1.0, "wrong_type"),
+        (float("nan"), "wrong_type"),
+        (b"12", "wrong_type"),
+        (0, "zero"),
+        (-3, "sign"),
+        (MAX_ID + 1, "too_large"),
+        (2**64 - 1, "too_large"),
+        (Decimal("1.5"), "decimal_point"),
+        (Decimal("NaN"), "decimal_point"),
+    ],
+)
+def test_what_is_no_id(cell: object, code: str) -> None:
+    found = parse_id(cell)
+    assert isinstance(found, Invalid)
+    assert found.code == code
+    assert found.message
+
+
+@given(st.text())
+@example("1_0")
+@example("१२३")
+@example("1\n")
+def test_an_id_stands_in_the_cell_in_just_its_digits(cell: str) -> None:
+    found = parse_id(cell)
+    plain = re.fullmatch(r"[ \t]*([1-9][0-9]{0,18})[ \t]*", cell, re.ASCII)
+    if plain and int(plain[1]) <= MAX_ID:
+        assert found == int(plain[1])
+    else:
+        assert isinstance(found, Invalid)
+
+
+@given(st.from_regex(r"[ \t]*[0-9+\-.,eE_ ']{1,22}[ \t]*", fullmatch=True))
+def test_nothing_that_looks_like_a_number_is_guessed(cell: str) -> None:
+    found = parse_id(cell)
+    if isinstance(found, int):
+        assert str(found) == cell.strip(" \t")
+
+
+def mapper(*header: str, **reading: object) -> Mapper:
+    return Mapper(header or HEADER, Reading(**reading))  # type: ignore[arg-type]
+
+
+def key(made: Mapper, *cells: object) -> Key | Invalid:
+    return made.key(Record(1, cells))
+
+
+class TestHeader:
+    @pytest.mark.parametrize(
+        "header",
+        [
+            ("customerId", "targetGroupId", "targetId"),
+            ("CUSTOMER_ID", "target-group-id", "Target ID"),
+            ("\ufeffcustomerId", " targetgroupid ", "targetRuleId"),
+            ("userId", "targetGroupId", "target_rule_id"),
+        ],
+    )
+    def test_it_matches_without_regard_to_case_and_separators(
+        self, header: tuple[str, ...]
+    ) -> None:
+        assert key(Mapper(header, Reading()), "7", "1", "2") == Key(None, 1, 2, 7)
+
+    def test_a_mapping_wins_over_a_known_name(self) -> None:
+        made = mapper(
+            "Member", "userId", "targetGroupId", "targetId", columns=[("customerId", "Member")]
+        )
+        assert key(made, "7", "8", "1", "2") == Key(None, 1, 2, 7)
+
+    def test_constants_stand_in_for_columns(self) -> None:
+        assert key(mapper("customerId", group=1, target=2, org=3), "7") == Key(3, 1, 2, 7)
+
+    @pytest.mark.parametrize(
+        ("header", "reading", "word"),
+        [
+            (("customerId", "targetId"), {}, "targetGroupId"),
+            (("member", "targetGroupId", "targetId"), {}, "customerId"),
+            ((*HEADER, "userId"), {}, "two columns"),
+            ((*HEADER, "CUSTOMERID"), {}, "two columns"),
+            ((*HEADER, "targetRuleId"), {}, "two columns"),
+            (HEADER, {"group": 5}, "--target-group-id"),
+            (HEADER, {"target": 5}, "--target-id"),
+            ((*HEADER, "orgId"), {"org": 5}, "--data-scope-org"),
+            (HEADER, {"columns": [("customerId", "Nobody")]}, "is not there"),
+            (("a", "a", "targetGroupId", "targetId"), {"columns": [("customerId", "a")]}, "once"),
+            (("423789336", "1001", "2001"), {}, "no header"),
+        ],
+    )
+    def test_what_is_refused(
+        self, header: tuple[str, ...], reading: dict[str, object], word: str
+    ) -> None:
+        with pytest.raises(InputRefused) as refused:
+            mapper(*header, **reading)
+        assert word in refused.value.reason
+        assert refused.value.remedy
+
+    def test_columns_of_ours_are_ignored(self) -> None:
+        made = mapper(*HEADER, "note", "unenroll_status", "unenroll_row")
+        assert made.kept == (*HEADER, "note")
+        cells = ("7", "1", "2", "n", "failed", "3")
+        assert made.kept_cells(Record(1, cells)) == ("7", "1", "2", "n")
+        assert key(made, *cells) == Key(None, 1, 2, 7)
+
+
+class TestRecord:
+    def test_orgs(self) -> None:
+        made = mapper(*HEADER, "orgId")
+        assert key(made, "7", "1", "2", "SELF") == Key(None, 1, 2, 7)
+        assert key(made, "7", "1", "2", " 5 ") == Key(5, 1, 2, 7)
+        for cell in ("", "self", "ALL", "0"):
+            assert isinstance(key(made, "7", "1", "2", cell), Invalid)
+
+    @pytest.mark.parametrize(
+        ("cells", "code"),
+        [
+            (("7", "1"), "missing_fields"),
+            (("7", "1", "2", "3"), "extra_fields"),
+            ((), "missing_fields"),
+        ],
+    )
+    def test_ragged_rows(self, cells: tuple[str, ...], code: str) -> None:
+        found = key(mapper(), *cells)
+        assert isinstance(found, Invalid)
+        assert found.code == code
+
+    def test_the_message_names_column_and_text(self) -> None:
+        found = key(mapper("Customer No", *HEADER[1:], columns=[("customerId", "Customer No")]),
+                    "4.2E+08", "1", "2")  # fmt: skip
+        assert isinstance(found, Invalid)
+        assert "Customer No" in found.message
+        assert "4.2E+08" in found.message
+
+    def test_a_long_text_is_cut(self) -> None:
+        found = key(mapper(), "x" * 10_000, "1", "2")
+        assert isinstance(found, Invalid)
+        assert len(found.message) < 200
+
+
+def test_another_constant_is_another_reading() -> None:
+    assert Reading(target=1).signature() != Reading(target=2).signature()
+    assert Reading(columns=[("a", "b"), ("c", "d")]).signature() == (
+        Reading(columns=[("c", "d"), ("a", "b")]).signature()
+    )
