@@ -85,18 +85,21 @@ class Sending:
 def parse_base_url(text: str) -> str:
     """The base URL, prefix included, without a trailing slash; raises ``Misconfigured`` (78)."""
     example = "such as https://HOST/v3.1"
+    given = text.strip()
     try:
-        parts = urlsplit(text.strip())
+        parts = urlsplit(given)
         host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise Misconfigured(f"the base URL is wrong: {error}", f"give a URL {example}") from None
-    if parts.scheme not in ("http", "https") or not host:
-        raise Misconfigured(f"{text!r} is no base URL", f"give a URL {example}")
-    if parts.username or parts.password or parts.query or parts.fragment:
+    except ValueError:  # its words would repeat what may be a password
+        raise Misconfigured(
+            "the base URL's host or port is wrong", f"give a URL {example}"
+        ) from None
+    if "@" in given or parts.query or parts.fragment:
         raise Misconfigured(
             "the base URL may hold a host and a path only: no user, query or fragment",
             f"give a URL {example}",
         )
+    if parts.scheme not in ("http", "https") or not host:
+        raise Misconfigured(f"{given!r} is no base URL", f"give a URL {example}")
     if parts.scheme == "http" and not is_loopback(host):
         raise Misconfigured(
             f"http:// to {host} would send credentials in the clear", "use https://"

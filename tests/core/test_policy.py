@@ -1,0 +1,584 @@
+"""What follows from a verdict, for one call and for everyone."""
+
+from __future__ import annotations
+
+import itertools
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bulk_unenroll.codes import Scope
+from bulk_unenroll.model import TRANSITIONS, Call, Key, State
+from bulk_unenroll.policy import (
+    BACKOFF_CAP_S,
+    Canary,
+    FailureLimit,
+    Gate,
+    Share,
+    Step,
+    backoff_s,
+    decide,
+)
+from bulk_unenroll.protocol import (
+    Block,
+    Halt,
+    InDoubt,
+    Retry,
+    Settle,
+    Unauthorised,
+    Unsent,
+    Verdict,
+)
+
+MAX_ATTEMPTS = 5
+SETTLED = [
+    Settle(State.SUCCEEDED, None, None),
+    Settle(State.SUCCEEDED, None, None, mismatch=True),
+    Settle(State.NOT_ENROLLED, "310149", "no record"),
+    Settle(State.FAILED, "310011", "invalid user id"),
+    Settle(State.REVIEW, "310119", "already enrolled"),
+    Settle(State.REVIEW, "777", None),
+]
+BLOCKS = [Block(Scope.TARGET, "310018", "no rule"), Block(Scope.GROUP, "310017", "no group")]
+UNSENT = Unsent("unreachable", "connection refused")
+REFUSED = Unauthorised("498", "token expired")
+HALTS = [
+    Halt(Scope.RUN, "http_404", "wrong prefix"),
+    Halt(Scope.RUN, "403", "denied", credentials=True),
+    Halt(Scope.ORG, "310144", "not connected"),
+]
+UNTRUSTED = Halt(Scope.RUN, "certificate", "wrong host name")
+TOO_MANY = Retry("http_429", "slow down", everyone=True)
+BUSY = Retry("521", "multiple actions")
+LOST = InDoubt("timeout", "no answer")
+BROKEN = InDoubt("http_500", "HTTP 500")
+VERDICTS: list[Verdict] = [
+    *SETTLED,
+    *BLOCKS,
+    UNSENT,
+    REFUSED,
+    *HALTS,
+    UNTRUSTED,
+    TOO_MANY,
+    BUSY,
+    LOST,
+]
+EVERY_CASE = list(
+    itertools.product((False, True), (0, MAX_ATTEMPTS - 2, MAX_ATTEMPTS - 1), (True, False))
+)
+every_case = pytest.mark.parametrize(("doubtful", "tries", "resend"), EVERY_CASE)
+
+
+def decided(
+    verdict: Verdict,
+    *,
+    doubtful: bool = False,
+    tries: int = 0,
+    resend: bool = True,
+    dice: float = 0.5,
+) -> Step:
+    call = Call(1, Key(None, 1001, 2001, 7), tries, doubtful)
+    return decide(verdict, call, max_attempts=MAX_ATTEMPTS, resend=resend, dice=dice)
+
+
+class TestDecide:
+    @every_case
+    @pytest.mark.parametrize("verdict", SETTLED, ids=str)
+    def test_a_final_answer_settles_whatever_went_before(
+        self, verdict: Settle, doubtful: bool, tries: int, resend: bool
+    ) -> None:
+        step = decided(verdict, doubtful=doubtful, tries=tries, resend=resend)
+        assert (step.state, step.outcome, step.code) == (
+            verdict.state,
+            verdict.state.value,
+            verdict.code,
+        )
+        assert step.wait_s is None
+        assert step.left
+        assert step.charged
+        assert step.mismatch is verdict.mismatch
+
+    @pytest.mark.parametrize("verdict", SETTLED, ids=str)
+    def test_without_doubt_the_message_stands_word_for_word(self, verdict: Settle) -> None:
+        assert decided(verdict).message == verdict.message
+
+    @pytest.mark.parametrize(
+        ("verdict", "message"),
+        [
+            (
+                Settle(State.NOT_ENROLLED, "310149", "no record"),
+                "no record (an earlier attempt went unanswered and was probably applied)",
+            ),
+            (
+                Settle(State.FAILED, "310011", "bad id"),
+                "bad id (an earlier attempt went unanswered and may have been applied)",
+            ),
+            (
+                Settle(State.REVIEW, "777", None),
+                "review (an earlier attempt went unanswered and may have been applied)",
+            ),
+            (Settle(State.SUCCEEDED, None, None), None),
+        ],
+        ids=str,
+    )
+    def test_after_doubt_the_message_says_that_it_may_be_our_own_doing(
+        self, verdict: Settle, message: str | None
+    ) -> None:
+        assert decided(verdict, doubtful=True).message == message
+
+    @every_case
+    @pytest.mark.parametrize("verdict", BLOCKS, ids=str)
+    def test_an_unknown_target_or_group_blocks_the_row(
+        self, verdict: Block, doubtful: bool, tries: int, resend: bool
+    ) -> None:
+        step = decided(verdict, doubtful=doubtful, tries=tries, resend=resend)
+        assert step == Step(State.BLOCKED, "blocked", verdict.code, verdict.message)
+
+    @every_case
+    def test_what_never_left_waits_for_the_gate_and_leaves_no_attempt(
+        self, doubtful: bool, tries: int, resend: bool
+    ) -> None:
+        step = decided(UNSENT, doubtful=doubtful, tries=tries, resend=resend)
+        assert step.state is (State.IN_DOUBT if doubtful else State.PENDING)
+        assert step.wait_s == 0
+        assert not step.left
+
+    @every_case
+    @pytest.mark.parametrize("verdict", [REFUSED, *HALTS], ids=str)
+    def test_a_refusal_of_everyone_is_on_record_but_costs_the_row_no_attempt(
+        self, verdict: Unauthorised | Halt, doubtful: bool, tries: int, resend: bool
+    ) -> None:
+        step = decided(verdict, doubtful=doubtful, tries=tries, resend=resend)
+        assert step.state is (State.IN_DOUBT if doubtful else State.PENDING)
+        assert step.wait_s == 0
+        assert step.left
+        assert not step.charged
+        assert (step.code, step.message) == (verdict.code, verdict.message)
+
+    @every_case
+    def test_a_wrong_certificate_is_no_attempt_at_all(
+        self, doubtful: bool, tries: int, resend: bool
+    ) -> None:
+        step = decided(UNTRUSTED, doubtful=doubtful, tries=tries, resend=resend)
+        assert step.state is (State.IN_DOUBT if doubtful else State.PENDING)
+        assert not step.left
+        assert not step.charged
+
+    @every_case
+    @pytest.mark.parametrize("verdict", [TOO_MANY, BUSY], ids=str)
+    def test_what_was_not_applied_is_retried_while_attempts_are_left(
+        self, verdict: Retry, doubtful: bool, tries: int, resend: bool
+    ) -> None:
+        step = decided(verdict, doubtful=doubtful, tries=tries, resend=resend)
+        waiting = State.IN_DOUBT if doubtful else State.PENDING
+        ended = State.IN_DOUBT if doubtful else State.FAILED
+        left = tries < MAX_ATTEMPTS - 1
+        assert step.state is (waiting if left else ended)
+        assert (step.wait_s is not None) == left
+        assert step.outcome == "not_applied"
+        assert step.charged
+        assert (step.code, step.message) == (verdict.code, verdict.message)
+
+    @pytest.mark.parametrize(
+        ("told_s", "dice", "wait_s"), [(None, 0.5, 2.0), (0.5, 0.5, 2.0), (30.0, 0.5, 30.0)]
+    )
+    def test_a_retry_waits_for_the_longer_of_backoff_and_retry_after(
+        self, told_s: float | None, dice: float, wait_s: float
+    ) -> None:
+        verdict = Retry("http_429", "m", everyone=True, retry_after_s=told_s)
+        assert decided(verdict, tries=2, dice=dice).wait_s == wait_s
+
+    @every_case
+    def test_an_unanswered_call_is_in_doubt_and_resent_only_by_the_rule(
+        self, doubtful: bool, tries: int, resend: bool
+    ) -> None:
+        step = decided(LOST, doubtful=doubtful, tries=tries, resend=resend)
+        assert (step.state, step.outcome) == (State.IN_DOUBT, "unanswered")
+        assert (step.wait_s is not None) == (resend and tries < MAX_ATTEMPTS - 1)
+        assert step.left
+        assert step.charged
+
+    def test_with_one_attempt_nothing_is_retried(self) -> None:
+        call = Call(1, Key(None, 1, 2, 3))
+        for verdict in (TOO_MANY, LOST):
+            assert decide(verdict, call, max_attempts=1, resend=True, dice=0.5).wait_s is None
+
+    @every_case
+    @pytest.mark.parametrize("verdict", VERDICTS, ids=str)
+    def test_every_step_is_a_legal_transition_that_loses_no_doubt(
+        self, verdict: Verdict, doubtful: bool, tries: int, resend: bool
+    ) -> None:
+        step = decided(verdict, doubtful=doubtful, tries=tries, resend=resend)
+        assert step.state in TRANSITIONS[State.SENDING]
+        if step.state is State.PENDING:
+            assert step.wait_s is not None
+            assert not doubtful
+        if doubtful and not isinstance(verdict, Settle | Block):
+            assert step.state is State.IN_DOUBT
+        if step.state is State.SUCCEEDED:
+            assert isinstance(verdict, Settle)
+
+
+class TestBackoff:
+    @pytest.mark.parametrize(
+        ("tries", "most_s"), [(0, 1), (1, 2), (2, 4), (3, 8), (5, 32), (6, 60), (7, 60), (99, 60)]
+    )
+    def test_it_is_uniform_up_to_a_doubling_bound(self, tries: int, most_s: float) -> None:
+        assert backoff_s(tries, 0.0) == 0
+        assert backoff_s(tries, 0.25) == most_s / 4
+        assert backoff_s(tries, 0.5) == most_s / 2
+
+    @given(tries=st.integers(0, 10**9), dice=st.floats(0, 1, exclude_max=True))
+    def test_it_never_leaves_its_bounds(self, tries: int, dice: float) -> None:
+        assert 0 <= backoff_s(tries, dice) <= min(BACKOFF_CAP_S, 2.0 ** min(tries, 64))
+
+
+# ── the gate ─────────────────────────────────────────────────────────────────────────────────────
+
+SUCCESS = Settle(State.SUCCEEDED, None, None)
+
+
+def answered(gate: Gate, at_s: float, verdict: Verdict = SUCCESS) -> None:
+    """An ordinary call comes back with ``verdict`` as soon as it has started."""
+    gate.record(verdict, probe=gate.start(), started_s=at_s, now_s=at_s)
+
+
+def probed(gate: Gate, verdict: Verdict, at_s: float) -> list[float]:
+    """Probe with always the same outcome until the gate gives up; the wait before each probe."""
+    waits: list[float] = []
+    while not gate.exhausted and len(waits) < 100:
+        wait_s = gate.opens_in_s(at_s)
+        assert wait_s is not None
+        at_s += wait_s
+        assert gate.start()
+        gate.record(verdict, probe=True, started_s=at_s, now_s=at_s)
+        waits.append(wait_s)
+    return waits
+
+
+class TestUnreachable:
+    def test_before_any_answer_it_is_probed_after_1_2_and_4_seconds(self) -> None:
+        gate = Gate(threshold=10)
+        answered(gate, 100.0, UNSENT)
+        assert probed(gate, UNSENT, 100.0) == [1, 2, 4]
+        assert gate.exhausted == "the API cannot be reached: connection refused"
+        assert gate.opens_in_s(10_000.0) is None
+
+    @pytest.mark.parametrize("answer", [SUCCESS, TOO_MANY, BROKEN, SETTLED[3]], ids=str)
+    def test_after_one_answer_it_is_probed_for_longer(self, answer: Verdict) -> None:
+        gate = Gate(threshold=10)
+        answered(gate, 0.0, answer)
+        answered(gate, 100.0, UNSENT)
+        assert probed(gate, UNSENT, 100.0) == [1, 2, 4, 8, 15, 30, 60]
+
+    def test_one_refused_connection_stops_everyone(self) -> None:
+        gate = Gate(threshold=10)
+        assert gate.opens_in_s(5.0) == 0
+        answered(gate, 5.0, UNSENT)
+        assert gate.opens_in_s(5.0) == 1
+        assert gate.opens_in_s(5.75) == 0.25
+
+    def test_a_probe_goes_alone(self) -> None:
+        gate = Gate(threshold=10)
+        answered(gate, 0.0, UNSENT)
+        assert gate.opens_in_s(1.0) == 0
+        assert gate.start()
+        assert gate.opens_in_s(1.0) is None
+        assert gate.opens_in_s(500.0) is None
+
+    def test_a_probe_that_did_not_go_out_after_all_leaves_its_place_to_another(self) -> None:
+        gate = Gate(threshold=10)
+        answered(gate, 0.0, UNSENT)
+        gate.cancel(gate.start())
+        assert gate.opens_in_s(1.0) == 0
+        assert gate.start()
+
+    @pytest.mark.parametrize("answer", [SUCCESS, SETTLED[3], BLOCKS[0], REFUSED], ids=str)
+    def test_an_answered_probe_opens_for_everyone(self, answer: Verdict) -> None:
+        gate = Gate(threshold=10)
+        answered(gate, 0.0, UNSENT)
+        answered(gate, 1.0, answer)
+        assert gate.opens_in_s(1.0) == 0
+        assert not gate.start()
+
+    def test_the_next_trouble_starts_again_at_one_second(self) -> None:
+        gate = Gate(threshold=10)
+        answered(gate, 0.0, UNSENT)
+        answered(gate, 1.0, UNSENT)
+        answered(gate, 3.0)
+        answered(gate, 4.0, UNSENT)
+        assert gate.opens_in_s(4.0) == 1
+
+    @pytest.mark.parametrize("late", [SUCCESS, UNSENT, LOST, SETTLED[3]], ids=str)
+    def test_calls_in_flight_since_before_the_trouble_change_nothing(self, late: Verdict) -> None:
+        gate = Gate(threshold=2)
+        answered(gate, 0.0)
+        answered(gate, 10.0, UNSENT)
+        answered(gate, 11.0, UNSENT)
+        for _ in range(20):
+            gate.record(late, probe=False, started_s=9.0, now_s=11.5)
+        assert gate.troubled
+        assert gate.opens_in_s(11.5) == 1.5
+        assert probed(gate, UNSENT, 11.5) == [1.5, 4, 8, 15, 30, 60]
+
+    def test_a_late_answer_does_not_stand_in_for_the_probe(self) -> None:
+        gate = Gate(threshold=10)
+        answered(gate, 0.0, UNSENT)
+        assert gate.start()
+        gate.record(SUCCESS, probe=False, started_s=0.0, now_s=1.0)
+        assert gate.opens_in_s(1.0) is None
+
+
+class TestPauses:
+    def test_retry_after_pauses_everyone_for_as_long_as_it_says(self) -> None:
+        gate = Gate(threshold=10)
+        answered(gate, 100.0, Retry("http_429", "m", everyone=True, retry_after_s=30.0))
+        assert gate.opens_in_s(100.0) == 30
+        assert gate.opens_in_s(129.0) == 1
+        assert gate.opens_in_s(130.0) == 0
+        assert not gate.start()
+
+    def test_without_it_pauses_double_up_to_a_minute(self) -> None:
+        gate = Gate(threshold=10)
+        at_s, waits = 0.0, []
+        for _ in range(9):
+            answered(gate, at_s, TOO_MANY)
+            waits.append(gate.opens_in_s(at_s) or 0.0)
+            at_s += waits[-1]
+        assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+        assert gate.exhausted is None
+
+    def test_an_answer_after_the_pause_ends_the_doubling(self) -> None:
+        gate = Gate(threshold=10)
+        answered(gate, 0.0, TOO_MANY)
+        answered(gate, 1.0, TOO_MANY)
+        answered(gate, 3.0)
+        answered(gate, 4.0, TOO_MANY)
+        assert gate.opens_in_s(4.0) == 1
+
+    def test_an_answer_from_before_the_pause_does_not(self) -> None:
+        gate = Gate(threshold=10)
+        answered(gate, 0.0, TOO_MANY)
+        gate.record(SUCCESS, probe=False, started_s=-1.0, now_s=0.5)
+        answered(gate, 1.0, TOO_MANY)
+        assert gate.opens_in_s(1.0) == 2
+
+    def test_many_refused_together_are_one_pause(self) -> None:
+        gate = Gate(threshold=10)
+        answered(gate, 0.0, TOO_MANY)
+        answered(gate, 1.0, TOO_MANY)  # the second pause: until 3.0
+        for n in range(50):
+            gate.record(TOO_MANY, probe=False, started_s=0.5, now_s=1.0 + n / 100)
+        assert gate.opens_in_s(1.5) == pytest.approx(1.99)
+        answered(gate, 4.0, TOO_MANY)
+        assert gate.opens_in_s(4.0) == 4
+
+    def test_a_shorter_retry_after_does_not_shorten_a_pause(self) -> None:
+        gate = Gate(threshold=10)
+        answered(gate, 0.0, Retry("http_429", "m", everyone=True, retry_after_s=30.0))
+        gate.record(
+            Retry("http_429", "m", everyone=True, retry_after_s=1.0),
+            probe=False,
+            started_s=0.0,
+            now_s=5.0,
+        )
+        assert gate.opens_in_s(5.0) == 25
+
+    def test_a_retry_that_concerns_one_row_pauses_nobody(self) -> None:
+        gate = Gate(threshold=10)
+        answered(gate, 0.0, BUSY)
+        assert gate.opens_in_s(0.0) == 0
+
+    def test_a_probe_told_to_wait_opens_after_the_pause(self) -> None:
+        gate = Gate(threshold=10)
+        answered(gate, 0.0, UNSENT)
+        answered(gate, 1.0, Retry("http_429", "m", everyone=True, retry_after_s=30.0))
+        assert gate.opens_in_s(1.0) == 30
+        assert not gate.troubled
+
+
+class TestUnusableAnswers:
+    @pytest.mark.parametrize("threshold", [1, 10, 64])
+    def test_so_many_in_a_row_are_trouble(self, threshold: int) -> None:
+        gate = Gate(threshold)
+        for _ in range(threshold - 1):
+            answered(gate, 0.0, LOST)
+        assert gate.opens_in_s(0.0) == 0
+        answered(gate, 0.0, LOST)
+        assert gate.troubled
+        assert gate.opens_in_s(0.0) == 1
+
+    def test_one_usable_answer_breaks_the_row(self) -> None:
+        gate = Gate(threshold=3)
+        for verdict in (LOST, LOST, SUCCESS, LOST, LOST):
+            answered(gate, 0.0, verdict)
+        assert not gate.troubled
+
+    def test_an_api_that_never_answered_usably_is_given_up_soon(self) -> None:
+        gate = Gate(threshold=2)
+        answered(gate, 0.0, LOST)
+        answered(gate, 0.0, LOST)
+        assert probed(gate, LOST, 0.0) == [1, 2, 4]
+        assert gate.exhausted == "the API gives no usable answer: no answer"
+
+    def test_one_that_did_gets_a_quarter_of_an_hour(self) -> None:
+        gate = Gate(threshold=2)
+        for verdict in (SUCCESS, LOST, LOST):
+            answered(gate, 0.0, verdict)
+        waits = probed(gate, LOST, 0.0)
+        assert waits[:7] == [1, 2, 4, 8, 15, 30, 60]
+        assert set(waits[7:]) == {60}
+        assert 900 <= sum(waits) < 960
+
+    def test_a_usable_probe_ends_the_trouble(self) -> None:
+        gate = Gate(threshold=2)
+        for at_s in (0.0, 0.0, 1.0):
+            answered(gate, at_s, LOST)
+        answered(gate, 3.0)
+        assert gate.opens_in_s(3.0) == 0
+        answered(gate, 3.0, LOST)
+        assert not gate.troubled
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([SUCCESS, UNSENT, LOST, TOO_MANY, BUSY, REFUSED]),
+            st.floats(0, 100),
+            st.booleans(),
+        ),
+        max_size=60,
+    )
+)
+def test_a_gate_never_sticks(events: list[tuple[Verdict, float, bool]]) -> None:
+    """Whatever comes back, it opens, or has given up, or waits for the probe that is out."""
+    gate, now_s = Gate(threshold=3), 0.0
+    for verdict, passing_s, late in events:
+        now_s += passing_s
+        opens_in_s = gate.opens_in_s(now_s)
+        if late or opens_in_s is None or opens_in_s > 0:
+            gate.record(verdict, probe=False, started_s=now_s - passing_s, now_s=now_s)
+            continue
+        probe = gate.start()
+        gate.record(verdict, probe=probe, started_s=now_s, now_s=now_s)
+        assert not gate.probing
+        assert gate.exhausted or gate.opens_in_s(now_s + 60.0) == 0
+
+
+# ── canary and limits ────────────────────────────────────────────────────────────────────────────
+
+GOOD_END = Step(State.SUCCEEDED, "succeeded")
+BAD_END = Step(State.FAILED, "failed")
+AGAIN = Step(State.PENDING, "not_applied", wait_s=1.0)
+NOT_SENT = Step(State.PENDING, "unsent", wait_s=0.0, left=False)
+
+
+class TestCanary:
+    def canary(self, size: int, *steps: tuple[int, Step]) -> Canary:
+        canary = Canary(size)
+        canary.admitted |= set(range(size))
+        for item, step in steps:
+            canary.record(item, step)
+        return canary
+
+    def test_off_means_passed(self) -> None:
+        assert Canary(0).passed
+        assert not Canary(0).died
+
+    def test_it_is_full_once_so_many_are_admitted(self) -> None:
+        assert not Canary(2, admitted={1}).full
+        assert Canary(2, admitted={1, 2}).full
+
+    @pytest.mark.parametrize("state", [State.SUCCEEDED, State.NOT_ENROLLED])
+    def test_one_good_end_is_enough_once_all_were_answered(self, state: State) -> None:
+        before = ((0, BAD_END), (1, AGAIN))
+        assert not self.canary(3, *before).passed
+        canary = self.canary(3, *before, (2, Step(state, state.value)))
+        assert canary.passed
+        assert not canary.died
+
+    def test_a_good_end_does_not_pass_it_while_another_is_unanswered(self) -> None:
+        assert not self.canary(3, (0, GOOD_END), (1, GOOD_END)).passed
+
+    def test_what_never_left_is_no_answer(self) -> None:
+        assert not self.canary(2, (0, GOOD_END), (1, NOT_SENT)).passed
+
+    def test_it_dies_once_all_have_ended_and_none_well(self) -> None:
+        assert not self.canary(2, (0, BAD_END)).died
+        canary = self.canary(2, (0, BAD_END), (1, Step(State.IN_DOUBT, "unanswered")))
+        assert canary.died
+        assert not canary.passed
+
+    def test_what_will_be_tried_again_has_not_ended(self) -> None:
+        assert not self.canary(2, (0, BAD_END), (1, AGAIN)).died
+
+    def test_closed_it_has_passed_or_died(self) -> None:
+        for end, passed in ((GOOD_END, True), (BAD_END, False)):
+            canary = self.canary(3, (0, end))
+            canary.close()
+            assert canary.passed is passed
+            assert canary.died is not passed
+
+
+class TestShare:
+    @pytest.mark.parametrize(
+        ("share", "part", "whole", "exceeded"),
+        [
+            (Share(12, percent=False), 12, 12, False),
+            (Share(12, percent=False), 13, 1_000_000, True),
+            (Share(0, percent=False), 0, 0, False),
+            (Share(0, percent=False), 1, 1, True),
+            (Share(10, percent=True), 100, 1000, False),
+            (Share(10, percent=True), 101, 1000, True),
+            (Share(0, percent=True), 0, 0, False),
+            (Share(0, percent=True), 1, 1000, True),
+            (Share(100, percent=True), 1000, 1000, False),
+            (Share(0.1, percent=True), 2, 1000, True),
+        ],
+    )
+    def test_more_than_the_share(self, share: Share, part: int, whole: int, exceeded: bool) -> None:
+        assert share.exceeded(part, whole) is exceeded
+
+    def test_a_percentage_counts_from_the_least_on_and_a_number_at_once(self) -> None:
+        assert not Share(50, percent=True).exceeded(99, 99, least=100)
+        assert Share(50, percent=True).exceeded(51, 100, least=100)
+        assert Share(5, percent=False).exceeded(6, 6, least=100)
+
+    @given(st.integers(0, 100), st.integers(0, 10**9), st.integers(0, 10**9))
+    def test_a_percentage_is_exact(self, percent: int, one: int, other: int) -> None:
+        part, whole = min(one, other), max(one, other)
+        expected = whole > 0 and Fraction(part, whole) > Fraction(percent, 100)
+        assert Share(percent, percent=True).exceeded(part, whole) is expected
+
+
+class TestFailureLimit:
+    def test_failed_blocked_and_review_are_bad(self) -> None:
+        limit = FailureLimit(Share(100, percent=True))
+        for state in (State.FAILED, State.BLOCKED, State.REVIEW, State.SUCCEEDED):
+            assert not limit.record(state, done=True)
+        assert (limit.settled, limit.bad) == (4, 3)
+
+    @pytest.mark.parametrize(
+        ("state", "done"),
+        [(State.PENDING, False), (State.IN_DOUBT, False), (State.IN_DOUBT, True)],
+    )
+    def test_what_is_not_settled_does_not_count(self, state: State, done: bool) -> None:
+        limit = FailureLimit(Share(0, percent=False))
+        assert not limit.record(state, done=done)
+        assert limit.settled == 0
+
+    def test_zero_stops_at_the_first(self) -> None:
+        limit = FailureLimit(Share(0, percent=False))
+        assert not limit.record(State.SUCCEEDED, done=True)
+        assert limit.record(State.FAILED, done=True)
+
+    def test_a_percentage_waits_for_a_hundred(self) -> None:
+        limit = FailureLimit(Share(50, percent=True))
+        stops = [limit.record(State.FAILED, done=True) for _ in range(101)]
+        assert stops.index(True) == 99
+
+    def test_a_hundred_per_cent_never_stops(self) -> None:
+        limit = FailureLimit(Share(100, percent=True))
+        assert not any(limit.record(State.FAILED, done=True) for _ in range(500))
