@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import time
@@ -22,6 +23,7 @@ from bulk_unenroll.errors import (
     EXIT_SIGTERM,
     InputRefused,
     Interrupted,
+    Misconfigured,
     Stop,
     UsageError,
 )
@@ -50,9 +52,7 @@ def main() -> NoReturn:
     try:
         code = cli.main(standalone_mode=False) or 0
     except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        path = context.command_path if context else "bulk-unenroll"
-        code = _ended(UsageError(error.format_message(), f"{path} --help"), json=json)
+        code = _ended(UsageError(error.format_message(), command=_help()), json=json)
     except click.Abort:
         code = _ended(Interrupted(EXIT_SIGINT, "interrupted: nothing was sent"), json=json)
     except Stop as stop:
@@ -79,12 +79,28 @@ def _ended(stop: Stop, *, json: bool) -> int:
             {
                 "folder": None,
                 "run_id": None,
-                "exit": {"code": stop.code, "reason": stop.reason},
-                "next": stop.remedy,
+                "exit": {"code": stop.code, "reason": str(stop)},
+                "next": _next(stop),
             }
         )
-    _two_lines(stop.code, stop.reason, stop.remedy)
+    _two_lines(stop.code, str(stop), _next(stop))
     return stop.code
+
+
+def _next(stop: Stop) -> str:
+    """The exact next command: the one that the stop names, or the same again once mended."""
+    if isinstance(stop, Misconfigured):
+        return stop.command or _help()  # the same again might show a secret in a wrong URL
+    return stop.command or _same()
+
+
+def _same(*more: str) -> str:
+    return shlex.join(["bulk-unenroll", *sys.argv[1:], *more])
+
+
+def _help() -> str:
+    name = next((word for word in sys.argv[1:] if word in cli.commands), None)
+    return f"bulk-unenroll {name} --help" if name else "bulk-unenroll --help"
 
 
 def _broken(error: Exception, *, json: bool) -> int:
@@ -99,7 +115,7 @@ def _broken(error: Exception, *, json: bool) -> int:
 def _two_lines(code: int, reason: str, then: str) -> None:
     line = " ".join(reason.split())
     click.echo(f"bulk-unenroll: {line} (exit {code})", err=True)
-    click.echo(f"next: {then or 'bulk-unenroll --help'}", err=True)
+    click.echo(f"next: {then or _same()}", err=True)
 
 
 def _print_json(value: Any) -> None:
@@ -467,11 +483,11 @@ def _ask(seen: Plan, folder: Path, options: Options) -> None:
     if options["yes"] or seen.to_call == 0:
         return
     if not sys.stdin.isatty():
-        raise UsageError("no terminal to ask on: nothing was sent", "the same command with --yes")
+        raise UsageError("no terminal to ask on: nothing was sent", command=_same("--yes"))
     question = "This cannot be undone. Type the number of customers to call"
     typed = click.prompt(question, err=True, default="", show_default=False)
     if typed.strip() != str(seen.to_call):
-        raise UsageError(f"{typed!r} is not {seen.to_call}: nothing was sent", "run it again")
+        raise UsageError(f"{typed!r} is not {seen.to_call}: nothing was sent")
 
 
 @cli.command()
@@ -598,5 +614,7 @@ def sandbox(port: int, scenario: Path | None, journal: Path | None) -> int:
     except fake.ScenarioError as error:
         raise InputRefused(f"the scenario is wrong: {error}", "mend the scenario") from None
     except OSError as error:
-        raise UsageError(f"cannot listen on port {port}: {error.strerror}", "--port 0") from None
+        raise UsageError(
+            f"cannot listen on port {port}: {error.strerror}", "try --port 0"
+        ) from None
     return 0

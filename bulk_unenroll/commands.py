@@ -174,7 +174,8 @@ def resume(
     with _working_ledger(folder, new=False) as ledger:
         sources = ledger.confirmed_sources()
         if not sources:
-            raise UsageError(NOTHING_CONFIRMED, command("run", "INPUT", "--out", str(folder)))
+            then = command("run", "INPUT", "--out", str(folder))
+            raise UsageError(NOTHING_CONFIRMED, command=then)
         with _api(going, ledger.base_url()) as api:
             _check_same_api(ledger, api)
             _check_orgs(ledger, api)
@@ -287,14 +288,25 @@ def _working_ledger(folder: Path, *, new: bool) -> Iterator[Ledger]:
     if new:
         make_folder(folder)
     with locked(folder):
-        ledger = Ledger.open(folder)
+        ledger = _open(folder)
         try:
             yield ledger
         except Interrupted as stop:
-            stop.remedy = command("status", str(folder))
+            stop.command = command("status", str(folder))
+            raise
+        except LedgerFailed as stop:
+            stop.command = stop.command or command("resume", str(folder))
             raise
         finally:
             ledger.close()
+
+
+def _open(folder: Path) -> Ledger:
+    try:
+        return Ledger.open(folder)
+    except LedgerFailed as stop:
+        stop.command = command("verify", str(folder))
+        raise
 
 
 @contextmanager
@@ -432,4 +444,5 @@ def verify(given: Path) -> None:
     with reader(existing_folder(given)) as connection:
         faults = integrity_faults(connection)
     if faults:
-        raise LedgerFailed(f"{DAMAGED}: {faults[0]}", DAMAGED_REMEDY)
+        then = command("export", str(given), "--to", "rescued.csv")
+        raise LedgerFailed(f"{DAMAGED}: {faults[0]}", DAMAGED_REMEDY, then)

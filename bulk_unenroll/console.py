@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from bulk_unenroll.codes import CODES, WORDS, advice
-from bulk_unenroll.model import Call, State
+from bulk_unenroll.model import GOOD, Call, State
 from bulk_unenroll.outcome import Outcome
 from bulk_unenroll.planning import Plan
 from bulk_unenroll.policy import Step
@@ -151,12 +151,21 @@ class Watch:
         log.debug("call", outcome=step.outcome, code=step.code, target=target, **who)
         if step.code and step.code not in self._codes_seen:
             self._codes_seen.add(step.code)
-            log.warning("first_of_code", code=step.code, outcome=step.outcome, target=target)
+            say = log.info if step.state in GOOD else log.warning
+            say("first_of_code", code=step.code, outcome=step.outcome, target=target)
         if step.wait_s is None:
             self._done += 1
             before = State.IN_DOUBT if call.doubtful else State.PENDING
             self._states[before] = max(self._states[before] - 1, 0)
             self._states[step.state] += 1
+        self._show()
+
+    def blocked(self, number: int) -> None:
+        """So many customers/targets will not be sent."""
+        log.warning("blocked", customers=number)
+        self._done += number
+        self._states[State.PENDING] = max(self._states[State.PENDING] - number, 0)
+        self._states[State.BLOCKED] += number
         self._show()
 
     def paused(self, seconds: float, why: str) -> None:

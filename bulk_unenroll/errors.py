@@ -29,14 +29,22 @@ EXIT_SIGTERM = 143
 
 
 class Stop(Exception):
-    """An expected end of a command: one line for a person, an exit code, a remedy."""
+    """An expected end of a command.
+
+    ``reason`` says what happened and ``remedy`` what helps, in one line together; ``command`` is
+    the exact next command, where it is another than the same again.
+    """
 
     code: int = EXIT_INTERNAL
 
-    def __init__(self, reason: str, remedy: str = "") -> None:
+    def __init__(self, reason: str, remedy: str = "", command: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.remedy = remedy
+        self.command = command
+
+    def __str__(self) -> str:
+        return f"{self.reason}; {self.remedy}" if self.remedy else self.reason
 
 
 class UsageError(Stop):

@@ -6,6 +6,7 @@ Every file is 0600 and the folder 0700, for customer ids are personal data.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,7 +54,9 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise FolderBusy(
-            f"another process works in {folder}", "wait for it, or watch it with `status`"
+            f"another process works in {folder}",
+            "wait until it ends",
+            shlex.join(["bulk-unenroll", "status", str(folder)]),
         ) from None
     except OSError as error:
         raise FolderUnusable(f"cannot lock {folder}: {error.strerror}", "give --out DIR") from None

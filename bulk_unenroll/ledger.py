@@ -26,7 +26,7 @@ APPLICATION_ID: Final = 0x62756E72
 SCHEMA_VERSION: Final = 1
 QUICK_CHECK_BELOW_BYTES: Final = 256 << 20
 DAMAGED: Final = "the ledger is damaged"
-DAMAGED_REMEDY: Final = "keep the folder, restore a copy, and check it with `verify`"
+DAMAGED_REMEDY: Final = "keep the folder as it is and restore a copy of it"
 
 Row = tuple[Any, ...]
 
@@ -57,12 +57,14 @@ class StagedRow:
 class Turn:
     """What a turn gave.
 
-    Calls to send; when the next one is due (Unix seconds); whether any is left beyond these.
+    Calls to send; when the next one is due (Unix seconds); whether any is left beyond these; how
+    many were blocked unsent.
     """
 
     calls: list[Call]
     next_due_s: float | None
     more: bool
+    blocked: int
 
 
 @contextmanager
@@ -276,14 +278,13 @@ class Ledger:
         with self._transaction():
             for entry in entries:
                 self._record(entry)
-            for block in blocked:
-                self._block(block)
+            number = sum(self._block(block) for block in blocked)
             self._do("park_stale_doubts", now=now_s, cutoff=resend_after_s)
             among = None if only is None else json.dumps(list(only))
             calls = self._claim(claim, now_s, halted, among, spread) if claim else []
             due = self._all("next_due", run=self._run, halted=halted, only=among)
             more = bool(due) or 0 < claim == len(calls) or self._has_fresh(halted)
-        return Turn(calls, due[0][0] if due else None, more)
+        return Turn(calls, due[0][0] if due else None, more, number)
 
     def _claim(
         self, most: int, now_s: float, halted: str, among: str | None, spread: bool
@@ -341,8 +342,8 @@ class Ledger:
             **values,
         )
 
-    def _block(self, block: Blocked) -> None:
-        self._do(
+    def _block(self, block: Blocked) -> int:
+        return self._do(
             "block",
             run=self._run,
             org=block.org or 0,
@@ -351,7 +352,7 @@ class Ledger:
             code=block.code,
             message=block.message,
             now=time.time(),
-        )
+        ).rowcount
 
     def end_run(self, exit_code: int, reason: str) -> None:
         """The run ended; how."""

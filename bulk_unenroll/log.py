@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import sys
-from typing import TextIO
+from typing import TextIO, cast
 
 import structlog
 
 LEVELS = {-1: 30, 0: 20, 1: 10}
+
+
+class _Stderr:
+    """``sys.stderr`` as it is at the moment: a live display puts itself in its place."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 def set_up(
@@ -30,6 +40,6 @@ def set_up(
             *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[max(-1, min(verbosity, 1))]),
-        logger_factory=structlog.WriteLoggerFactory(file or sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file or cast(TextIO, _Stderr())),
         cache_logger_on_first_use=False,
     )

@@ -52,10 +52,12 @@ class Pace:
         """Seconds until starts may begin after earlier ones (newest first, Unix seconds).
 
         The m-th newest of them, at ``s``, shares its window with the new ones before ``s + unit``;
-        these may be at most ``N - m``, and come one ``interval_s`` after the other.
+        these may be at most ``N - m``, and come one ``interval_s`` after the other, a burst of them
+        at once. A start that seems to lie ahead, as after the clock was set back, counts as now.
         """
+        unit_s = self._rate.unit_s * (1 + MARGIN)
         earliest_s = now_s
         for m, start_s in enumerate(starts_s, 1):
-            room = max(self._rate.count - m, 0)
-            earliest_s = max(earliest_s, start_s + self._rate.unit_s - room * self.interval_s)
+            room = max(self._rate.count - m - (self._burst - 1), 0)
+            earliest_s = max(earliest_s, min(start_s, now_s) + unit_s - room * self.interval_s)
         return earliest_s - now_s

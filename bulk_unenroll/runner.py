@@ -50,6 +50,9 @@ class Observer(Protocol):
     def recorded(self, call: Call, step: Step) -> None:
         """A call has an outcome."""
 
+    def blocked(self, number: int) -> None:
+        """So many customers/targets will not be sent."""
+
     def paused(self, seconds: float, why: str) -> None:
         """Nobody sends for a while."""
 
@@ -151,6 +154,8 @@ class Runner:
             if self._stopping or not self._gate_open:
                 self._release_ready()
             turn = await self._next_turn()
+            if turn.blocked:
+                self._observer.blocked(turn.blocked)
             self._take(turn.calls)
             if not (self._ready or self._in_flight or self._entries or self._blocked):
                 self._rest(turn)

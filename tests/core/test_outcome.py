@@ -107,7 +107,6 @@ class TestConclude:
             counted(succeeded=5),
             counted(not_enrolled=5),
             counted(succeeded=5, not_enrolled=2, duplicate=9),
-            counted(succeeded=1, withdrawn=3),
         ],
     )
     def test_all_settled_well_is_zero(self, counts: Counts) -> None:

@@ -96,6 +96,8 @@ class Watcher:
     def recorded(self, call: Call, step: Step) -> None:
         self.steps.append(step)
 
+    def blocked(self, number: int) -> None: ...
+
     def paused(self, seconds: float, why: str) -> None:
         self.pauses.append(seconds)
 
