@@ -91,10 +91,9 @@ class Runner:
         self._sending = sending
         self._observer = observer
         self._dice = dice
-        loop = asyncio.get_running_loop()
-        self._now = loop.time
+        self._now = asyncio.get_running_loop().time
         # anchored, so that a step of the system's clock moves neither backoff nor record
-        self._wall_offset_s = wall_s() - loop.time()
+        self._wall_offset_s = wall_s() - self._now()
         self._gate = Gate(threshold=max(10, 2 * sending.concurrency))
         self._canary = Canary(sending.canary)
         self._failures = FailureLimit(sending.max_failures)
@@ -153,7 +152,8 @@ class Runner:
             self._wake.clear()
             if self._stopping or not self._gate_open:
                 self._release_ready()
-            turn = await self._next_turn()
+            claim = self._room(len(self._entries))
+            turn = await self._next_turn(claim)
             if turn.blocked:
                 self._observer.blocked(turn.blocked)
             self._take(turn.calls)
@@ -161,15 +161,16 @@ class Runner:
                 self._rest(turn)
                 if self._stopping or not turn.more:
                     return
-            await self._until_wanted(turn.next_due_s)
+            if claim or not self._room(0):
+                await self._until_wanted(turn.next_due_s)
 
-    async def _next_turn(self) -> Turn:
+    async def _next_turn(self, claim: int) -> Turn:
         entries, self._entries = self._entries, []
         blocked, self._blocked = self._blocked, []
         return await self._turn(
             entries,
             blocked,
-            claim=self._room(len(entries)),
+            claim=claim,
             now_s=self.wall_s(),
             resend_after_s=self.resend_after_s(),
             halted_orgs=sorted(self._halted_orgs),

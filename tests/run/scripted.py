@@ -154,12 +154,13 @@ class Job:
         stop_after_s: float | None = None,
         watcher: Watcher | None = None,
         sources: Sequence[int] | None = None,
+        turn_s: float = 0.002,
         **changed: Any,
     ) -> dict[int, str]:
         """Run what is confirmed, on the loop's own (virtual) clock; the endings."""
 
         async def turn(*args: Any, **kwargs: Any) -> Turn:
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(turn_s)
             return self.ledger.turn(*args, **kwargs)
 
         options = sending(**changed)

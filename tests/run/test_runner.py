@@ -363,6 +363,14 @@ async def test_the_pace_is_kept_over_stops_and_resumes(job: Job) -> None:
         assert beyond - first > 60
 
 
+async def test_a_pause_that_ends_during_a_slow_commit_is_noticed(job: Job) -> None:
+    job.plan(keys(range(1, 31)))
+    await job.run(ScriptedApi(), rate=Rate(10, 1.0), stop_after_s=0.7)
+    async with asyncio.timeout(60):
+        await job.run(ScriptedApi(), rate=Rate(10, 1.0), turn_s=0.5)
+    assert job.states() == {State.SUCCEEDED: 30}
+
+
 async def test_a_lower_rate_counts_the_starts_of_the_run_before(job: Job) -> None:
     job.plan(keys(range(1, 301)))
     await job.run(ScriptedApi(), rate=Rate(600, 60.0), stop_after_s=10)
