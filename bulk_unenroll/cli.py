@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bulk_unenroll.commands import Going, Inputs
     from bulk_unenroll.outcome import Outcome
     from bulk_unenroll.planning import Plan
+    from bulk_unenroll.policy import Share
     from bulk_unenroll.settings import Sending
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -223,9 +224,7 @@ reading_options = _grouped(
     click.option(
         "--max-invalid",
         type=SHARE,
-        default="10%",
-        show_default=True,
-        help="More invalid rows than that: nothing is sent.",
+        help="More invalid rows than that: refuse. [default: 10% for run]",
     ),
 )
 
@@ -335,7 +334,7 @@ def _private(path: Path) -> Any:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", buffering=1)
 
 
-def _inputs(names: tuple[str, ...], options: Options) -> Inputs:
+def _inputs(names: tuple[str, ...], options: Options, max_invalid: Share | None = None) -> Inputs:
     from bulk_unenroll.commands import Inputs
     from bulk_unenroll.rows import Reading
 
@@ -347,7 +346,7 @@ def _inputs(names: tuple[str, ...], options: Options) -> Inputs:
         target=options["target_id"],
         org=options["data_scope_org"],
     )
-    return Inputs(names, reading, options["max_invalid"])
+    return Inputs(names, reading, options["max_invalid"] or max_invalid)
 
 
 def _delimiter(given: str | None) -> str | None:
@@ -459,6 +458,7 @@ def run(inputs: tuple[str, ...], **options: Any) -> int:
         --column customerId="Member No"
     """
     from bulk_unenroll import commands
+    from bulk_unenroll.policy import Share
     from bulk_unenroll.sources import default_folder
 
     _set_up_log(options)
@@ -467,9 +467,8 @@ def run(inputs: tuple[str, ...], **options: Any) -> int:
     def confirm(seen: Plan) -> None:
         _ask(seen, folder, options)
 
-    outcome = commands.run(
-        folder, _inputs(inputs, options), _sending(options), _going(options), confirm
-    )
+    given = _inputs(inputs, options, Share(10, percent=True))
+    outcome = commands.run(folder, given, _sending(options), _going(options), confirm)
     return _finish(outcome, options)
 
 

@@ -64,11 +64,11 @@ NOTHING_CONFIRMED: Final = "nothing in this folder was confirmed by a `run`"
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What to read, how, and how many invalid rows are too many."""
+    """What to read, how, and how many invalid rows are too many (None: a plan refuses none)."""
 
     names: Sequence[str]
     reading: Reading
-    max_invalid: Share
+    max_invalid: Share | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +108,16 @@ def plan(folder: Path, inputs: Inputs, sending: Sending, show: Callable[[Plan], 
     with _working_ledger(folder, new=True) as ledger:
         _, seen = _plan(ledger, folder, files, inputs, sending)
         show(seen)
-        _refuse_invalid(seen.counts, inputs.max_invalid)
         _check_conservation(ledger)
-    invalid = seen.counts.invalid
-    ended = (
-        Exit(EXIT_ROWS_FAILED, f"{invalid} invalid rows")
-        if invalid
-        else Exit(EXIT_FINISHED, f"{seen.to_call} to call")
-    )
+    ended = _too_invalid(seen.counts, inputs.max_invalid) or _planned(seen)
     then = command("run", *inputs.names, "--out", str(folder))
     return Outcome(str(folder), ended, then, None, seen.counts, time.monotonic() - began_s)
+
+
+def _planned(seen: Plan) -> Exit:
+    if seen.counts.invalid:
+        return Exit(EXIT_ROWS_FAILED, f"{seen.counts.invalid} invalid rows")
+    return Exit(EXIT_FINISHED, f"{seen.to_call} to call")
 
 
 def run(
@@ -133,7 +133,10 @@ def run(
         _check_same_api(ledger, api)
         sources, seen = _plan(ledger, folder, files, inputs, sending)
         _check_orgs(ledger, api)
-        _refuse_invalid(seen.counts, inputs.max_invalid)
+        refused = _too_invalid(seen.counts, inputs.max_invalid)
+        if refused:
+            then = command("plan", *inputs.names, "--out", str(folder))
+            return Outcome(str(folder), refused, then, None, seen.counts)
         _check_expected(seen.to_call, going.expect)
         confirm(seen)
         ledger.confirm(sources, api.base_url)
@@ -147,12 +150,11 @@ def _plan(
     return sources, survey(ledger.connection, sources, sending.rate, _resend_after_s(sending))
 
 
-def _refuse_invalid(counts: Counts, most: Share) -> None:
-    if most.exceeded(counts.invalid, counts.read):
-        raise InputRefused(
-            f"{counts.invalid} of {counts.read} rows are invalid: more than --max-invalid allows",
-            "mend the file, or raise --max-invalid",
-        )
+def _too_invalid(counts: Counts, most: Share | None) -> Exit | None:
+    if most is None or not most.exceeded(counts.invalid, counts.read):
+        return None
+    reason = f"{counts.invalid} of {counts.read} rows are invalid: more than --max-invalid allows"
+    return Exit(InputRefused.code, f"{reason}; mend the file, or allow more")
 
 
 def _check_expected(to_call: int, expected: int | None) -> None:

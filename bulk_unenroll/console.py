@@ -245,6 +245,8 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
     """Print the end of a run."""
     if outcome.counts:
         show_counts(console, outcome.counts)
+    if outcome.run_id is None:
+        return
     attempts = outcome.counts.attempts if outcome.counts else 0
     console.print(f"{attempts:,} attempts on record; this took {duration(outcome.seconds)}")
     if outcome.exit.code == 0:

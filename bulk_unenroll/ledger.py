@@ -12,7 +12,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -72,7 +72,7 @@ def translated() -> Iterator[None]:
     """Turn what SQLite and the system say into one line, as ``LedgerFailed`` (74)."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter from what is no text any more
         text = str(error)
         if "full" in text:
             raise LedgerFailed(f"the ledger cannot be written: {text}", "free some room") from error
@@ -90,8 +90,9 @@ class Ledger:
     after that.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.connection = connection
+        self._path = path
         self._targets: dict[tuple[int, int, int], int] = {}
         self._fresh: dict[int, int] = {}
         self._run = 0
@@ -106,21 +107,26 @@ class Ledger:
             if not path.exists() and not path.is_symlink():
                 _create(path)
             check_file(path)
+            check_log(path)
             connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             with translated():
                 _prepare(connection, path)
-            ledger = cls(connection)
+            ledger = cls(connection, path)
             ledger._recover()
-        except LedgerFailed:
-            connection.close()
+        except BaseException:
+            _let_go(connection, path)
             raise
         return ledger
 
     def close(self) -> None:
         """Close it, so that the ledger is one file that can be copied."""
         with translated():
-            self._set_meta("open", "")
+            try:
+                self._set_meta("open", "")
+            except sqlite3.Error:
+                _let_go(self.connection, self._path)
+                raise
             self.connection.close()
 
     def _recover(self) -> None:
@@ -363,9 +369,9 @@ class Ledger:
         """When calls of earlier runs were sent after ``since_s``, newest first (Unix seconds)."""
         starts: list[float] = []
         with translated():
-            for sent_at, recorded_at in self.connection.execute(SQL["recent_starts"]):
-                if recorded_at < since_s:
-                    break
+            for sent_at, answered_at in self.connection.execute(SQL["recent_starts"]):
+                if answered_at is not None and answered_at < since_s:
+                    break  # what was recorded before it was sent before; one unanswered tells not
                 starts.append(sent_at)
         return sorted((start for start in starts if start > since_s), reverse=True)
 
@@ -424,6 +430,9 @@ def _call(row: Row) -> Call:
 
 def _create(path: Path) -> None:
     """Make the ledger whole or not at all: a kill in here leaves no half-made ledger."""
+    log = log_path(path)
+    if log.exists():  # SQLite would play the log of the lost ledger into the new one
+        raise LedgerFailed(f"{DAMAGED}: {log.name} is there without {path.name}", DAMAGED_REMEDY)
     with replacing(path) as part, closing(sqlite3.connect(part)) as connection:
         connection.executescript(
             f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
@@ -451,13 +460,23 @@ def check_file(path: Path) -> None:
         raise LedgerFailed(f"{path} was made by a newer bulk-unenroll", "upgrade bulk-unenroll")
 
 
-def check_wal(connection: sqlite3.Connection, path: Path) -> None:
-    """Refuse a ledger that was not closed and whose write-ahead log is gone: it lost calls."""
-    log = path.with_name(path.name + "-wal")
-    if not log.exists():
-        opened = connection.execute(SQL["get_meta"], {"name": "open"}).fetchone()
-        if opened and opened[0]:
-            raise LedgerFailed(f"{DAMAGED}: {log.name} beside it is missing", DAMAGED_REMEDY)
+def log_path(path: Path) -> Path:
+    """SQLite's write-ahead log of the ledger at ``path``."""
+    return path.with_name(f"{path.name}-wal")
+
+
+def check_log(path: Path) -> None:
+    """Refuse a ledger that was not closed and whose write-ahead log is gone: it lost calls.
+
+    To be asked before SQLite opens the ledger, also read-only: that makes a new, empty log.
+    """
+    log = log_path(path)
+    if log.exists():
+        return
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as reader:
+        opened = reader.execute(SQL["get_meta"], {"name": "open"}).fetchone()
+    if opened and opened[0] and not log.exists():  # it may have been opened just now
+        raise LedgerFailed(f"{DAMAGED}: {log.name} beside it is missing", DAMAGED_REMEDY)
 
 
 def quick_check(connection: sqlite3.Connection, path: Path) -> None:
@@ -468,10 +487,20 @@ def quick_check(connection: sqlite3.Connection, path: Path) -> None:
             raise LedgerFailed(f"{DAMAGED}: {found.splitlines()[0]}", DAMAGED_REMEDY)
 
 
+def _let_go(connection: sqlite3.Connection, path: Path) -> None:
+    """Close a ledger that is still marked as open, and keep its log: the next opening asks for it.
+
+    The last to close a ledger deletes its log, unless it may only read.
+    """
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with suppress(sqlite3.Error), closing(sqlite3.connect(uri, uri=True)) as last:
+        with suppress(sqlite3.Error):
+            last.execute(SQL["get_meta"], {"name": "open"}).fetchone()
+        connection.close()
+    connection.close()
+
+
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    # read-only until the log is accounted for: opening for real would make a new, empty one
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as reader:
-        check_wal(reader, path)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     if connection.execute("PRAGMA synchronous").fetchone()[0] != 2:

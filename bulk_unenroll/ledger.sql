@@ -405,7 +405,7 @@ WHERE state IN (SELECT value FROM json_each(:states))
               WHERE r.item = item.id AND s.confirmed_at IS NOT NULL AND s.superseded_at IS NULL);
 
 -- name: recent_starts
-SELECT sent_at, coalesce(answered_at, sent_at) FROM attempt ORDER BY id DESC;
+SELECT sent_at, answered_at FROM attempt ORDER BY id DESC;
 
 -- ── reading ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -18,6 +18,9 @@ from bulk_unenroll.settings import Rate
 MARGIN: Final = 0.008
 """Share of the rate given up so that a late start does not stand in the next window as well."""
 
+SLACK_MOST: Final = 0.5
+"""Share of an interval by which a start may make up for one that a timer let go late."""
+
 GRANT_S: Final = 0.005
 """Tokens are taken no more often than this: uvloop spins on shorter sleeps of aiolimiter."""
 
@@ -31,7 +34,8 @@ class Pace:
     def __init__(self, rate: Rate) -> None:
         self._rate = rate
         self._grant = max(1, math.floor(rate.per_s * GRANT_S))
-        burst = self._grant if self._grant == 1 else 2 * self._grant
+        slack = min(SLACK_MOST, rate.count * MARGIN / 2)
+        burst = 1 + slack if self._grant == 1 else 2 * self._grant
         self.interval_s = rate.unit_s / ((rate.count - burst + 1) * (1 - MARGIN))
         self._limiter = AsyncLimiter(burst, burst * self.interval_s)
         self._burst = burst

@@ -221,7 +221,9 @@ def _judge_success(reply: Reply, document: object, customer: int) -> Verdict:
     data = document.get("data")
     if data is None:
         return Settle(State.REVIEW, "no_data", "no errors, but no data either")
-    return Settle(State.SUCCEEDED, None, None, mismatch=str(data) != str(customer))
+    if str(data) == str(customer):
+        return Settle(State.SUCCEEDED, None, None)
+    return Settle(State.SUCCEEDED, None, f"the answer names customer {_text(data)}", mismatch=True)
 
 
 def _judge_status(reply: Reply, errors: list[_Error], now_s: float) -> Verdict:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bulk_unenroll.folder import ledger_path
-from bulk_unenroll.ledger import check_file, check_wal, quick_check, translated
+from bulk_unenroll.ledger import check_file, check_log, log_path, quick_check, translated
 from bulk_unenroll.model import State
 from bulk_unenroll.statements import SQL
 
@@ -27,8 +27,8 @@ def reader(folder: Path) -> Iterator[sqlite3.Connection]:
     path = ledger_path(folder)
     with translated():
         check_file(path)
+        check_log(path)
         with closing(_connect(path)) as connection:
-            check_wal(connection, path)
             quick_check(connection, path)
             yield connection
 
@@ -40,7 +40,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("SELECT 1 FROM meta").fetchone()
     except sqlite3.OperationalError as error:
         # WAL needs a shared-memory file; where none can be made, nobody can be writing either
-        if "unable to open" not in str(error) or path.with_name(path.name + "-wal").exists():
+        refused = "unable to open" in str(error) or "readonly" in str(error)
+        if not refused or log_path(path).exists():
             raise
         connection.close()
         return sqlite3.connect(f"{uri}?immutable=1", uri=True)

@@ -99,6 +99,12 @@ class TestReading:
         assert desk.do("plan", "a.csv", "--max-invalid", "9%").code == 65
         assert desk.do("plan", "a.csv", "--max-invalid", "0").code == 65
         assert desk.do("plan", "a.csv", "--max-invalid", "1").code == 1
+        desk.write("b.csv", [*rows(range(1, 5)), ("x", 1001, 2001)])
+        assert desk.do("plan", "b.csv").code == 1
+        ended = desk.do("run", "b.csv", "--sandbox", "--yes", "--json")
+        assert ended.code == 65
+        assert ended.json["rows"]["invalid"] == 1
+        assert desk.do("resume", "b.unenroll", "--sandbox").code == 2
 
 
 class TestPlan:

@@ -46,7 +46,7 @@ class TestInput:
     ) -> None:
         (desk.folder / "a.csv").write_text(content)
         refused(desk.do("run", "a.csv", "--sandbox", "--yes"), 65, *words)
-        refused(desk.do("plan", "a.csv"), 65, *words)
+        refused(desk.do("plan", "a.csv", "--max-invalid", "10%"), 65, *words)
         ended = desk.do("resume", "a.unenroll", "--sandbox")
         assert ended.code == 2
 

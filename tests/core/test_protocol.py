@@ -70,7 +70,8 @@ class TestSuccess:
 
     def test_another_customer_in_data_is_a_warning_and_no_failure(self) -> None:
         verdict = answered(200, {"data": 345651201, "errors": None})
-        assert verdict == Settle(State.SUCCEEDED, None, None, mismatch=True)
+        named = "the answer names customer 345651201"
+        assert verdict == Settle(State.SUCCEEDED, None, named, mismatch=True)
 
     def test_the_echo_may_be_text(self) -> None:
         verdict = answered(200, {"data": str(CUSTOMER), "errors": None})
