@@ -32,6 +32,8 @@ RETRY_AFTER_CAP_S: Final = 3600.0
 
 MAX_ANSWER_BYTES: Final = 1 << 20
 MAX_MESSAGE_CHARS: Final = 2000
+NO_CODE: Final = "no_code"
+"""Stands for the code of an error that has none. Such an error gives way to a bad status."""
 
 
 # ── the request ──────────────────────────────────────────────────────────────────────────────────
@@ -170,8 +172,9 @@ def judge(answer: Reply | Fault, customer: int, now_s: float) -> Verdict:
     if known:
         gravest = max(known, key=lambda error: CODES[error.code].scope)  # the first among equals
         return _judge_code(gravest, answer, now_s)
-    if errors and not _status_speaks(answer.status):
-        return Settle(State.REVIEW, errors[0].code, errors[0].message)
+    unknown = [error for error in errors if error.code != NO_CODE or answer.status < 300]
+    if unknown and not _status_speaks(answer.status):
+        return Settle(State.REVIEW, unknown[0].code, unknown[0].message)
     if 200 <= answer.status < 300:
         return _judge_success(answer, document, customer)
     return _judge_status(answer, errors, now_s)
@@ -280,12 +283,12 @@ def _errors(document: object) -> Iterator[_Error]:
 
 def _error(item: object, code_key: str, message_key: str) -> _Error:
     if not isinstance(item, dict):
-        return _Error("no_code", _text(item))
+        return _Error(NO_CODE, _text(item))
     code, message = item.get(code_key), item.get(message_key)
     if isinstance(code, float) and code.is_integer():
         code = int(code)
     word = str(code).strip()[:64] if isinstance(code, int | str) else ""
-    return _Error(word or "no_code", _text(message))
+    return _Error(word or NO_CODE, _text(message))
 
 
 def _text(value: object) -> str:

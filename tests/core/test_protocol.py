@@ -93,13 +93,22 @@ class TestReview:
         assert verdict == Settle(State.REVIEW, "http_204", "answered 204: no content to judge by")
 
     @pytest.mark.parametrize("status", [200, 302, 400, 404, 405, 415, 422])
-    @pytest.mark.parametrize("code", ["310119", 777777, "E_NEW", None])
+    @pytest.mark.parametrize("code", ["310119", 777777, "E_NEW"])
     def test_310119_and_unknown_codes_are_kept_word_for_word(
         self, status: int, code: object
     ) -> None:
         verdict = answered(status, errors(code))
-        expected = "no_code" if code is None else str(code)
-        assert verdict == Settle(State.REVIEW, expected, f"about {code}")
+        assert verdict == Settle(State.REVIEW, str(code), f"about {code}")
+
+    @pytest.mark.parametrize("listed", [[{"code": None, "message": "m"}], [{}], ["m"], "m", {}, 3])
+    def test_an_error_without_a_code_gives_way_to_a_bad_status(self, listed: object) -> None:
+        verdict = answered(200, {"data": CUSTOMER, "errors": listed})
+        assert isinstance(verdict, Settle)
+        assert (verdict.state, verdict.code) == (State.REVIEW, "no_code")
+        verdict = answered(400, {"data": None, "errors": listed})
+        assert isinstance(verdict, Settle)
+        assert (verdict.state, verdict.code) == (State.FAILED, "http_400")
+        assert isinstance(answered(404, {"errors": listed}), Halt)
 
 
 class TestKnownCodes:
