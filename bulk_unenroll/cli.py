@@ -6,13 +6,10 @@ import os
 import shlex
 import signal
 import sys
-import time
-from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -28,16 +25,22 @@ from bulk_unenroll.errors import (
     UsageError,
 )
 from bulk_unenroll.model import REOPENABLE, State
+from bulk_unenroll.options import (
+    ID,
+    Options,
+    going_of,
+    inputs_of,
+    output_options,
+    pace_options,
+    reading_options,
+    sending_of,
+    sending_options,
+    set_up_log,
+)
 
 if TYPE_CHECKING:
-    from bulk_unenroll.commands import Going, Inputs
     from bulk_unenroll.outcome import Outcome
     from bulk_unenroll.planning import Plan
-    from bulk_unenroll.policy import Share
-    from bulk_unenroll.settings import Sending
-
-F = TypeVar("F", bound=Callable[..., Any])
-Options = dict[str, Any]
 
 FOLDER = click.argument("folder", type=click.Path(path_type=Path))
 
@@ -139,268 +142,6 @@ def _finish(outcome: Outcome, options: Options, *, code: int | None = None) -> i
     return code
 
 
-# ── option groups ────────────────────────────────────────────────────────────────────────────────
-
-
-class Parsed(click.ParamType[object]):
-    """An option read by a function that raises ``ValueError``."""
-
-    def __init__(self, name: str, parse: Callable[[str], object]) -> None:
-        self.name = name
-        self._parse = parse
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> object:
-        if not isinstance(value, str):
-            return value
-        try:
-            return self._parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-def _rate(text: str) -> object:
-    from bulk_unenroll.settings import parse_rate
-
-    return parse_rate(text)
-
-
-def _share(text: str) -> object:
-    from bulk_unenroll.settings import parse_share
-
-    return parse_share(text)
-
-
-def _duration(text: str) -> object:
-    from bulk_unenroll.settings import parse_duration_s
-
-    return parse_duration_s(text)
-
-
-def _clock(text: str) -> object:
-    return datetime.strptime(text, "%H:%M").time()
-
-
-def _id(text: str) -> object:
-    from bulk_unenroll.rows import parse_id
-
-    parsed = parse_id(text)
-    if not isinstance(parsed, int):
-        raise ValueError(f"{text!r} is no id")
-    return parsed
-
-
-def _column(text: str) -> object:
-    name, equals, header = text.partition("=")
-    if not equals or name not in ("customerId", "targetGroupId", "targetId", "orgId"):
-        raise ValueError(
-            f"{text!r}: write NAME=HEADER with customerId, targetGroupId, targetId or orgId"
-        )
-    return name, header
-
-
-RATE, SHARE = Parsed("N/s|N/min|N/h", _rate), Parsed("N|P%", _share)
-ID, COLUMN = Parsed("N", _id), Parsed("NAME=HEADER", _column)
-
-
-def _grouped(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
-    def decorate(function: F) -> F:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return decorate
-
-
-reading_options = _grouped(
-    click.option("--out", type=click.Path(path_type=Path), help="Run folder."),
-    click.option("--column", "columns", multiple=True, type=COLUMN, help="Map an id to a header."),
-    click.option("--target-group-id", type=ID, help="The group, for files without it."),
-    click.option("--target-id", type=ID, help="The target rule, for files without it."),
-    click.option("--data-scope-org", type=ID, help="Act on this connected org (OTHER)."),
-    click.option("--delimiter", help="Instead of telling it from the header: , ; | or tab."),
-    click.option("--encoding", help="Instead of UTF-8 or UTF-16 with BOM, such as cp1252."),
-    click.option(
-        "--max-invalid",
-        type=SHARE,
-        help="More invalid rows than that: refuse. [default: 10% for run]",
-    ),
-)
-
-pace_options = _grouped(
-    click.option(
-        "--rate",
-        type=RATE,
-        default="100/min",
-        show_default=True,
-        help="Never more starts than that in any sliding window.",
-    ),
-    click.option(
-        "--in-doubt",
-        type=click.Choice(["resend", "hold"]),
-        default="resend",
-        show_default=True,
-        help="Unanswered calls: send again within 15 minutes, or leave to a person.",
-    ),
-)
-
-sending_options = _grouped(
-    click.option(
-        "--base-url", metavar="URL", help="Prefix included. [env: BULK_UNENROLL_BASE_URL]"
-    ),
-    click.option("--sandbox", is_flag=True, help="Send to a local fake of the API instead."),
-    click.option(
-        "--sandbox-scenario",
-        type=click.Path(path_type=Path),
-        help="How the fake misbehaves (with --sandbox).",
-    ),
-    click.option("--concurrency", type=click.IntRange(1, 1024), default=32, show_default=True),
-    click.option(
-        "--max-attempts",
-        type=click.IntRange(1, 100),
-        default=5,
-        show_default=True,
-        help="Per customer/target and run.",
-    ),
-    click.option(
-        "--read-timeout",
-        type=click.FloatRange(0, 3600, min_open=True),
-        default=75.0,
-        show_default=True,
-        metavar="S",
-        help="Seconds from sending to the answer's last byte.",
-    ),
-    click.option(
-        "--connect-timeout",
-        type=click.FloatRange(0, 3600, min_open=True),
-        default=10.0,
-        show_default=True,
-        metavar="S",
-        help="Seconds for the connection.",
-    ),
-    click.option(
-        "--canary",
-        type=click.IntRange(0),
-        default=10,
-        show_default=True,
-        help="So many rows go first; if none ends well, stop. 0: off.",
-    ),
-    click.option(
-        "--max-failures",
-        type=SHARE,
-        default="50%",
-        show_default=True,
-        help="Stop above that; 0: at the first, 100%: never.",
-    ),
-    click.option(
-        "--stop-after", type=Parsed("DURATION", _duration), help="Such as 90s, 15m, 1h30m."
-    ),
-    click.option("--stop-at", type=Parsed("HH:MM", _clock), help="Local time."),
-    click.option("--expect", type=click.IntRange(0), help="Refuse unless so many would be called."),
-    click.option("--yes", is_flag=True, help="Ask no question."),
-    click.option("--no-export", is_flag=True, help="Skip results.csv and failed.csv."),
-)
-
-output_options = _grouped(
-    click.option("--json", "json_", is_flag=True, help="One JSON object on stdout at the end."),
-    click.option("--log-format", type=click.Choice(["console", "json"])),
-    click.option("--log-path", "--log-file", type=click.Path(path_type=Path), metavar="PATH"),
-    click.option("-v", "--verbose", is_flag=True, help="Log every call."),
-    click.option("-q", "--quiet", is_flag=True, help="Log warnings only, no progress."),
-    click.option("--log-ids", is_flag=True, help="Let customer ids into the logs."),
-)
-
-
-def _set_up_log(options: Options) -> None:
-    from bulk_unenroll import log
-
-    path: Path | None = options["log_path"]
-    try:
-        file = _private(path) if path else None
-    except OSError as error:
-        raise UsageError(f"cannot write the log to {path}: {error.strerror}") from None
-    terminal = sys.stderr.isatty() and not file
-    log.set_up(
-        json=(options["log_format"] or ("console" if terminal else "json")) == "json",
-        verbosity=int(options["verbose"]) - int(options["quiet"]),
-        file=file,
-        colours=terminal and "NO_COLOR" not in os.environ,
-    )
-
-
-def _private(path: Path) -> Any:
-    """``path`` for appending, made 0600: a log may hold customer ids."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", buffering=1)
-
-
-def _inputs(names: tuple[str, ...], options: Options, max_invalid: Share | None = None) -> Inputs:
-    from bulk_unenroll.commands import Inputs
-    from bulk_unenroll.rows import Reading
-
-    reading = Reading(
-        delimiter=_delimiter(options["delimiter"]),
-        encoding=options["encoding"],
-        columns=options["columns"],
-        group=options["target_group_id"],
-        target=options["target_id"],
-        org=options["data_scope_org"],
-    )
-    return Inputs(names, reading, options["max_invalid"] or max_invalid)
-
-
-def _delimiter(given: str | None) -> str | None:
-    named = {"tab": "\t", "\\t": "\t"}.get(given or "", given)
-    if named is not None and (len(named) != 1 or named in '"\r\n'):
-        raise click.BadParameter("--delimiter takes one character, or the word tab")
-    return named
-
-
-def _sending(options: Options) -> Sending:
-    from bulk_unenroll.policy import Share
-    from bulk_unenroll.settings import Sending
-
-    return Sending(
-        rate=options["rate"],
-        concurrency=options.get("concurrency", 1),
-        max_attempts=options.get("max_attempts", 1),
-        read_timeout_s=options.get("read_timeout", 0.0),
-        connect_timeout_s=options.get("connect_timeout", 0.0),
-        canary=options.get("canary", 0),
-        max_failures=options.get("max_failures", Share(100, percent=True)),
-        resend=options["in_doubt"] == "resend",
-    )
-
-
-def _going(options: Options) -> Going:
-    from bulk_unenroll.commands import Going
-
-    return Going(
-        base_url=options["base_url"],
-        sandbox=options["sandbox"],
-        sandbox_scenario=options["sandbox_scenario"],
-        expect=options["expect"],
-        stop_in_s=_stop_in_s(options),
-        export=not options["no_export"],
-        log_ids=options["log_ids"],
-        quiet=options["quiet"] or options["json_"],
-        began_s=time.monotonic(),
-    )
-
-
-def _stop_in_s(options: Options) -> float | None:
-    waits = []
-    if options["stop_after"] is not None:
-        waits.append(options["stop_after"])
-    if options["stop_at"] is not None:
-        now = datetime.now().astimezone()
-        at = now.replace(
-            hour=options["stop_at"].hour, minute=options["stop_at"].minute, second=0, microsecond=0
-        )
-        waits.append(((at if at > now else at + timedelta(days=1)) - now).total_seconds())
-    return min(waits, default=None)
-
-
 # ── the commands ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -432,14 +173,14 @@ def plan(inputs: tuple[str, ...], **options: Any) -> int:
     from bulk_unenroll import commands, console
     from bulk_unenroll.sources import default_folder
 
-    _set_up_log(options)
+    set_up_log(options)
     folder = options["out"] or default_folder(inputs)
 
     def show(seen: Plan) -> None:
         if not options["json_"]:
             console.show_plan(console.out(), seen, options["rate"], str(folder))
 
-    outcome = commands.plan(folder, _inputs(inputs, options), _sending(options), show)
+    outcome = commands.plan(folder, inputs_of(inputs, options), sending_of(options), show)
     return _finish(outcome, {**options, "planned": True})
 
 
@@ -461,14 +202,14 @@ def run(inputs: tuple[str, ...], **options: Any) -> int:
     from bulk_unenroll.policy import Share
     from bulk_unenroll.sources import default_folder
 
-    _set_up_log(options)
+    set_up_log(options)
     folder = options["out"] or default_folder(inputs)
 
     def confirm(seen: Plan) -> None:
         _ask(seen, folder, options)
 
-    given = _inputs(inputs, options, Share(10, percent=True))
-    outcome = commands.run(folder, given, _sending(options), _going(options), confirm)
+    given = inputs_of(inputs, options, Share(10, percent=True))
+    outcome = commands.run(folder, given, sending_of(options), going_of(options), confirm)
     return _finish(outcome, options)
 
 
@@ -498,8 +239,8 @@ def resume(folder: Path, **options: Any) -> int:
     """Go on with what is confirmed and not settled; needs no input file."""
     from bulk_unenroll import commands
 
-    _set_up_log(options)
-    return _finish(commands.resume(folder, _sending(options), _going(options)), options)
+    set_up_log(options)
+    return _finish(commands.resume(folder, sending_of(options), going_of(options)), options)
 
 
 @cli.command()
@@ -531,10 +272,10 @@ def retry(
     """
     from bulk_unenroll import commands
 
-    _set_up_log(options)
+    set_up_log(options)
     chosen = [State(state) for state in states] or [State.FAILED, State.BLOCKED]
     reopening = commands.Reopening(chosen, codes, targets)
-    outcome = commands.resume(folder, _sending(options), _going(options), reopening)
+    outcome = commands.resume(folder, sending_of(options), going_of(options), reopening)
     return _finish(outcome, options)
 
 

@@ -28,7 +28,8 @@ GRANT_S: Final = 0.005
 class Pace:
     """Passed once for every attempt. One for an event loop; not for concurrent use.
 
-    ``interval_s`` is the mean time between starts.
+    ``interval_s`` is the mean time between starts; ``grace_s`` is how much later than allowed a
+    start may come without meeting others in its window.
     """
 
     def __init__(self, rate: Rate) -> None:
@@ -37,6 +38,7 @@ class Pace:
         slack = min(SLACK_MOST, rate.count * MARGIN / 2)
         burst = 1 + slack if self._grant == 1 else 2 * self._grant
         self.interval_s = rate.unit_s / ((rate.count - burst + 1) * (1 - MARGIN))
+        self.grace_s = rate.unit_s * MARGIN / 2
         self._limiter = AsyncLimiter(burst, burst * self.interval_s)
         self._burst = burst
         self._granted = 0

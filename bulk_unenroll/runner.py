@@ -151,7 +151,7 @@ class Runner:
         while True:
             self._wake.clear()
             if self._stopping or not self._gate_open:
-                self._release_ready()
+                self._give_back(lambda call: True)
             claim = self._room(len(self._entries))
             turn = await self._next_turn(claim)
             if turn.blocked:
@@ -231,10 +231,10 @@ class Runner:
             async with asyncio.timeout(delay_s):
                 await self._wake.wait()
 
-    def _release_ready(self) -> None:
-        """Give back what was claimed and did not leave."""
-        while self._ready:
-            call = self._ready.popleft()
+    def _give_back(self, which: Callable[[Call], bool]) -> None:
+        """Give back claimed calls that did not leave."""
+        for call in filter(which, tuple(self._ready)):
+            self._ready.remove(call)
             state = State.IN_DOUBT if call.doubtful else State.PENDING
             self._entries.append(Entry(call, state, not_before_s=self.wall_s()))
 
@@ -252,7 +252,11 @@ class Runner:
             while True:
                 await self._start_allowed()
                 await self._pace.take()
-                if self._ready and self._gate_open and not self._stopping:
+                taken_s = self._now()
+                if self._auth.stale(taken_s):
+                    await self._renew()
+                late = self._now() - taken_s > self._pace.grace_s
+                if self._ready and self._gate_open and not self._stopping and not late:
                     return self._take_off()
 
     def _take_off(self) -> Flight:
@@ -359,9 +363,7 @@ class Runner:
         message = str(self._auth.redact(verdict.message))
         block = Blocked(key.org, key.group, target, verdict.code, message)
         self._blocked.append(block)
-        for call in [call for call in self._ready if _covers(block, call.key)]:
-            self._ready.remove(call)
-            self._entries.append(Entry(call, _waiting(call), not_before_s=self.wall_s()))
+        self._give_back(lambda call: _covers(block, call.key))
 
     def _halt(self, verdict: Halt, key: Key | None) -> None:
         code = EXIT_CREDENTIALS if verdict.credentials else EXIT_CONFIG
@@ -372,9 +374,7 @@ class Runner:
         org = key.org or 0
         self._halted_orgs.add(org)
         self.endings.setdefault(code, f"{reason} (org {org})" if org else reason)
-        for call in [call for call in self._ready if (call.key.org or 0) == org]:
-            self._ready.remove(call)
-            self._entries.append(Entry(call, _waiting(call), not_before_s=self.wall_s()))
+        self._give_back(lambda call: (call.key.org or 0) == org)
 
     def _account(self, call: Call, step: Step) -> None:
         self._observer.recorded(call, step)
@@ -386,10 +386,6 @@ class Runner:
     def wall_s(self) -> float:
         """Unix time, anchored when the run began: steps of the system clock do not show."""
         return self._now() + self._wall_offset_s
-
-
-def _waiting(call: Call) -> State:
-    return State.IN_DOUBT if call.doubtful else State.PENDING
 
 
 def _covers(block: Blocked, key: Key) -> bool:

@@ -319,6 +319,23 @@ async def test_an_expired_token_is_renewed_once_for_all(job: Job) -> None:
     assert len(token.renewed) == 2
 
 
+async def test_a_token_that_lives_shorter_than_the_pace_waits_is_renewed_in_time(job: Job) -> None:
+    class ShortLived(Token):
+        def stale(self, now_s: float) -> bool:
+            return not self.renewed or now_s - self.renewed[-1] > 60
+
+    job.plan(keys(range(1, 8)))
+    token = ShortLived()
+
+    def script(key: Key, attempt: int, at_s: float) -> Answer | None:
+        return http(498) if at_s - token.renewed[-1] > 61 else None
+
+    api = ScriptedApi(script)
+    assert await job.run(api, auth=token, rate=Rate(10, 3600.0)) == {}
+    assert job.states() == {State.SUCCEEDED: 7}
+    assert len(api.starts) == 7
+
+
 async def test_a_row_refused_with_the_new_token_too_halts(job: Job) -> None:
     job.plan(keys(range(1, 201)))
     api = ScriptedApi(lambda key, attempt, at_s: http(401))
