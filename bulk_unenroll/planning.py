@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bulk_unenroll.model import State
-from bulk_unenroll.queries import Counts, ask, callable_count, count
+from bulk_unenroll.queries import Counts, ask, callable_count, count, known_state
 from bulk_unenroll.settings import Rate
 
 FAR_MORE: Final = 2
@@ -100,7 +100,8 @@ def _targets(connection: sqlite3.Connection, sources: list[int]) -> list[TargetF
         connection, "target_counts", sources=sources
     ):
         fact = facts.setdefault((org, group, target), TargetFact(org, group, target, {}))
-        fact.states[State(state)] = fact.states.get(State(state), 0) + number
+        known = known_state(state)
+        fact.states[known] = fact.states.get(known, 0) + number
     return list(facts.values())
 
 

@@ -10,8 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bulk_unenroll.errors import LedgerFailed
 from bulk_unenroll.folder import ledger_path
-from bulk_unenroll.ledger import check_file, check_log, log_path, quick_check, translated
+from bulk_unenroll.ledger import (
+    DAMAGED,
+    DAMAGED_REMEDY,
+    check_file,
+    check_log,
+    log_path,
+    quick_check,
+    translated,
+)
 from bulk_unenroll.model import State
 from bulk_unenroll.statements import SQL
 
@@ -58,6 +67,14 @@ def _json(value: object) -> object:
     return json.dumps(list(value)) if isinstance(value, list | tuple) else value
 
 
+def known_state(text: str) -> State:
+    """A state as it stands in the ledger; raises ``LedgerFailed`` for what is none."""
+    try:
+        return State(text)
+    except ValueError:
+        raise LedgerFailed(f"{DAMAGED}: {text!r} is no state", DAMAGED_REMEDY) from None
+
+
 @dataclass(slots=True)
 class Counts:
     """The accounting of some sources. ``read = invalid + duplicate + the sum over states``."""
@@ -89,7 +106,7 @@ def count(connection: sqlite3.Connection, sources: Sequence[int]) -> Counts:
     for state, code, number, attempts, mismatches in ask(
         connection, "item_counts", sources=list(sources)
     ):
-        counts.states[State(state)] += number
+        counts.states[known_state(state)] += number
         counts.unique += number
         counts.attempts += attempts
         counts.mismatches += mismatches
