@@ -219,7 +219,10 @@ def _ragged(found: int, expected: int) -> Invalid:
 def _find_places(header: Sequence[str], reading: Reading) -> dict[str, int]:
     places: dict[str, int] = {}
     for name, wanted in reading.columns:
-        places[name] = _mapped_place(header, name, wanted, name in places)
+        place = _mapped_place(header, name, wanted, name in places)
+        if place in places.values():
+            raise InputRefused(f'--column maps "{wanted}" to two ids', "map each header once")
+        places[name] = place
     for name in NAMES:
         if name not in places:
             place = _named_place(header, name, set(places.values()))

@@ -167,6 +167,12 @@ class TestHeader:
             (HEADER, {"columns": [("customerId", "Nobody")]}, "is not there"),
             (("a", "a", "targetGroupId", "targetId"), {"columns": [("customerId", "a")]}, "once"),
             (("423789336", "1001", "2001"), {}, "no header"),
+            (("a", "targetId"), {"columns": [("customerId", "a"), ("targetGroupId", "a")]}, "two"),
+            (
+                ("a", "b", "targetId"),
+                {"columns": [("customerId", "a"), ("customerId", "b")]},
+                "twice",
+            ),
         ],
     )
     def test_what_is_refused(
