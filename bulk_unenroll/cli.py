@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -27,6 +28,7 @@ from bulk_unenroll.errors import (
 from bulk_unenroll.model import REOPENABLE, State
 from bulk_unenroll.options import (
     ID,
+    TARGET,
     Options,
     going_of,
     inputs_of,
@@ -98,8 +100,10 @@ def _next(stop: Stop) -> str:
     return stop.command or _same()
 
 
-def _same(*more: str) -> str:
-    return shlex.join(["bulk-unenroll", *sys.argv[1:], *more])
+def _same(*more: str, instead: str | None = None) -> str:
+    """The same command line again, or with another command in its place."""
+    words = [word for word in sys.argv[1:] if word != "--json"]
+    return shlex.join(["bulk-unenroll", instead or words[0], *words[1:], *more] if words else [])
 
 
 def _help() -> str:
@@ -171,6 +175,7 @@ def plan(inputs: tuple[str, ...], **options: Any) -> int:
     files, or - for CSV on standard input.
     """
     from bulk_unenroll import commands, console
+    from bulk_unenroll.settings import RUN_MAX_INVALID
     from bulk_unenroll.sources import default_folder
 
     set_up_log(options)
@@ -181,6 +186,9 @@ def plan(inputs: tuple[str, ...], **options: Any) -> int:
             console.show_plan(console.out(), seen, options["rate"], str(folder))
 
     outcome = commands.plan(folder, inputs_of(inputs, options), sending_of(options), show)
+    counts = outcome.counts
+    refused = counts is not None and RUN_MAX_INVALID.exceeded(counts.invalid, counts.read)
+    outcome = replace(outcome, next=_same() if refused else _same(instead="run"))
     return _finish(outcome, {**options, "planned": True})
 
 
@@ -199,7 +207,7 @@ def run(inputs: tuple[str, ...], **options: Any) -> int:
         --column customerId="Member No"
     """
     from bulk_unenroll import commands
-    from bulk_unenroll.policy import Share
+    from bulk_unenroll.settings import RUN_MAX_INVALID
     from bulk_unenroll.sources import default_folder
 
     set_up_log(options)
@@ -208,7 +216,7 @@ def run(inputs: tuple[str, ...], **options: Any) -> int:
     def confirm(seen: Plan) -> None:
         _ask(seen, folder, options)
 
-    given = inputs_of(inputs, options, Share(10, percent=True))
+    given = inputs_of(inputs, options, RUN_MAX_INVALID)
     outcome = commands.run(folder, given, sending_of(options), going_of(options), confirm)
     return _finish(outcome, options)
 
@@ -225,7 +233,10 @@ def _ask(seen: Plan, folder: Path, options: Options) -> None:
     if not sys.stdin.isatty():
         raise UsageError("no terminal to ask on: nothing was sent", command=_same("--yes"))
     question = "This cannot be undone. Type the number of customers to call"
-    typed = click.prompt(question, err=True, default="", show_default=False)
+    try:
+        typed = click.prompt(question, err=True, default="", show_default=False)
+    except click.Abort:
+        raise UsageError("no answer: nothing was sent") from None
     if typed.strip() != str(seen.to_call):
         raise UsageError(f"{typed!r} is not {seen.to_call}: nothing was sent")
 
@@ -253,7 +264,7 @@ def resume(folder: Path, **options: Any) -> int:
     help="Reopen rows in this state. [default: failed and blocked]",
 )
 @click.option("--code", "codes", multiple=True, help="Only rows with this code.")
-@click.option("--target", "targets", multiple=True, metavar="G/T", help="Only this target.")
+@click.option("--target", "targets", multiple=True, type=TARGET, help="Only this target.")
 @pace_options
 @sending_options
 @output_options

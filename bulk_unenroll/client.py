@@ -61,7 +61,8 @@ class Client:
 
     async def unenroll(self, key: Key, headers: Mapping[str, str]) -> Reply | Fault:
         """Take one customer out of one target; ``headers`` authorise the call."""
-        url = self._base.with_path(self._base.raw_path + path(key), encoded=True)
+        prefix = self._base.raw_path.rstrip("/")
+        url = self._base.with_path(prefix + path(key), encoded=True)
         return await self.post(url, body(key), {**headers, **scope_headers(key.org)})
 
     async def post(self, url: URL, content: bytes, headers: Mapping[str, str]) -> Reply | Fault:

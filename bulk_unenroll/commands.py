@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 import uuid
@@ -86,6 +87,7 @@ class Going:
     export: bool
     log_ids: bool
     quiet: bool
+    json: bool
     began_s: float
 
 
@@ -227,10 +229,12 @@ def _time_left_s(going: Going) -> float | None:
 def _end_now(folder: Path, going: Going) -> Callable[[int], None]:
     def end(code: int) -> None:
         then = _with_sandbox(command("resume", str(folder)), going)
-        sys.stderr.write(
-            f"ended at once by a second signal: calls in flight stay in doubt (exit {code})\n"
-            f"next: {then}\n"
-        )
+        why = "ended at once by a second signal: calls in flight stay in doubt"
+        if going.json:
+            ended = Outcome(str(folder), Exit(code, why), then).as_json()
+            sys.stdout.write(json.dumps(ended) + "\n")
+            sys.stdout.flush()
+        sys.stderr.write(f"bulk-unenroll: {why} (exit {code})\nnext: {then}\n")
         sys.stderr.flush()
 
     return end

@@ -21,7 +21,7 @@ from bulk_unenroll.outcome import Outcome
 from bulk_unenroll.planning import Plan
 from bulk_unenroll.policy import Step
 from bulk_unenroll.queries import Counts
-from bulk_unenroll.settings import Rate
+from bulk_unenroll.settings import RUN_MAX_INVALID, Rate
 
 if TYPE_CHECKING:
     from bulk_unenroll.commands import Explained, Status
@@ -81,6 +81,8 @@ def show_plan(console: Console, plan: Plan, rate: Rate, folder: str) -> None:
         console.print(line)
     for warning in plan.warnings:
         console.print(f"[yellow]warning:[/] {escape(warning)}")
+    if RUN_MAX_INVALID.exceeded(counts.invalid, counts.read):
+        console.print("[yellow]warning:[/] more than 10% invalid: `run` refuses this file")
     console.print(
         f"[bold]{plan.to_call:,} to call[/], at {rate} about {duration(plan.seconds)};"
         f" run folder {escape(folder)}"

@@ -84,8 +84,16 @@ def _column(text: str) -> object:
     return name, header
 
 
+def _target(text: str) -> object:
+    group, slash, target = text.partition("/")
+    if not slash:
+        raise ValueError(f"{text!r}: write GROUP/TARGET, such as 1001/2001")
+    return f"{_id(group)}/{_id(target)}"
+
+
 RATE, SHARE = Parsed("N/s|N/min|N/h", _rate), Parsed("N|P%", _share)
 ID, COLUMN = Parsed("N", _id), Parsed("NAME=HEADER", _column)
+TARGET = Parsed("G/T", _target)
 
 
 def _grouped(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
@@ -272,6 +280,7 @@ def going_of(options: Options) -> Going:
         export=not options["no_export"],
         log_ids=options["log_ids"],
         quiet=options["quiet"] or options["json_"],
+        json=options["json_"],
         began_s=time.monotonic(),
     )
 

@@ -15,9 +15,13 @@ from aiolimiter import AsyncLimiter
 
 from bulk_unenroll.settings import Rate
 
-MARGIN: Final = 0.008
+MARGIN: Final = 0.014
 """Share of the rate given up so that a late start does not stand in the next window as well."""
 
+GRANTED_MARGIN: Final = 0.008
+"""The same at high rates, where the burst takes its own share."""
+
+SLACK: Final = 0.002
 SLACK_MOST: Final = 0.5
 """Share of an interval by which a start may make up for one that a timer let go late."""
 
@@ -35,10 +39,11 @@ class Pace:
     def __init__(self, rate: Rate) -> None:
         self._rate = rate
         self._grant = max(1, math.floor(rate.per_s * GRANT_S))
-        slack = min(SLACK_MOST, rate.count * MARGIN / 2)
+        slack = min(SLACK_MOST, rate.count * SLACK)
         burst = 1 + slack if self._grant == 1 else 2 * self._grant
-        self.interval_s = rate.unit_s / ((rate.count - burst + 1) * (1 - MARGIN))
-        self.grace_s = rate.unit_s * MARGIN / 2
+        margin = MARGIN if self._grant == 1 else GRANTED_MARGIN
+        self.interval_s = rate.unit_s / ((rate.count - burst + 1) * (1 - margin))
+        self.grace_s = rate.unit_s * margin / 2
         self._limiter = AsyncLimiter(burst, burst * self.interval_s)
         self._burst = burst
         self._granted = 0

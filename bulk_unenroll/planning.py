@@ -12,7 +12,7 @@ from bulk_unenroll.queries import Counts, ask, callable_count, count, known_stat
 from bulk_unenroll.settings import Rate
 
 FAR_MORE: Final = 2
-FAR_MORE_LEAST_ROWS: Final = 100
+FAR_MORE_LEAST_ROWS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)

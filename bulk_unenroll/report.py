@@ -22,6 +22,7 @@ from bulk_unenroll.statements import SQL
 
 CHUNK_ROWS: Final = 20_000
 SETTLED_WELL: Final = frozenset({"succeeded", "not_enrolled", "duplicate"})
+RAGGED: Final = frozenset({"missing_fields", "extra_fields"})
 ENDINGS: Final = (".csv", ".parquet", ".jsonl")
 
 ADDED: Final = (
@@ -133,7 +134,7 @@ class Columns:
                 self.names.append(name)
             places.append(known[key])
         self._places[source] = places
-        self._headers[source] = header
+        self._headers[source] = _distinct(header)
 
     def cells(self, row: Row) -> list[str]:
         """The row's own cells as text under ``names``.
@@ -143,8 +144,8 @@ class Columns:
         """
         places = self._places[row[14]]
         cells = [_text(cell) for cell in orjson.loads(row[13])]
-        if len(cells) != len(places):
-            cells = [f"{','.join(cells)} ({len(cells)} of {len(places)} fields)"]
+        if len(cells) != len(places) or (row[6] == "invalid" and row[7] in RAGGED):
+            cells = [f"{','.join(cells)} ({row[7]})"]
         out = [""] * len(self.names)
         for place, cell in zip(places, cells, strict=False):
             out[place] = cell
@@ -154,8 +155,23 @@ class Columns:
         """The row as it was, by column name; cells beyond the header count from ``extra_1``."""
         header = self._headers[row[14]]
         cells = orjson.loads(row[13])
-        extra = [f"extra_{n}" for n in range(1, len(cells) - len(header) + 1)]
-        return dict(zip([*header, *extra], cells, strict=False))
+        if len(cells) > len(header):
+            beyond = len(cells) - len(header)
+            header = _distinct([*header, *(f"extra_{n}" for n in range(1, beyond + 1))])
+        return dict(zip(header, cells, strict=False))
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """``names``, where one that stands again gets a number: ``note``, ``note_2``."""
+    distinct: list[str] = []
+    for name in names:
+        again = 1
+        shown = name
+        while shown in distinct:
+            again += 1
+            shown = f"{name}_{again}"
+        distinct.append(shown)
+    return distinct
 
 
 # ── writers ──────────────────────────────────────────────────────────────────────────────────────
@@ -248,8 +264,11 @@ _NUMBER: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 def harmless(cell: str) -> str:
-    """``cell``, with a leading ``'`` if a spreadsheet would run it (OWASP, "CSV Injection")."""
-    if cell[:1] in _FORMULA and not _NUMBER.fullmatch(cell):
+    """``cell``, with a leading ``'`` if a spreadsheet would run it (OWASP, "CSV Injection").
+
+    Not before a number, blanks around it or not: an id is one, and must stay what it is.
+    """
+    if cell[:1] in _FORMULA and not _NUMBER.fullmatch(cell.strip(" \t")):
         return f"'{cell}"
     return cell
 

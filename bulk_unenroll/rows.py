@@ -224,10 +224,9 @@ def _find_places(header: Sequence[str], reading: Reading) -> dict[str, int]:
             raise InputRefused(f'--column maps "{wanted}" to two ids', "map each header once")
         places[name] = place
     for name in NAMES:
-        if name not in places:
-            place = _named_place(header, name, set(places.values()))
-            if place is not None:
-                places[name] = place
+        found = None if name in places else _named_place(header, name, set(places.values()))
+        if found is not None:
+            places[name] = found
     return places
 
 

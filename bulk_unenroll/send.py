@@ -70,7 +70,11 @@ async def _send(
         async with client:
             turn = _in_thread(executor, ledger.turn)
             runner = Runner(turn, client, make_auth(api.credentials, client), sending, watch)
-            with _Stops(runner, order):
+
+            def note(code: int, reason: str) -> object:
+                return executor.submit(ledger.end_run, code, reason)
+
+            with _Stops(runner, order, note):
                 await runner.run(_begin(ledger, runner, sending, order))
     return runner.endings
 
@@ -103,9 +107,10 @@ def _in_thread(
 class _Stops:
     """While open: signals and ``--stop-after`` end the run cleanly; a second signal ends it now."""
 
-    def __init__(self, runner: Runner, order: Order) -> None:
+    def __init__(self, runner: Runner, order: Order, note: Callable[[int, str], object]) -> None:
         self._runner = runner
         self._order = order
+        self._note = note
         self._loop = asyncio.get_running_loop()
         self._seen = False
 
@@ -127,4 +132,6 @@ class _Stops:
         self._seen = True
         log.warning("stopping", signal=number.name, hint="waiting for calls in flight")
         sys.stderr.flush()
-        self._runner.stop(code, f"stopped by {number.name}")
+        reason = f"stopped by {number.name}"
+        self._note(code, reason)  # should a second signal leave no time for it
+        self._runner.stop(code, reason)

@@ -17,6 +17,9 @@ from bulk_unenroll.errors import Misconfigured
 from bulk_unenroll.policy import Share
 
 TOKEN_PATH: Final = "/v3/oauth/token/generate"  # noqa: S105 - a path, no secret
+RUN_MAX_INVALID: Final = Share(10, percent=True)
+"""``--max-invalid`` of a run, where it is not given."""
+
 UNITS_S: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
 
@@ -98,7 +101,7 @@ def parse_base_url(text: str) -> str:
             "the base URL may hold a host and a path only: no user, query or fragment",
             f"give a URL {example}",
         )
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in ("http", "https") or not host or re.search(r"[^!-~]|[\\<>\"]", given):
         raise Misconfigured(f"{given!r} is no base URL", f"give a URL {example}")
     if parts.scheme == "http" and not is_loopback(host):
         raise Misconfigured(
@@ -226,10 +229,12 @@ def credentials(environment: Environment, base_url: str) -> Credentials:
         raise _wrong("both a username and a client key are set")
     if key and secret:
         return OAuth(key, secret, _token_url(environment, base_url))
+    if username and ":" in username.get_secret_value():
+        raise _wrong("BULK_UNENROLL_USERNAME holds a colon, which Basic authentication cannot")
     if username and password and not password_md5:
         return Basic.of(username, password)
     if username and password_md5 and not password:
-        return Basic(username, password_md5)
+        return Basic(username, _checked_md5(password_md5))
     if password and password_md5:
         raise _wrong("both BULK_UNENROLL_PASSWORD and BULK_UNENROLL_PASSWORD_MD5 are set")
     raise _wrong("the credentials are incomplete" if any((*basic, *oauth)) else "no credentials")
@@ -241,6 +246,13 @@ def _wrong(what: str) -> Misconfigured:
         "set BULK_UNENROLL_CLIENT_KEY and BULK_UNENROLL_CLIENT_SECRET, or BULK_UNENROLL_USERNAME"
         " and BULK_UNENROLL_PASSWORD (or add _FILE to name a file), nothing else",
     )
+
+
+def _checked_md5(given: SecretStr) -> SecretStr:
+    text = given.get_secret_value().lower()
+    if not re.fullmatch(r"[0-9a-f]{32}", text):
+        raise _wrong("BULK_UNENROLL_PASSWORD_MD5 is no MD5 in hex")
+    return SecretStr(text)
 
 
 def _token_url(environment: Environment, base_url: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import random
 import signal
 import sqlite3
@@ -134,16 +135,20 @@ class TestSignals:
     ) -> None:
         api = witness('[[rule]]\nact = "silent"\n')
         desk.write("job.csv", rows(range(1, 51)))
-        process = desk.start("run", "job.csv", "--rate", "100/s", "--yes", "--canary", "0")
+        process = desk.start(
+            "run", "job.csv", "--rate", "100/s", "--yes", "--canary", "0", "--json"
+        )
         time.sleep(1.5)
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=10)
-        assert process.returncode == 130
+        out, _ = process.communicate(timeout=10)
+        assert process.returncode == json.loads(out)["exit"]["code"] == 130
         assert time.monotonic() - began < 3
-        status = desk.do("status", "job.unenroll", "--json").json["status"]
+        found = desk.do("status", "job.unenroll", "--json").json
+        assert found["exit"]["code"] == 130
+        status = found["status"]
         assert status["sending"] >= len(api.applied()) > 0
         assert status["succeeded"] == 0
 

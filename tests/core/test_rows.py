@@ -61,6 +61,8 @@ def test_ids(cell: object, number: int) -> None:
         ("1_000", "underscore"),
         ("٤٢٣", "other_digits"),
         ("４２３", "other_digits"),
+        ("4２3", "other_digits"),
+        ("1٢", "other_digits"),
         ("1²", "not_digits"),
         ("²", "not_digits"),
         ("9223372036854775808", "too_large"),
