@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import SimpleNamespace
 from typing import Final, Self
 
@@ -22,10 +22,34 @@ from bulk_unenroll.protocol import (
     scope_headers,
 )
 
+Connected = Callable[[], Awaitable[None]]
 REQUEST_ID_HEADERS: Final = ("X-CAP-REQUEST-ID", "X-Cap-Requestid")
 UNTRUSTED: Final = (aiohttp.ClientConnectorCertificateError, ssl.CertificateError)
 UNREACHABLE: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 LOST: Final = (aiohttp.ClientError, OSError, asyncio.IncompleteReadError, ValueError)
+
+
+class Departure:
+    """When one request leaves: its deadline is that of connecting before, of the answer after."""
+
+    deadline: asyncio.Timeout
+
+    def __init__(self, read_timeout_s: float, connected: Connected | None) -> None:
+        self._read_timeout_s = read_timeout_s
+        self._connected = connected
+        self.left = False
+
+    async def over_new_connection(self) -> None:
+        """A new connection stands; leave when ``connected`` lets go."""
+        if self._connected:
+            self.deadline.reschedule(None)  # what is waited for here is not the connection
+            await self._connected()
+        self.leave()
+
+    def leave(self) -> None:
+        """From here on the request may have been seen."""
+        self.left = True
+        self.deadline.reschedule(asyncio.get_running_loop().time() + self._read_timeout_s)
 
 
 class Client:
@@ -51,30 +75,42 @@ class Client:
                 "Accept-Encoding": "identity",
                 "User-Agent": "bulk-unenroll",
             },
-            timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_timeout_s),
-            trace_configs=[_deadline_from_sending(self._read_timeout_s)],
+            timeout=aiohttp.ClientTimeout(total=None),  # the deadlines are ours: see Departure
+            trace_configs=[_departures()],
         )
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def unenroll(self, key: Key, headers: Mapping[str, str]) -> Reply | Fault:
-        """Take one customer out of one target; ``headers`` authorise the call."""
+    async def unenroll(
+        self, key: Key, headers: Mapping[str, str], connected: Connected
+    ) -> Reply | Fault:
+        """Take one customer out of one target; ``headers`` authorise the call.
+
+        ``connected`` is awaited when a new connection stands, before anything is sent over it.
+        """
         prefix = self._base.raw_path.rstrip("/")
         url = self._base.with_path(prefix + path(key), encoded=True)
-        return await self.post(url, body(key), {**headers, **scope_headers(key.org)})
+        return await self.post(url, body(key), {**headers, **scope_headers(key.org)}, connected)
 
-    async def post(self, url: URL, content: bytes, headers: Mapping[str, str]) -> Reply | Fault:
+    async def post(
+        self,
+        url: URL,
+        content: bytes,
+        headers: Mapping[str, str],
+        connected: Connected | None = None,
+    ) -> Reply | Fault:
         """Post ``content`` once."""
+        departure = Departure(self._read_timeout_s, connected)
         try:
-            async with asyncio.timeout(None) as deadline:
+            async with asyncio.timeout(self._connect_timeout_s) as departure.deadline:
                 response = await self._session.post(
                     url,
                     data=content,
                     headers=headers,
                     allow_redirects=False,
-                    trace_request_ctx=deadline,
+                    trace_request_ctx=departure,
                 )
                 return await _read(response)
         except UNTRUSTED as error:
@@ -82,6 +118,8 @@ class Client:
         except UNREACHABLE as error:
             return Fault(Loss.UNSENT, "unreachable", _say(error))
         except TimeoutError:
+            if departure.deadline.expired() and not departure.left:
+                return Fault(Loss.UNSENT, "unreachable", "no connection within --connect-timeout")
             message = f"no answer within {self._read_timeout_s:g} s"
             return Fault(Loss.UNANSWERED, "timeout", message)
         except LOST as error:
@@ -112,16 +150,18 @@ async def _read(response: aiohttp.ClientResponse) -> Reply | Fault:
     )
 
 
-def _deadline_from_sending(read_timeout_s: float) -> aiohttp.TraceConfig:
-    """Start the clock of an answer when its request has a connection to leave by."""
+def _departures() -> aiohttp.TraceConfig:
+    """Tell a ``Departure`` when its request has a connection to leave by."""
 
-    async def start(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-        deadline: asyncio.Timeout = context.trace_request_ctx
-        deadline.reschedule(asyncio.get_running_loop().time() + read_timeout_s)
+    async def created(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+        await context.trace_request_ctx.over_new_connection()
+
+    async def reused(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+        context.trace_request_ctx.leave()
 
     trace = aiohttp.TraceConfig()
-    trace.on_connection_create_end.append(start)
-    trace.on_connection_reuseconn.append(start)
+    trace.on_connection_create_end.append(created)
+    trace.on_connection_reuseconn.append(reused)
     return trace
 
 

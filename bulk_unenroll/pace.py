@@ -7,6 +7,7 @@ by a margin for the jitter of timers and sockets.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Iterable
 from typing import Final
@@ -30,7 +31,7 @@ GRANT_S: Final = 0.005
 
 
 class Pace:
-    """Passed once for every attempt. One for an event loop; not for concurrent use.
+    """Passed once for every attempt. One for an event loop.
 
     ``interval_s`` is the mean time between starts; ``grace_s`` is how much later than allowed a
     start may come without meeting others in its window.
@@ -47,6 +48,7 @@ class Pace:
         self._limiter = AsyncLimiter(burst, burst * self.interval_s)
         self._burst = burst
         self._granted = 0
+        self._lock = asyncio.Lock()
 
     async def prime(self) -> None:
         """Fill the bucket, as after starts of an earlier run, so that a resume opens no burst."""
@@ -54,10 +56,11 @@ class Pace:
 
     async def take(self) -> None:
         """Wait until one start is allowed."""
-        if self._granted == 0:
-            await self._limiter.acquire(self._grant)
-            self._granted = self._grant
-        self._granted -= 1
+        async with self._lock:
+            if self._granted == 0:
+                await self._limiter.acquire(self._grant)
+                self._granted = self._grant
+            self._granted -= 1
 
     def hold_off_s(self, starts_s: Iterable[float], now_s: float) -> float:
         """Seconds until starts may begin after earlier ones (newest first, Unix seconds).

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from bulk_unenroll.auth import Auth
@@ -40,8 +41,10 @@ LOOKAHEAD_S = 0.25
 class Sender(Protocol):
     """What the runner needs of a client."""
 
-    async def unenroll(self, key: Key, headers: Mapping[str, str]) -> Reply | Fault:
-        """Send one call."""
+    async def unenroll(
+        self, key: Key, headers: Mapping[str, str], connected: Callable[[], Awaitable[None]]
+    ) -> Reply | Fault:
+        """Send one call; ``connected`` is awaited when a new connection stands for it."""
 
 
 class Observer(Protocol):
@@ -57,7 +60,7 @@ class Observer(Protocol):
         """Nobody sends for a while."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Flight:
     """A call on its way: when it started (loop time and Unix time), with which token."""
 
@@ -243,8 +246,15 @@ class Runner:
     async def _work(self) -> None:
         while True:
             flight = await self._next()
-            answer = await self._sender.unenroll(flight.call.key, self._auth.headers)
+            connected = partial(self._connected, flight)
+            answer = await self._sender.unenroll(flight.call.key, self._auth.headers, connected)
             self._land(flight, answer)
+
+    async def _connected(self, flight: Flight) -> None:
+        """If connecting took long, the start would meet later ones in its window: pace it anew."""
+        if self._now() - flight.started_s > self._pace.grace_s:
+            await self._pace.take()
+            flight.sent_at_s = self.wall_s()
 
     async def _next(self) -> Flight:
         """The next call that may start, when it may."""

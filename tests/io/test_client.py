@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
@@ -21,6 +22,12 @@ from bulk_unenroll.protocol import Fault, Loss, Reply
 
 KEY = Key(None, 1001, 2001, 423789336)
 GOOD = json.dumps({"data": KEY.customer, "errors": None}).encode()
+
+
+async def at_once() -> None:
+    """Nothing to wait for once connected."""
+
+
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -81,7 +88,7 @@ def cuts(content: bytes) -> Talk:
 
 async def test_the_request_on_the_wire() -> None:
     async with wired(says(answer(GOOD))) as (client, wire):
-        await client.unenroll(Key(7, 1001, 2001, 423789336), {"Authorization": "Basic x"})
+        await client.unenroll(Key(7, 1001, 2001, 423789336), {"Authorization": "Basic x"}, at_once)
     (request,) = wire.seen
     head, _, body = request.partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")
@@ -97,7 +104,7 @@ async def test_the_request_on_the_wire() -> None:
 async def test_what_is_kept_of_an_answer(name: str) -> None:
     content = answer(GOOD, f"{name}: r-1", "Retry-After: 3", "Retry-After: 9", "Date: now")
     async with wired(says(content)) as (client, _):
-        reply = await client.unenroll(KEY, {})
+        reply = await client.unenroll(KEY, {}, at_once)
     assert reply == Reply(200, GOOD, "r-1", ("3", "9"), "now")
 
 
@@ -122,7 +129,7 @@ async def test_what_is_kept_of_an_answer(name: str) -> None:
 )
 async def test_what_left_and_has_no_whole_answer_is_unanswered(talk: Talk, code: str) -> None:
     async with wired(talk) as (client, wire):
-        fault = await client.unenroll(KEY, {})
+        fault = await client.unenroll(KEY, {}, at_once)
     assert isinstance(fault, Fault)
     assert (fault.loss, fault.code) == (Loss.UNANSWERED, code)
     assert len(wire.seen) == 1
@@ -136,7 +143,7 @@ async def test_a_drip_of_bytes_does_not_stretch_the_timeout() -> None:
 
     async with wired(drip) as (client, _):
         began_s = asyncio.get_running_loop().time()
-        fault = await client.unenroll(KEY, {})
+        fault = await client.unenroll(KEY, {}, at_once)
         assert asyncio.get_running_loop().time() - began_s < 1.5
     assert isinstance(fault, Fault)
     assert fault.code == "timeout"
@@ -150,8 +157,8 @@ async def test_a_connection_that_dies_in_the_pool_is_not_used_twice_in_secret() 
         await next(turns)(reader, writer)
 
     async with wired(talk) as (client, wire):
-        assert isinstance(await client.unenroll(KEY, {}), Reply)
-        fault = await client.unenroll(KEY, {})
+        assert isinstance(await client.unenroll(KEY, {}, at_once), Reply)
+        fault = await client.unenroll(KEY, {}, at_once)
         assert isinstance(fault, Fault)
         assert fault.loss is Loss.UNANSWERED
         assert len(wire.seen) == 2
@@ -164,8 +171,8 @@ async def test_after_a_timeout_the_next_call_is_clean() -> None:
         await next(turns)(reader, writer)
 
     async with wired(talk) as (client, wire):
-        assert isinstance(await client.unenroll(KEY, {}), Fault)
-        assert await client.unenroll(KEY, {}) == Reply(200, GOOD)
+        assert isinstance(await client.unenroll(KEY, {}, at_once), Fault)
+        assert await client.unenroll(KEY, {}, at_once) == Reply(200, GOOD)
         assert len(wire.seen) == 2
 
 
@@ -175,7 +182,7 @@ async def test_redirects_are_never_followed(status: str) -> None:
         client,
         wire,
     ):
-        reply = await client.unenroll(KEY, {})
+        reply = await client.unenroll(KEY, {}, at_once)
     assert isinstance(reply, Reply)
     assert reply.status == int(status[:3])
     assert len(wire.seen) == 1
@@ -186,7 +193,7 @@ async def test_redirects_are_never_followed(status: str) -> None:
 )
 async def test_what_cannot_connect_was_certainly_not_sent(base_url: str) -> None:
     async with Client(base_url, connect_timeout_s=2, read_timeout_s=1) as client:
-        fault = await client.unenroll(KEY, {})
+        fault = await client.unenroll(KEY, {}, at_once)
     assert isinstance(fault, Fault)
     assert (fault.loss, fault.code) == (Loss.UNSENT, "unreachable")
 
@@ -205,7 +212,7 @@ async def test_a_connection_that_takes_too_long_was_not_sent() -> None:
             filler.connect_ex(("127.0.0.1", port))
         url = f"http://127.0.0.1:{port}/v3.1"
         async with Client(url, connect_timeout_s=0.3, read_timeout_s=0.3) as client:
-            fault = await client.unenroll(KEY, {})
+            fault = await client.unenroll(KEY, {}, at_once)
         for filler in fillers:
             filler.close()
     assert isinstance(fault, Fault)
@@ -222,6 +229,11 @@ class Shimmed(aiohttp.ClientResponse):
 class TestMapping:
     """How answers map to replies; no network at all."""
 
+    @pytest.fixture(autouse=True)
+    def shallow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # its history copies every argument deeply, and a running deadline holds the event loop
+        monkeypatch.setattr("aioresponses.core.copy", SimpleNamespace(deepcopy=lambda kept: kept))
+
     URL = "https://example.invalid/v3.1/targetGroups/1001/targets/2001/unEnroll"
 
     async def reply(self, **answered: Any) -> Reply | Fault:
@@ -229,7 +241,7 @@ class TestMapping:
         with aioresponses() as mocked:
             mocked.post(self.URL, response_class=Shimmed, **answered)
             async with Client("https://example.invalid/v3.1", **limits) as client:
-                return await client.unenroll(KEY, {})
+                return await client.unenroll(KEY, {}, at_once)
 
     @pytest.mark.parametrize("status", [200, 201, 204, 302, 400, 401, 404, 429, 498, 500, 503])
     async def test_every_status_is_a_reply(self, status: int) -> None:
@@ -254,8 +266,23 @@ class TestMapping:
         assert fault.loss is loss
 
 
+async def test_nothing_is_sent_over_a_new_connection_before_its_time() -> None:
+    waited: list[int] = []
+
+    limits = {"read_timeout_s": 0.3, "connect_timeout_s": 0.3}
+    async with wired(says(answer(GOOD)), **limits) as (client, wire):
+
+        async def wait() -> None:
+            await asyncio.sleep(0.5)
+            waited.append(len(wire.seen))
+
+        assert isinstance(await client.unenroll(KEY, {}, wait), Reply)
+        assert isinstance(await client.unenroll(KEY, {}, wait), Reply)
+    assert waited == [0]  # the second call found the connection standing
+
+
 async def test_no_fault_holds_the_credentials() -> None:
     for talk in (cuts(b""), cuts(answer(GOOD[:9], length=99)), says(b"")):
         async with wired(talk) as (client, _):
-            fault = await client.unenroll(KEY, {"Authorization": "Basic c2VjcmV0"})
+            fault = await client.unenroll(KEY, {"Authorization": "Basic c2VjcmV0"}, at_once)
         assert "c2VjcmV0" not in repr(fault)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,12 +48,19 @@ class ScriptedApi:
 
     script: Callable[[Key, int, float], Answer | None] = lambda key, attempt, at_s: None
     latency_s: float = 0.02
+    connect_s: Callable[[int], float] = lambda number: 0.0
     starts: list[tuple[float, Key]] = field(default_factory=list)
     in_flight: int = 0
     most_in_flight: int = 0
 
-    async def unenroll(self, key: Key, headers: Mapping[str, str]) -> Answer:
+    async def unenroll(
+        self, key: Key, headers: Mapping[str, str], connected: Callable[[], Awaitable[None]]
+    ) -> Answer:
         loop = asyncio.get_running_loop()
+        connect_s = self.connect_s(len(self.starts))
+        if connect_s:
+            await asyncio.sleep(connect_s)
+            await connected()
         self.starts.append((loop.time(), key))
         attempt = sum(1 for _, sent in self.starts if sent == key)
         self.in_flight += 1

@@ -140,6 +140,7 @@ async def test_a_kill_and_resume_at_once_costs_little(rate: Rate) -> None:
         ("1/s", "10/h"),
         ("100/min", "600/min"),
         ("7/s", "3000/s"),
+        ("6000/s", "3000/s"),
     ],
 )
 @pytest.mark.parametrize("gap", [0.0, 0.1, 0.5])

@@ -366,6 +366,16 @@ async def test_the_pace_is_kept_and_used(job: Job) -> None:
     assert len(at) / (at[-1] - at[0]) > 0.97 * 100 / 60
 
 
+async def test_slow_connections_do_not_bunch_what_reaches_the_server(job: Job) -> None:
+    job.plan(keys(range(1, 201)))
+    api = ScriptedApi(connect_s=lambda number: 1.5 if number < 25 else 0.0)
+    await job.run(api, rate=Rate(20, 1.0), concurrency=64)
+    at = sorted(at_s for at_s, _ in api.starts)
+    assert len(at) == 200
+    for first, beyond in zip(at, at[20:], strict=False):
+        assert beyond - first > 1
+
+
 async def test_the_pace_is_kept_over_stops_and_resumes(job: Job) -> None:
     job.plan(keys(range(1, 301)))
     at: list[float] = []
