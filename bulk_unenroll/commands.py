@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
 import time
 import uuid
@@ -29,7 +30,7 @@ from bulk_unenroll.errors import (
     UsageError,
 )
 from bulk_unenroll.folder import existing_folder, locked, make_folder
-from bulk_unenroll.ledger import DAMAGED, DAMAGED_REMEDY, Ledger
+from bulk_unenroll.ledger import DAMAGED, DAMAGED_REMEDY, Ledger, failure
 from bulk_unenroll.load import load
 from bulk_unenroll.model import State
 from bulk_unenroll.outcome import Exit, Outcome, command, conclude, next_command
@@ -303,6 +304,10 @@ def _working_ledger(folder: Path, *, new: bool) -> Iterator[Ledger]:
         except LedgerFailed as stop:
             stop.command = stop.command or command("resume", str(folder))
             raise
+        except sqlite3.Error as error:  # from a question asked over its connection
+            failed = failure(error)
+            failed.command = command("verify", str(folder))
+            raise failed from None
         finally:
             ledger.close()
 

@@ -73,14 +73,19 @@ def translated() -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter from what is no text any more
-        text = str(error)
-        if "full" in text:
-            raise LedgerFailed(f"the ledger cannot be written: {text}", "free some room") from error
-        if "malformed" in text or "not a database" in text or "no such table" in text:
-            raise LedgerFailed(f"{DAMAGED}: {text}", DAMAGED_REMEDY) from error
-        raise LedgerFailed(f"the ledger failed: {text}", DAMAGED_REMEDY) from error
+        raise failure(error) from error
     except OSError as error:
         raise LedgerFailed(f"the ledger failed: {error.strerror}", "check the disk") from error
+
+
+def failure(error: Exception) -> LedgerFailed:
+    """What an error of SQLite means to a person."""
+    text = str(error)
+    if "full" in text:
+        return LedgerFailed(f"the ledger cannot be written: {text}", "free some room")
+    if "malformed" in text or "not a database" in text or "no such table" in text:
+        return LedgerFailed(f"{DAMAGED}: {text}", DAMAGED_REMEDY)
+    return LedgerFailed(f"the ledger failed: {text}", DAMAGED_REMEDY)
 
 
 class Ledger:
