@@ -1,9 +1,10 @@
-"""Parquet as numbered records, with exact values: pyarrow streams batches, nothing is cast."""
+"""Parquet as numbered records, with exact values: pyarrow streams batches, no id is cast."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any, BinaryIO, Final
 
 import orjson
@@ -11,22 +12,37 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bulk_unenroll.errors import InputRefused
-from bulk_unenroll.model import Record
+from bulk_unenroll.ids import is_whole, shown
+from bulk_unenroll.model import MAX_ID, Record
 from bulk_unenroll.rows import Mapper
 
-BATCH_ROWS: Final = 20_000
+BATCH_ROWS: Final = 8192
+READ_BUFFER_BYTES: Final = 1 << 18
+# besides its own, pyarrow raises what Python's codecs, dates and integers do
+ERRORS: Final = (pa.ArrowException, OSError, ValueError, ArithmeticError, MemoryError)
+
+Cell = str | int | bool | None
 
 
 class ParquetRecords:
-    """One Parquet file, open in binary. Raises ``InputRefused`` where it cannot be read."""
+    """One Parquet file, open in binary. ``header`` are the column names.
+
+    Raises ``InputRefused`` (65) where the file cannot be read.
+    """
 
     def __init__(self, handle: BinaryIO) -> None:
         try:
-            self._file = pq.ParquetFile(handle)
+            self._file = pq.ParquetFile(
+                handle,
+                buffer_size=READ_BUFFER_BYTES,
+                pre_buffer=False,  # or a whole row group is in memory at once
+                page_checksum_verification=True,
+            )
             self._schema = self._file.schema_arrow
-        except (pa.ArrowException, OSError, ValueError) as error:
+        except ERRORS as error:
             raise _unreadable(error) from None
-        self.header = tuple(self._schema.names)
+        self.header: tuple[str, ...] = tuple(self._schema.names)
+        self._names: dict[int, str] = {}
 
     def check(self, mapper: Mapper) -> None:
         """Every id column must be of integers, text or decimals."""
@@ -34,53 +50,119 @@ class ParquetRecords:
             kind = self._schema.field(place).type
             if not _holds_ids(kind):
                 raise InputRefused(
-                    f'column "{self.header[place]}" ({name}) holds {kind}, no whole numbers',
+                    f"column {shown(self.header[place])} ({name}) holds {kind}, no whole numbers",
                     "write the ids as int64 or as text",
                 )
-        self._ids = frozenset(mapper.places.values())
+        self._names = {place: name for name, place in mapper.places.items()}
 
     def records(self) -> Iterator[Record]:
-        """Every record; ids as int, str, Decimal or None, other cells as text, number or None."""
+        """Every record, numbered from 1.
+
+        Ids are int, text or None, just as they stand there, whole decimals as int. In other
+        columns what JSON does not have is text: floats, times (ISO 8601), bytes (hex), nested.
+        """
         row = 0
+        for batch in self._batches():
+            columns = [self._cells(place, column) for place, column in enumerate(batch.columns)]
+            for cells in zip(*columns, strict=True):
+                row += 1
+                yield Record(row, cells)
+
+    def _batches(self) -> Iterator[Any]:
         try:
-            for batch in self._file.iter_batches(batch_size=BATCH_ROWS):
-                for cells in zip(*self._columns(batch), strict=True):
-                    row += 1
-                    yield Record(row, cells)
-        except (pa.ArrowException, OSError) as error:
+            yield from self._file.iter_batches(batch_size=BATCH_ROWS)
+        except ERRORS as error:
             raise _unreadable(error) from None
 
-    def _columns(self, batch: Any) -> list[list[object]]:
-        columns = [column.to_pylist() for column in batch.columns]
-        return [
-            values if place in self._ids else [_plain(value) for value in values]
-            for place, values in enumerate(columns)
-        ]
+    def _cells(self, place: int, column: Any) -> list[Cell]:
+        if place not in self._names:
+            return _plain_cells(column)
+        try:
+            values = column.to_pylist()
+        except ERRORS as error:
+            raise InputRefused(
+                f"column {shown(self.header[place])} ({self._names[place]}) cannot be read: "
+                f"{_first_line(error)}",
+                "write the ids as int64 or as text",
+            ) from None
+        return [_whole(v) for v in values] if pa.types.is_decimal(column.type) else values
+
+
+# ── ids ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _holds_ids(kind: Any) -> bool:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    text = text or pa.types.is_string_view(kind)
-    return bool(text or pa.types.is_integer(kind) or pa.types.is_decimal(kind))
+    tests = (
+        pa.types.is_integer,
+        pa.types.is_decimal,
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_string_view,
+    )
+    return any(test(kind) for test in tests)
 
 
-def _plain(value: object) -> object:
+def _whole(value: Decimal | None) -> Cell:
+    """A decimal as the integer that it is; as text where it is none, or too large for JSON."""
+    if value is None:
+        return None
+    if not is_whole(value):
+        return format(value, "f")
+    number = int(value)
+    return number if abs(number) <= MAX_ID else str(number)
+
+
+# ── other columns ────────────────────────────────────────────────────────────────────────────────
+
+
+def _plain_cells(column: Any) -> list[Cell]:
+    try:
+        values: list[Any] = column.to_pylist()
+    except ERRORS:
+        # one strange cell in a column that is only kept must not refuse the file
+        return [_plain(_value(scalar)) for scalar in column]
+    kinds = (pa.types.is_integer, pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string)
+    if any(kind(column.type) for kind in kinds):
+        return values
+    return [_plain(value) for value in values]
+
+
+def _value(scalar: Any) -> Any:
+    tries: tuple[Callable[[], Any], ...] = (
+        scalar.as_py,
+        lambda: scalar.cast(pa.string()).as_py(),
+        lambda: scalar.cast(pa.binary()).as_py(),
+        lambda: scalar.cast(pa.int64()).as_py(),
+    )
+    for attempt in tries:
+        try:
+            return attempt()
+        except ERRORS:
+            continue
+    return f"unreadable {scalar.type}"
+
+
+def _plain(value: Any) -> Cell:
     """A cell that is no id, as JSON can hold it."""
-    if value is None or isinstance(value, str | bool | int | float):
-        return (
-            str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-        )
+    if value is None or isinstance(value, str | bool | int):
+        return value
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     if isinstance(value, bytes):
         return value.hex()
-    if isinstance(value, list | dict):
-        return orjson.dumps(value, default=str).decode()
+    if isinstance(value, list | tuple | dict):
+        return orjson.dumps(value, default=_plain).decode()
     return str(value)
 
 
-def _unreadable(error: Exception) -> InputRefused:
-    line = (str(error).splitlines() or [type(error).__name__])[0]
-    return InputRefused(f"this is no readable Parquet file: {line[:200]}", "write it again")
+# ── refusals ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _unreadable(error: BaseException) -> InputRefused:
+    return InputRefused(f"this is no readable Parquet file: {_first_line(error)}", "write it again")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

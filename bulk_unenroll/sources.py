@@ -20,15 +20,18 @@ from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
 from bulk_unenroll.csv_source import CsvRecords
-from bulk_unenroll.errors import InputMissing, InputRefused
+from bulk_unenroll.errors import FolderUnusable, InputMissing, InputRefused
+from bulk_unenroll.ids import shown
 from bulk_unenroll.model import Record
 from bulk_unenroll.rows import Mapper, Reading
+from bulk_unenroll.text import PACKED_ENDINGS
 
 STDIN: Final = "-"
 PARQUET_ENDINGS: Final = (".parquet", ".parq", ".pq")
 TEXT_ENDINGS: Final = (".csv", ".tsv", ".txt")
-PACKED_ENDINGS: Final = (".gz", ".bz2", ".xz")
 PARQUET_MAGIC: Final = b"PAR1"
+RUN_FOLDER_ENDING: Final = ".unenroll"
+BLOCK_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,18 @@ class Records(Protocol):
 
 
 def find_inputs(names: Sequence[str]) -> list[InputFile]:
-    """The files behind paths, globs and folders, each once; raises ``InputMissing`` (66)."""
+    """The files behind paths, globs and folders of Parquet parts, each once, in order.
+
+    A name that is there as it stands is no glob. Raises ``InputMissing`` (66).
+    """
     found: dict[str, InputFile] = {}
     for name in names:
-        for path, display in _expand(name):
-            found.setdefault(path, InputFile(path, display))
+        try:
+            for path, display in _expand(name):
+                _check_name(path)
+                found.setdefault(path, InputFile(path, display))
+        except OSError as error:
+            raise InputMissing(f"input {shown(name)}: {error.strerror}", "check the path") from None
     return list(found.values())
 
 
@@ -67,6 +77,8 @@ def _expand(name: str) -> Iterator[tuple[str, str]]:
     if name == STDIN:
         yield STDIN, STDIN
         return
+    if not name:  # a script's empty variable, which pathlib takes for the current folder
+        raise InputMissing("an input has an empty name", "give the path of a file")
     path = Path(name)
     if path.is_dir():
         matches = [str(part) for part in _parts(path)]
@@ -90,21 +102,33 @@ def _identity(path: Path) -> str:
     return str(path.resolve() if path.is_file() else path.absolute())
 
 
+def _check_name(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InputRefused(f"the name {name!a} is not UTF-8", "rename it") from None
+
+
 def _parts(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in PARQUET_ENDINGS
         and path.is_file()
-        and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
+        and not any(map(_is_no_part, path.relative_to(folder).parts))
     )
+
+
+def _is_no_part(name: str) -> bool:
+    # an export in a run folder has columns like an input's: its customers are results, not orders
+    return name.startswith((".", "_")) or name.endswith(RUN_FOLDER_ENDING)
 
 
 def default_folder(names: Sequence[str]) -> Path:
     """``./<name of the first input without its ending>.unenroll``."""
     name = names[0]
     if name == STDIN:
-        return Path("stdin.unenroll")
+        return Path(f"stdin{RUN_FOLDER_ENDING}")
     if has_magic(name) and not Path(name).exists():
         name = next(iter(_matches(name)), name)
     path = Path(name)
@@ -113,30 +137,32 @@ def default_folder(names: Sequence[str]) -> Path:
         bare = bare[: bare.rindex(".")]
     stem, _, ending = bare.rpartition(".")
     known = f".{ending.lower()}" in (*TEXT_ENDINGS, *PARQUET_ENDINGS) or not path.is_dir()
-    return Path(f"{stem if stem and known else bare}.unenroll")
+    return Path(f"{stem if stem and known else bare}{RUN_FOLDER_ENDING}")
 
 
 def _matches(name: str) -> list[str]:
+    if not has_magic(name):
+        return []
     # the glob module: pathlib's takes no absolute patterns
-    return sorted(glob(name, recursive=True)) if has_magic(name) else []  # noqa: PTH207
+    found = sorted(glob(name, recursive=True))  # noqa: PTH207
+    return [path for path in found if Path(path).suffix != RUN_FOLDER_ENDING]
 
 
 # ── opening ──────────────────────────────────────────────────────────────────────────────────────
 
 
 class Source:
-    """An open input: its fingerprint, its columns, its records."""
+    """An open input. ``sha256`` (hex) and ``size_bytes`` are of the bytes as they lie on disk."""
 
-    def __init__(
-        self, file: InputFile, handle: BinaryIO, reading: Reading, content: Records
-    ) -> None:
+    def __init__(self, file: InputFile, handle: BinaryIO, reading: Reading) -> None:
         self._handle = handle
         self._before = _fingerprint(handle)
-        self._content = content
         self.file = file
+        self.size_bytes = self._before[0]
         self.sha256 = _sha256(handle)
-        self.mapper = Mapper(content.header, reading)
-        content.check(self.mapper)
+        self._content = _content(file, handle, reading)
+        self.mapper = Mapper(self._content.header, reading)
+        self._content.check(self.mapper)
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -144,7 +170,11 @@ class Source:
         return self._content.header
 
     def records(self) -> Iterator[Record]:
-        """Every record; raises ``InputRefused`` (65), also if the file changed meanwhile."""
+        """Every record, numbered from 1; one reading at a time.
+
+        Raises ``InputRefused`` (65), at the end also if the file changed since it was opened:
+        only what was read to the end can be trusted.
+        """
         with _named(self.file):
             yield from self._content.records()
             if _fingerprint(self._handle) != self._before:
@@ -155,12 +185,12 @@ class Source:
 def open_source(file: InputFile, reading: Reading, spool: Path) -> Iterator[Source]:
     """Open an input. What cannot be read twice is first copied into the folder ``spool``.
 
-    Raises ``InputMissing`` (66) and ``InputRefused`` (65).
+    Raises ``InputMissing`` (66), ``InputRefused`` (65), ``UsageError`` (2) for a delimiter that is
+    none, and ``FolderUnusable`` (73) where ``spool`` cannot be written.
     """
-    with ExitStack() as stack:
-        handle = stack.enter_context(_open(file, spool))
+    with _open(file, spool) as handle:
         with _named(file):
-            source = Source(file, handle, reading, _content(file, handle, reading))
+            source = Source(file, handle, reading)
         yield source
 
 
@@ -176,7 +206,7 @@ def _named(file: InputFile) -> Iterator[None]:
 @contextmanager
 def _open(file: InputFile, spool: Path) -> Iterator[BinaryIO]:
     if file.path == STDIN:
-        with _spooled(sys.stdin.buffer, spool) as handle:
+        with _spooled(_standard_input(), spool) as handle:
             yield handle
         return
     try:
@@ -193,22 +223,35 @@ def _open(file: InputFile, spool: Path) -> Iterator[BinaryIO]:
                 yield handle
 
 
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None:  # a scheduler may start us without one
+        raise InputMissing("standard input is closed", "give the path of a file")
+    return sys.stdin.buffer
+
+
 @contextmanager
 def _spooled(stream: BinaryIO, spool: Path) -> Iterator[BinaryIO]:
-    with tempfile.TemporaryFile(dir=spool) as handle:
-        shutil.copyfileobj(stream, handle)
-        handle.seek(0)
+    with ExitStack() as stack:
+        try:
+            # 0600, and without a name where the system can do that: nothing is left behind
+            handle = stack.enter_context(tempfile.TemporaryFile(dir=spool))
+            shutil.copyfileobj(stream, handle, BLOCK_BYTES)
+            handle.seek(0)
+        except OSError as error:
+            raise FolderUnusable(
+                f"the input cannot be copied into {spool}: {error.strerror}", "make room there"
+            ) from None
         yield handle
 
 
 def _content(file: InputFile, handle: BinaryIO, reading: Reading) -> Records:
-    head = handle.read(8)
     handle.seek(0)
-    if head.startswith(PARQUET_MAGIC) or file.path.lower().endswith(PARQUET_ENDINGS):
+    head = handle.read(len(PARQUET_MAGIC))
+    if head == PARQUET_MAGIC or file.path.lower().endswith(PARQUET_ENDINGS):
         from bulk_unenroll.parquet_source import ParquetRecords  # pyarrow is slow to import
 
         return ParquetRecords(handle)
-    return CsvRecords(handle, reading)
+    return CsvRecords(handle, file.path, reading)
 
 
 def _fingerprint(handle: BinaryIO) -> tuple[int, int]:
@@ -217,10 +260,11 @@ def _fingerprint(handle: BinaryIO) -> tuple[int, int]:
 
 
 def _sha256(handle: BinaryIO) -> str:
-    position = handle.tell()
     handle.seek(0)
     digest = hashlib.sha256()
-    while block := handle.read(1 << 20):
-        digest.update(block)
-    handle.seek(position)
+    try:
+        while block := handle.read(BLOCK_BYTES):
+            digest.update(block)
+    except OSError as error:
+        raise InputRefused(f"cannot be read: {error.strerror}", "check the disk") from None
     return digest.hexdigest()

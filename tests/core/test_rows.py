@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bulk_unenroll.errors import InputRefused
 from bulk_unenroll.model import MAX_ID, Invalid, Key, Record
-from bulk_unenroll.rows import Mapper, Reading, parse_id
+from bulk_unenroll.rows import CACHED_SCOPES, Mapper, Reading, parse_id
 
 HEADER = ("customerId", "targetGroupId", "targetId")
 
@@ -30,6 +30,7 @@ HEADER = ("customerId", "targetGroupId", "targetId")
         (Decimal("12"), 12),
         (Decimal("12.00"), 12),
         (Decimal("1E+3"), 1000),
+        (Decimal(MAX_ID), MAX_ID),
     ],
 )
 def test_ids(cell: object, number: int) -> None:
@@ -83,6 +84,10 @@ def test_ids(cell: object, number: int) -> None:
         ("\u200b423", "not_digits"),
         ("\u00a0423", "not_digits"),
         ("1423789336.5", "decimal_point"),
+        ("423789336,0", "not_digits"),
+        ("\u2212423", "sign"),
+        ("-4.2E+08", "sign"),
+        ("7\n8,9", "not_digits"),
         (None, "null"),
         (True, "wrong_type"),
         (1.0, "wrong_type"),
@@ -94,13 +99,18 @@ def test_ids(cell: object, number: int) -> None:
         (2**64 - 1, "too_large"),
         (Decimal("1.5"), "decimal_point"),
         (Decimal("NaN"), "decimal_point"),
+        (Decimal("-Infinity"), "decimal_point"),
+        (Decimal("123456789012345678901234567890.5"), "decimal_point"),
+        (Decimal(MAX_ID) + 1, "too_large"),
+        (10**70, "too_large"),
     ],
 )
 def test_what_is_no_id(cell: object, code: str) -> None:
     found = parse_id(cell)
     assert isinstance(found, Invalid)
     assert found.code == code
-    assert found.message
+    assert found.message.isprintable()
+    assert len(found.message) < 200
 
 
 @given(st.text())
@@ -192,6 +202,59 @@ class TestHeader:
         assert made.kept_cells(Record(1, cells)) == ("7", "1", "2", "n")
         assert key(made, *cells) == Key(None, 1, 2, 7)
 
+    def test_only_the_exact_prefix_is_ours(self) -> None:
+        assert mapper(*HEADER, "Unenroll_date", "my unenroll_x").kept[3:] == (
+            "Unenroll_date",
+            "my unenroll_x",
+        )
+
+    def test_a_mapped_column_is_nothing_else(self) -> None:
+        with pytest.raises(InputRefused, match="no column targetId"):
+            mapper("targetId", "targetGroupId", columns=[("customerId", "targetId")])
+
+    def test_an_exact_header_wins_over_one_that_is_alike(self) -> None:
+        made = mapper("member no", "Member No", *HEADER[1:], columns=[("customerId", "Member No")])
+        assert made.places["customerId"] == 1
+
+    @pytest.mark.parametrize(
+        ("columns", "word"),
+        [
+            ([("customerId", "targetId"), ("targetId", "targetId")], "two ids"),
+            ([("customerId", "note"), ("customerId", "")], "twice"),
+            ([("customerId", "unenroll_row")], "is not there"),
+            ([("customerId", "")], "is not there"),
+            ([("customerId", " - ")], "is not there"),
+        ],
+    )
+    def test_mappings_that_are_refused(self, columns: list[tuple[str, str]], word: str) -> None:
+        with pytest.raises(InputRefused, match=word):
+            mapper(*HEADER, "note", "", "unenroll_row", columns=columns)
+
+    @pytest.mark.parametrize(
+        ("header", "remedy"),
+        [
+            (("Customer No", *HEADER[1:]), '--column customerId="Customer No"'),
+            (("Cust`rm`omer Id", *HEADER[1:]), "--column customerId=HEADER"),
+            (("x", *HEADER[1:]), "--column customerId=HEADER"),
+            # the nearest header is known to be another id
+            (HEADER[:2], "--column targetId=HEADER or --target-id N"),
+        ],
+    )
+    def test_the_remedy_can_be_typed(self, header: tuple[str, ...], remedy: str) -> None:
+        with pytest.raises(InputRefused) as refused:
+            mapper(*header)
+        assert refused.value.remedy == remedy
+
+    def test_a_header_with_line_breaks_is_refused_in_one_line(self) -> None:
+        with pytest.raises(InputRefused) as refused:
+            mapper("a\nb\x1b[2J", *(f"column {n}" for n in range(30)))
+        assert refused.value.reason.isprintable()
+        assert "19 more" in refused.value.reason
+
+    def test_data_is_no_header_even_if_it_is_mapped(self) -> None:
+        with pytest.raises(InputRefused, match="no header"):
+            mapper("7", "1", "2", columns=[("customerId", "Member No")])
+
 
 class TestRecord:
     def test_orgs(self) -> None:
@@ -214,6 +277,56 @@ class TestRecord:
         assert isinstance(found, Invalid)
         assert found.code == code
 
+    @pytest.mark.parametrize("cell", [True, 1.0, None])
+    def test_what_equals_an_id_that_was_read_before_is_no_id(self, cell: object) -> None:
+        made = mapper()
+        for one in (1, "1", Decimal(1)):
+            assert key(made, "7", one, one) == Key(None, 1, 1, 7)
+        assert isinstance(key(made, "7", cell, 1), Invalid)
+        assert isinstance(key(made, "7", 1, cell), Invalid)
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["7", "8", "x", ""]),
+                st.sampled_from(["1", "2", " 1", "1.0", 1, None]),
+                st.sampled_from(["1", "2", "01", 2]),
+                st.sampled_from(["SELF", "1", "", " SELF", 1]),
+            ),
+            max_size=30,
+        )
+    )
+    def test_what_is_remembered_changes_nothing(self, rows: list[tuple[object, ...]]) -> None:
+        made = mapper(*HEADER, "orgId")
+        for cells in rows:
+            assert key(made, *cells) == key(mapper(*HEADER, "orgId"), *cells)
+
+    def test_what_is_remembered_is_bounded(self) -> None:
+        made = mapper()
+        for n in range(1, CACHED_SCOPES + 100):
+            assert key(made, "7", str(n), "2") == Key(None, n, 2, 7)
+        assert len(made._scopes) == CACHED_SCOPES
+
+    def test_nothing_of_a_ragged_or_damaged_row_is_lost(self) -> None:
+        made = mapper(*HEADER[:2], "unenroll_row", "targetId")
+        flaw = Invalid("malformed_quotes", "")
+        for record, kept in (
+            (Record(1, ("7", "1")), ("7", "1")),
+            (Record(1, ("7", "1", "x", "2", "3", "4")), ("7", "1", "2", "3", "4")),
+            (Record(1, ('"7"8,1,x,2',), flaw), ('"7"8,1,x,2',)),
+            (Record(1, ("7", "1\0", "x", "2"), flaw), ("7", "1\0", "2")),
+        ):
+            assert made.kept_cells(record) == kept
+
+    def test_a_damaged_line_is_kept_whatever_the_first_column_is(self) -> None:
+        made = mapper("unenroll_row", *HEADER)
+        record = Record(1, ('3,"7"8,1,2',), Invalid("malformed_quotes", ""))
+        assert made.kept_cells(record) == record.cells
+
+    def test_a_flaw_is_the_answer(self) -> None:
+        flaw = Invalid("nul", "")
+        assert mapper().key(Record(1, ("7", "1", "2"), flaw)) is flaw
+
     def test_the_message_names_column_and_text(self) -> None:
         found = key(mapper("Customer No", *HEADER[1:], columns=[("customerId", "Customer No")]),
                     "4.2E+08", "1", "2")  # fmt: skip
@@ -232,3 +345,18 @@ def test_another_constant_is_another_reading() -> None:
     assert Reading(columns=[("a", "b"), ("c", "d")]).signature() == (
         Reading(columns=[("c", "d"), ("a", "b")]).signature()
     )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"delimiter": ";"},
+        {"encoding": "cp1252"},
+        {"columns": [("customerId", "a")]},
+        {"group": 1},
+        {"target": 1},
+        {"org": 1},
+    ],
+)
+def test_everything_that_changes_the_meaning_of_a_row_is_signed(other: dict[str, object]) -> None:
+    assert Reading(**other).signature() != Reading().signature()  # type: ignore[arg-type]
