@@ -122,8 +122,10 @@ def next_command(
         return ""
     if exit_.code not in (EXIT_LEFT_OVER, EXIT_ROWS_FAILED) or callable_:
         return command("resume", folder)
-    if exit_.code == EXIT_LEFT_OVER:
+    if exit_.code == EXIT_LEFT_OVER and counts.states[State.IN_DOUBT]:
         return command("retry", folder, "--state", "in_doubt")
+    if exit_.code == EXIT_LEFT_OVER:  # in superseded inputs only: nothing may call these again
+        return command("export", folder, "--to", "in_doubt.csv", "--state", "in_doubt")
     if worst is None:
         return command("run", f"{folder}/failed.csv")
     state, code = worst
