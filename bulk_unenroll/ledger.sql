@@ -394,7 +394,7 @@ UPDATE item SET
     code = CASE WHEN state = 'in_doubt' THEN code END,
     message = CASE WHEN state = 'in_doubt' THEN message END,
     doubt_at = NULL,
-    doubtful = state = 'in_doubt',
+    doubtful = CASE WHEN state IN ('in_doubt', 'review') THEN doubtful ELSE 0 END,
     tries = 0, updated_at = :now
 WHERE state IN (SELECT value FROM json_each(:states))
   AND (:codes IS NULL OR code IN (SELECT value FROM json_each(:codes)))
