@@ -1,1 +1,92 @@
-"""Shared fixtures."""
+"""Shared fixtures: a desk and a witness; a seed that replays; figures that are written down."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.desk import CREDENTIALS, Desk, Witness
+from tests.proof.page import PAGE, Figures
+
+DEFAULT_SEED = 20260101
+"""The same attacks for everybody, so that a red suite is the change's doing; search with others."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("proof")
+    group.addoption("--seed", default=str(DEFAULT_SEED), help="a number, or `random`")
+    group.addoption("--write-proof", action="store_true", help=f"write the figures into {PAGE}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "attack(name, promise): a law that the test attacks")
+    given: str = config.getoption("--seed")
+    config.stash[SEED] = random.SystemRandom().getrandbits(32) if given == "random" else int(given)
+    config.stash[FIGURES] = Figures()
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"seed: {config.stash[SEED]} (again: --seed {config.stash[SEED]})"
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.config.getoption("--write-proof"):
+        session.config.stash[FIGURES].write()
+
+
+SEED = pytest.StashKey[int]()
+FIGURES = pytest.StashKey[Figures]()
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """The seed of all dice of a test; the same one replays it."""
+    found = request.config.stash[SEED]
+    print(f"seed: {found}")
+    return found
+
+
+@pytest.fixture
+def proof(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Write down what an attack came to: ``proof(kills=100, lost=0)``.
+
+    Which attack it is, and what must hold, stands in the test's mark ``attack``. Names of figures
+    that are not Python names are passed as ``**{"sends a row": 1.02}``.
+    """
+    mark = request.node.get_closest_marker("attack")
+    assert mark is not None, "a test that proves something is marked with `attack`"
+    name, promise = mark.args
+    tier = "long" if request.node.get_closest_marker("long") else "quick"
+    figures, seed = request.config.stash[FIGURES], request.config.stash[SEED]
+
+    def write(**measured: object) -> None:
+        print(f"{name}: {measured}")
+        figures.add(name, promise, tier, request.node.nodeid, seed, measured)
+
+    return write
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    return Desk(folder)
+
+
+@pytest.fixture
+def witness(tmp_path: Path, desk: Desk) -> Iterator[Callable[..., Witness]]:
+    """Starts a sandbox, and points the desk at it."""
+    started: list[Witness] = []
+
+    def start(scenario: str = "") -> Witness:
+        made = Witness(tmp_path, scenario)
+        started.append(made)
+        desk.environment |= CREDENTIALS | {"BULK_UNENROLL_BASE_URL": made.base_url}
+        return made
+
+    yield start
+    for made in started:
+        made.stop()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import REPO, Desk, Witness
+from tests.desk import REPO, Desk, Witness
 
 Start = Callable[..., Witness]
 

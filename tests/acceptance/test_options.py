@@ -18,7 +18,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet as pq
 
-from tests.acceptance.conftest import PROGRAM, REPO, SAMPLES, Desk, Witness
+from tests.desk import PROGRAM, REPO, SAMPLES, Desk, Witness
 
 Start = Callable[..., Witness]
 FAST = ("--rate", "2000/s", "--yes")

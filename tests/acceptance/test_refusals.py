@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import CREDENTIALS, PROGRAM, SAMPLES, Desk, Ended, Witness
+from tests.desk import CREDENTIALS, PROGRAM, SAMPLES, Desk, Ended, Witness
 
 Start = Callable[..., Witness]
 HEADER = "customerId,targetGroupId,targetId\n"

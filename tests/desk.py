@@ -9,16 +9,14 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from bulk_unenroll.sandbox import SANDBOX_PASSWORD, SANDBOX_USERNAME
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[1]
 SAMPLES = REPO / "sample_inputs"
 PROGRAM = (sys.executable, "-m", "bulk_unenroll")
 
@@ -55,13 +53,14 @@ CREDENTIALS = {
 class Desk:
     """Where a person works: a folder, an environment, the command."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, program: Sequence[str] = PROGRAM) -> None:
         self.folder = folder
+        self.program = program
         self.environment = clean_environment()
 
     def do(self, *words: object, stdin: str | bytes | None = None, timeout_s: float = 60) -> Ended:
         done = subprocess.run(
-            [*PROGRAM, *map(str, words)],
+            [*self.program, *map(str, words)],
             cwd=self.folder,
             env=self.environment,
             input=stdin.encode() if isinstance(stdin, str) else stdin or b"",
@@ -75,7 +74,7 @@ class Desk:
 
     def start(self, *words: object) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [*PROGRAM, *map(str, words)],
+            [*self.program, *map(str, words)],
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -126,30 +125,9 @@ class Witness:
 
     def seen(self) -> list[dict[str, Any]]:
         """Every request, in order, as written down before it was answered."""
+        if not self.journal.exists():
+            return []
         return [json.loads(line) for line in self.journal.read_text().splitlines()]
 
     def applied(self) -> set[int]:
         return {entry["customer"] for entry in self.ask("book")}
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    folder = tmp_path / "desk"
-    folder.mkdir()
-    return Desk(folder)
-
-
-@pytest.fixture
-def witness(tmp_path: Path, desk: Desk) -> Iterator[Callable[..., Witness]]:
-    """Starts a sandbox, and points the desk at it."""
-    started: list[Witness] = []
-
-    def start(scenario: str = "") -> Witness:
-        made = Witness(tmp_path, scenario)
-        started.append(made)
-        desk.environment |= CREDENTIALS | {"BULK_UNENROLL_BASE_URL": made.base_url}
-        return made
-
-    yield start
-    for made in started:
-        made.stop()

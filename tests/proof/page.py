@@ -1,0 +1,52 @@
+"""The page of figures: kept as JSON, written as Markdown, by ``pytest --write-proof``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+DOCS: Final = Path(__file__).parents[2] / "docs"
+PAGE: Final = DOCS / "proof.md"
+KEPT: Final = DOCS / "proof.json"
+MARK: Final = "<!-- figures: written by `pytest --write-proof` -->"
+
+
+@dataclass(slots=True)
+class Figures:
+    """What the attacks of one session came to."""
+
+    found: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def add(
+        self, name: str, promise: str, tier: str, test: str, seed: int, measured: dict[str, Any]
+    ) -> None:
+        """Figures of the same attack and tier, from several tests, stand together."""
+        entry = self.found.setdefault(
+            f"{name} ({tier})",
+            {"attack": name, "promise": promise, "tier": tier, "tests": [], "measured": {}},
+        )
+        entry["seed"] = seed
+        if test not in entry["tests"]:
+            entry["tests"].append(test)
+        entry["measured"] |= measured
+
+    def write(self) -> None:
+        """Merge into what earlier sessions found, and write the page anew."""
+        kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+        kept |= self.found
+        KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        head = PAGE.read_text().partition(MARK)[0]
+        PAGE.write_text(f"{head}{MARK}\n\n{_table(kept)}")
+
+
+def _table(kept: dict[str, dict[str, Any]]) -> str:
+    lines = ["| attack | what must hold | measured | again |", "|---|---|---|---|"]
+    for _, entry in sorted(kept.items()):
+        figures = entry["measured"].items()
+        measured = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in figures)
+        tests = " ".join(f"`{test.partition('[')[0]}`" for test in sorted(entry["tests"]))
+        again = f"{tests}, {entry['tier']}, seed {entry['seed']}"
+        lines.append(f"| {entry['attack']} | {entry['promise']} | {measured} | {again} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,24 @@
+"""The program with a law of it broken on purpose, for control arms.
+
+``python -m tests.proof.sabotaged tests.proof.controls:no_intent run a.csv --yes`` calls the named
+function, which breaks something, and then runs the command. Several are joined by a comma.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from bulk_unenroll.cli import main
+
+
+def program(*breaks: str) -> tuple[str, ...]:
+    """The command line that runs the program so broken, for ``Desk(folder, program)``."""
+    return (sys.executable, "-m", "tests.proof.sabotaged", ",".join(breaks))
+
+
+if __name__ == "__main__":
+    for name in sys.argv.pop(1).split(","):
+        module, _, function = name.partition(":")
+        getattr(import_module(module), function)()
+    main()
