@@ -2,82 +2,93 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
 from typing import Final
 
+from bulk_unenroll.sandbox.answers import MESSAGES
+from bulk_unenroll.sandbox.rules import Call, Rule
 from bulk_unenroll.sandbox.scenario import BookSpec
 
 UNKNOWN: Final = 999_999
-TEST_CUSTOMERS: Final = 999_000_000
-
-MESSAGES: Final = {
-    310011: "Invalid userId",
-    310017: "Target group not found or deactivated",
-    310018: "Target rule not found",
-    310019: "Target period not found",
-    310119: "User already enrolled for the target",
-    310141: "Datascope 'ALL' is not supported for this 'API'",
-    310144: "Connected Orgs not set properly in Headers",
-    310149: "No record found for the user and target",
-    300004: "Invalid input",
-    320001: "Invalid client key and secret",
-    4000: "Access denied",
-    4001: "Authorisation service unavailable",
-    521: "Multiple actions for the same customer",
-}
+TEST_CUSTOMERS: Final = range(999_000_000, 1_000_000_000)
 
 Key = tuple[int, int, int, int]
 """org (0 for SELF), group, target, customer."""
 
 
-@dataclass(slots=True)
 class Book:
     """Applies unenrolments. ``applied`` counts how often each one took effect."""
 
-    spec: BookSpec
-    applied: dict[Key, int] = field(default_factory=dict)
-    taught_customers: set[int] = field(default_factory=set)
-    taught_targets: set[tuple[int, int]] = field(default_factory=set)
+    def __init__(self, spec: BookSpec) -> None:
+        self.applied: dict[Key, int] = {}
+        self._back: set[Key] = set()
+        self._open_targets = spec.targets is None and spec.groups is None
+        self._open_customers = spec.customers is None
+        self._open_orgs = spec.orgs is None
+        self._targets = set(spec.targets or ())
+        self._groups = set(spec.groups or ())
+        self._customers = set(spec.customers or ()) | spec.not_enrolled
+        self._out = set(spec.not_enrolled)
+        self._orgs = set(spec.orgs or ())
 
     def unenroll(self, key: Key) -> int | None:
         """Take a customer out; the error code, None for success."""
-        code = self._unknown(key)
-        if code is None and (key in self.applied or self._stands_out(key[3])):
+        _, group, target, customer = key
+        code = self._missing(group, target)
+        if code is None and not self._open_customers and customer not in self._customers:
+            code = 310011
+        if code is None and (customer in self._out or self._is_gone(key)):
             code = 310149
         if code is None:
             self.applied[key] = self.applied.get(key, 0) + 1
+            self._back.discard(key)
         return code
 
     def knows_org(self, org: int) -> bool:
         """Whether an org is connected."""
-        return org in self.spec.orgs if self.spec.orgs is not None else org != UNKNOWN
+        return org in self._orgs or (self._open_orgs and org != UNKNOWN)
 
-    def _stands_out(self, customer: int) -> bool:
-        return customer in self.spec.not_enrolled and customer not in self.taught_customers
+    def is_test_customer(self, customer: int) -> bool:
+        """Whether an id asks for an answer of its own."""
+        return (
+            customer in TEST_CUSTOMERS and self._open_customers and customer not in self._customers
+        )
 
-    def _unknown(self, key: Key) -> int | None:
-        _, group, target, customer = key
-        if (group, target) not in self.taught_targets:
-            code = self._unknown_target(group, target)
-            if code is not None:
-                return code
-        if customer in self.taught_customers:
+    def teach(
+        self,
+        *,
+        customers: Collection[int] = (),
+        targets: Collection[tuple[int, int]] = (),
+        groups: Collection[int] = (),
+        orgs: Collection[int] = (),
+    ) -> None:
+        """From now on these are known, and the customers enrolled (again) in every target."""
+        self._customers.update(customers)
+        self._out.difference_update(customers)
+        self._back.update(key for key in self.applied if key[3] in customers)
+        self._targets.update(targets)
+        self._groups.update(groups)
+        self._orgs.update(orgs)
+
+    def _is_gone(self, key: Key) -> bool:
+        return key in self.applied and key not in self._back
+
+    def _missing(self, group: int, target: int) -> int | None:
+        if group in self._groups or (group, target) in self._targets:
             return None
-        if self.spec.customers is not None and customer not in self.spec.customers:
-            return None if customer in self.spec.not_enrolled else 310011
-        return None
-
-    def _unknown_target(self, group: int, target: int) -> int | None:
-        known = self.spec.targets
-        if known is None:
+        if self._open_targets:
             return 310017 if group == UNKNOWN else 310018 if target == UNKNOWN else None
-        if f"{group}/{target}" in known:
-            return None
-        return 310018 if any(name.startswith(f"{group}/") for name in known) else 310017
+        return 310018 if any(group == known for known, _ in self._targets) else 310017
 
-    def test_code(self, customer: int) -> int | None:
-        """The code that a test customer (999 and six digits) asks for."""
-        asked = customer - TEST_CUSTOMERS
-        if not 0 <= asked < 1_000_000 or customer in self.taught_customers:
-            return None
-        return asked
+
+def rule_of_test_id(customer: int, call: Call) -> Rule | None:
+    """What a test customer (999 and six digits) asks for; None: as documented."""
+    asked = customer - TEST_CUSTOMERS.start
+    if asked == 0:
+        return Rule(act="reset_after") if call.attempt == 1 else None
+    if asked in MESSAGES:
+        return Rule(act="answer", code=asked)
+    if 400 <= asked < 600:
+        page = asked >= 500 and asked != 503
+        return Rule(act="html" if page else "answer", status=asked)
+    return None

@@ -2,119 +2,58 @@
 
 from __future__ import annotations
 
-import random
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-ACTS: Final = (
-    "apply",
-    "answer",
-    "html",
-    "reset_before",
-    "reset_after",
-    "silent",
-    "silent_unapplied",
-    "half",
-    "garbage",
-    "oversized",
-    "drip",
-    "redirect",
-)
+from bulk_unenroll.sandbox import reading
+from bulk_unenroll.sandbox.reading import Reader, ScenarioError, read_table
+from bulk_unenroll.sandbox.rules import Rule, parse_rules
 
-T = TypeVar("T")
+SANDBOX_USERNAME: Final = "sandbox"
+SANDBOX_PASSWORD: Final = "sandbox"  # noqa: S105 - for rehearsals on this machine only
+SANDBOX_CLIENT_KEY: Final = "sandbox-key"
+SANDBOX_CLIENT_SECRET: Final = "sandbox-secret"  # noqa: S105
 
+STATUSES: Final = {310149: 200, 310011: 200, 320001: 401, 4000: 403, 4001: 503}
+"""HTTP status by error code; 400 for the rest.
 
-class ScenarioError(ValueError):
-    """A scenario says something that is not understood. One line."""
+Documented are 403 and 503 only. Business errors are known to come with 200 as well as 4xx, and
+which gets which is not known: so the default does both.
+"""
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One unEnroll request as it came: ``attempt`` is the nth of this customer/target."""
-
-    org: int | None
-    group: int
-    target: int
-    customer: int
-    attempt: int
-    number: int
-    at_s: float
-
-
-@dataclass(slots=True)
-class Rule:
-    """When to misbehave, and how. ``times`` limits how often, ``used`` counts."""
-
-    customers: list[int] | None = None
-    groups: list[int] | None = None
-    targets: list[int] | None = None
-    orgs: list[int] | None = None
-    attempt: int | None = None
-    every: int | None = None
-    after_s: float | None = None
-    before_s: float | None = None
-    probability: float | None = None
-    times: int | None = None
-    act: str = "apply"
-    delay_s: float = 0.0
-    status: int = 200
-    code: int | str | None = None
-    message: str = "as the scenario says"
-    body: str | None = None
-    retry_after: str | None = None
-    headers: dict[str, str] = field(default_factory=dict)
-    used: int = 0
-
-    def matches(self, call: Call, dice: random.Random) -> bool:
-        """Whether this rule acts on ``call``; counts its uses."""
-        if self.times is not None and self.used >= self.times:
-            return False
-        matched = self._names(call) and self._counts(call)
-        if matched and self.probability is not None:
-            matched = dice.random() < self.probability
-        self.used += matched
-        return matched
-
-    def _names(self, call: Call) -> bool:
-        pairs = (
-            (self.customers, call.customer),
-            (self.groups, call.group),
-            (self.targets, call.target),
-            (self.orgs, call.org),
-        )
-        return all(listed is None or value in listed for listed, value in pairs)
-
-    def _counts(self, call: Call) -> bool:
-        return (
-            (self.attempt is None or call.attempt == self.attempt)
-            and (self.every is None or call.number % self.every == 0)
-            and (self.after_s is None or call.at_s >= self.after_s)
-            and (self.before_s is None or call.at_s < self.before_s)
-        )
-
-
-@dataclass(slots=True)
 class BookSpec:
     """Who and what is known; None means everybody and everything."""
 
-    targets: list[str] | None = None
-    customers: list[int] | None = None
-    not_enrolled: list[int] = field(default_factory=list)
-    orgs: list[int] | None = None
+    targets: frozenset[tuple[int, int]] | None = None
+    groups: frozenset[int] | None = None
+    customers: frozenset[int] | None = None
+    not_enrolled: frozenset[int] = frozenset()
+    orgs: frozenset[int] | None = None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class CredentialSpec:
+    """What is let in."""
+
+    username: str = SANDBOX_USERNAME
+    password: str = field(default=SANDBOX_PASSWORD, repr=False)
+    client_key: str = SANDBOX_CLIENT_KEY
+    client_secret: str = field(default=SANDBOX_CLIENT_SECRET, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class OAuthSpec:
     """The life of a token in seconds."""
 
-    ttl_s: float = 300.0
+    ttl_s: float = 300
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class LimitSpec:
     """A server-side limit in a sliding minute."""
 
@@ -122,62 +61,94 @@ class LimitSpec:
     retry_after: bool = True
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Scenario:
-    """Everything that a scenario file may hold."""
+    """Everything that a scenario file may hold. ``errors_with_status``: one for all, or by code."""
 
-    book: BookSpec = field(default_factory=BookSpec)
-    oauth: OAuthSpec = field(default_factory=OAuthSpec)
-    limits: LimitSpec = field(default_factory=LimitSpec)
-    rules: list[Rule] = field(default_factory=list)
+    book: BookSpec = BookSpec()
+    credentials: CredentialSpec = CredentialSpec()
+    oauth: OAuthSpec = OAuthSpec()
+    limits: LimitSpec = LimitSpec()
+    errors_with_status: int | Mapping[int, int] = field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
     seed: int = 1
+
+    def status_of(self, code: int | str | None) -> int:
+        """The HTTP status that comes with an error code."""
+        if isinstance(self.errors_with_status, int):
+            return self.errors_with_status
+        number = number_of(code)
+        return self.errors_with_status.get(number, STATUSES.get(number, 400))
+
+
+def number_of(code: int | str | None) -> int:
+    """An error code as a number; 0 where it is none."""
+    return int(code) if code is not None and str(code).isdecimal() else 0
 
 
 def load_scenario(path: Path) -> Scenario:
     """Read a scenario file; raises ``ScenarioError`` or ``OSError``."""
     try:
-        return parse_scenario(tomllib.loads(path.read_text("utf-8")))
+        return parse_scenario(tomllib.loads(path.read_text("utf-8")), path.parent)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ScenarioError(str(error)) from None
+        raise ScenarioError(" ".join(str(error).split())) from None
 
 
-def parse_scenario(document: Mapping[str, Any]) -> Scenario:
-    """A scenario from what TOML gave."""
-    _check_keys("the scenario", document, ("book", "oauth", "limits", "rule", "seed"))
-    return Scenario(
-        book=_section(BookSpec, "[book]", document.get("book", {})),
-        oauth=_section(OAuthSpec, "[oauth]", document.get("oauth", {})),
-        limits=_section(LimitSpec, "[limits]", document.get("limits", {})),
-        rules=parse_rules(document.get("rule", [])),
-        seed=document.get("seed", 1),
-    )
+def parse_scenario(document: Mapping[str, Any], folder: Path = Path()) -> Scenario:
+    """A scenario from what TOML gave; its files stand relative to ``folder``."""
+    return Scenario(**read_table("the scenario", document, _readers(folder), {"rule": "rules"}))
 
 
-def parse_rules(listed: object) -> list[Rule]:
-    """Rules from a list of tables."""
-    if not isinstance(listed, list):
-        raise ScenarioError("rules stand under [[rule]], with two brackets")
-    rules = [_section(Rule, "[[rule]]", table) for table in listed]
-    for rule in rules:
-        if rule.act not in ACTS:
-            raise ScenarioError(f"[[rule]]: {_unknown('act', rule.act, ACTS)}")
-    return rules
+def _readers(folder: Path) -> Mapping[str, Reader]:
+    def section(kind: type, name: str, readers: Mapping[str, Reader]) -> Reader:
+        return lambda table: kind(**read_table(name, table, readers))
+
+    texts = dict.fromkeys(("username", "password", "client_key", "client_secret"), reading.text)
+    limits = {"per_minute": reading.one_id, "retry_after": reading.flag}
+    return {
+        "book": lambda table: _book(table, folder),
+        "credentials": section(CredentialSpec, "[credentials]", texts),
+        "oauth": section(OAuthSpec, "[oauth]", {"ttl_s": reading.number()}),
+        "limits": section(LimitSpec, "[limits]", limits),
+        "errors_with_status": _statuses,
+        "rules": parse_rules,
+        "seed": reading.whole(0),
+    }
 
 
-def _section(kind: type[T], name: str, table: object) -> T:
-    if not isinstance(table, Mapping):
-        raise ScenarioError(f"{name} is no table")
-    known = tuple(item.name for item in fields(kind) if item.name != "used")  # type: ignore[arg-type]
-    _check_keys(name, table, known)
-    return kind(**table)
+def _book(table: object, folder: Path) -> BookSpec:
+    readers: dict[str, Reader] = {
+        "targets": reading.targets,
+        "groups": reading.ids,
+        "customers": reading.ids,
+        "customers_file": lambda name: _listed(folder / reading.text(name)),
+        "not_enrolled": reading.ids,
+        "orgs": reading.ids,
+    }
+    values = read_table("[book]", table, readers)
+    from_file = values.pop("customers_file", None)
+    if from_file is not None:
+        values["customers"] = values.get("customers", frozenset()) | from_file
+    return BookSpec(**values)
 
 
-def _check_keys(where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    for key in table:
-        if key not in known:
-            raise ScenarioError(f"{where}: {_unknown('key', key, known)}")
+def _listed(path: Path) -> frozenset[int]:
+    try:
+        lines = path.read_text("ascii").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"cannot be read: {error}") from None
+    found = {line.strip(): number for number, line in enumerate(lines, start=1)}
+    for word, number in found.items():
+        if word and reading.digits(word) is None:
+            raise ValueError(f"wants one id a line, line {number} is {word!r}")
+    return frozenset(int(word) for word in found if word)
 
 
-def _unknown(what: str, word: str, known: tuple[str, ...]) -> str:
-    near = get_close_matches(word, known, 1)
-    return f"unknown {what} {word!r}" + (f", did you mean {near[0]!r}?" if near else "")
+def _statuses(value: object) -> int | dict[int, int]:
+    status = reading.whole(200, 599)
+    if not isinstance(value, Mapping):
+        return int(status(value))
+    wrong = next((code for code in value if not str(code).isdecimal()), None)
+    if wrong is not None:
+        raise ValueError(f"wants error codes as keys, not {wrong!r}")
+    return {int(code): status(told) for code, told in value.items()}
