@@ -365,7 +365,11 @@ def sandbox(port: int, scenario: Path | None, journal: Path | None) -> int:
     except fake.ScenarioError as error:
         raise InputRefused(f"the scenario is wrong: {error}", "mend the scenario") from None
     except OSError as error:
-        raise UsageError(
-            f"cannot listen on port {port}: {error.strerror}", "try --port 0"
-        ) from None
+        raise _no_sandbox(port, error) from None
     return 0
+
+
+def _no_sandbox(port: int, error: OSError) -> UsageError:
+    if error.filename:
+        return UsageError(f"cannot open {error.filename}: {error.strerror}", "give another path")
+    return UsageError(f"cannot listen on port {port}: {error.strerror}", "try --port 0")

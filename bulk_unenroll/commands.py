@@ -8,7 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -29,8 +29,8 @@ from bulk_unenroll.errors import (
     Stop,
     UsageError,
 )
-from bulk_unenroll.folder import existing_folder, locked, make_folder
-from bulk_unenroll.ledger import DAMAGED, DAMAGED_REMEDY, Ledger, failure
+from bulk_unenroll.folder import existing_folder, ledger_path, locked, make_folder
+from bulk_unenroll.ledger import DAMAGED, DAMAGED_REMEDY, Ledger, failure, is_left_open
 from bulk_unenroll.load import load
 from bulk_unenroll.model import State
 from bulk_unenroll.outcome import Exit, Outcome, command, conclude, next_command
@@ -215,10 +215,30 @@ def _go(
     to_call = callable_count(ledger.connection, sources, _resend_after_s(sending))
     before = count(ledger.connection, sources)
     log.info("run", run_id=run_id, command=name, to_call=to_call, rate=str(sending.rate))
-    order = Order(run_id, name, sources, _time_left_s(going), _end_now(folder, going))
-    with watching(before, to_call, log_ids=going.log_ids, quiet=going.quiet) as watch:
-        endings = send(ledger, api, sending, order, watch)
+    order = Order(run_id, name, sources, _time_left_s(going), _end_now(folder, run_id, going))
+    try:
+        with watching(before, to_call, log_ids=going.log_ids, quiet=going.quiet) as watch:
+            endings = send(ledger, api, sending, order, watch)
+    except LedgerFailed as failed:
+        return _ledger_failed(folder, ledger, sources, run_id, failed, going)
     return _finish(folder, ledger, sources, run_id, endings, sending, going)
+
+
+def _ledger_failed(
+    folder: Path,
+    ledger: Ledger,
+    sources: list[int],
+    run_id: str,
+    failed: LedgerFailed,
+    going: Going,
+) -> Outcome:
+    """The end of a run whose ledger failed: with counts, where it can still be read."""
+    counts = None
+    with suppress(LedgerFailed, sqlite3.Error):
+        counts = count(ledger.connection, sources)
+    then = _with_sandbox(command("resume", str(folder)), going)
+    seconds = time.monotonic() - going.began_s
+    return Outcome(str(folder), Exit(failed.code, str(failed)), then, run_id, counts, seconds)
 
 
 def _time_left_s(going: Going) -> float | None:
@@ -227,12 +247,12 @@ def _time_left_s(going: Going) -> float | None:
     return going.stop_in_s - (time.monotonic() - going.began_s)
 
 
-def _end_now(folder: Path, going: Going) -> Callable[[int], None]:
+def _end_now(folder: Path, run_id: str, going: Going) -> Callable[[int], None]:
     def end(code: int) -> None:
         then = _with_sandbox(command("resume", str(folder)), going)
         why = "ended at once by a second signal: calls in flight stay in doubt"
         if going.json:
-            ended = Outcome(str(folder), Exit(code, why), then).as_json()
+            ended = Outcome(str(folder), Exit(code, why), then, run_id).as_json()
             sys.stdout.write(json.dumps(ended) + "\n")
             sys.stdout.flush()
         sys.stderr.write(f"bulk-unenroll: {why} (exit {code})\nnext: {then}\n")
@@ -314,10 +334,20 @@ def _working_ledger(folder: Path, *, new: bool) -> Iterator[Ledger]:
 
 def _open(folder: Path) -> Ledger:
     try:
+        if is_left_open(ledger_path(folder)):
+            _prove(folder)
         return Ledger.open(folder)
     except LedgerFailed as stop:
         stop.command = command("verify", str(folder))
         raise
+
+
+def _prove(folder: Path) -> None:
+    with reader(folder) as connection:
+        faults = integrity_faults(connection)
+    if faults:
+        then = command("export", str(folder), "--to", "rescued.csv")
+        raise LedgerFailed(f"{DAMAGED}: {faults[0]}", DAMAGED_REMEDY, then)
 
 
 @contextmanager
@@ -452,8 +482,4 @@ def explain(given: Path, customer: int) -> Explained:
 
 def verify(given: Path) -> None:
     """Prove the ledger; raises ``LedgerFailed`` naming the first thing that is wrong."""
-    with reader(existing_folder(given)) as connection:
-        faults = integrity_faults(connection)
-    if faults:
-        then = command("export", str(given), "--to", "rescued.csv")
-        raise LedgerFailed(f"{DAMAGED}: {faults[0]}", DAMAGED_REMEDY, then)
+    _prove(existing_folder(given))

@@ -85,6 +85,15 @@ def replacing(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def sync_directory(folder: Path) -> None:
+    """Make what was created, renamed or removed in ``folder`` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def open_text(path: Path) -> TextIO:
     """Open a file made by ``replacing`` for text whose line ends are the writer's own."""
     return path.open("w", encoding="utf-8", newline="")

@@ -8,23 +8,23 @@ a time; the folder's lock sees to it that there is only one such process. Reader
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
 from bulk_unenroll.errors import LedgerFailed
-from bulk_unenroll.folder import ledger_path, replacing
+from bulk_unenroll.folder import ledger_path, replacing, sync_directory
 from bulk_unenroll.model import Blocked, Call, Entry, Key, State
+from bulk_unenroll.seal import Mark, Opened, Sealed, checksum, mark_path, read_mark, seal
 from bulk_unenroll.statements import SQL
 
 APPLICATION_ID: Final = 0x62756E72
 SCHEMA_VERSION: Final = 1
-QUICK_CHECK_BELOW_BYTES: Final = 256 << 20
+CHECK_BELOW_BYTES: Final = 256 << 20
 DAMAGED: Final = "the ledger is damaged"
 DAMAGED_REMEDY: Final = "keep the folder as it is and restore a copy of it"
 
@@ -95,9 +95,14 @@ class Ledger:
     after that.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, mark: Mark, commits: int
+    ) -> None:
         self.connection = connection
         self._path = path
+        self._mark = mark
+        self._commits = commits
+        self._failed = False
         self._targets: dict[tuple[int, int, int], int] = {}
         self._fresh: dict[int, int] = {}
         self._run = 0
@@ -111,31 +116,37 @@ class Ledger:
         with translated():
             if not path.exists() and not path.is_symlink():
                 _create(path)
-            check_file(path)
-            check_log(path)
+            with closing(open_reader(path)) as reader:
+                commits = _commits(reader)
             connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        try:
-            with translated():
-                _prepare(connection, path)
-            ledger = cls(connection, path)
-            ledger._recover()
-        except BaseException:
-            _let_go(connection, path)
-            raise
+            try:
+                ledger = cls(connection, path, Mark.begin(path, commits), commits)
+                _prepare(connection)
+                ledger._recover()
+            except BaseException:
+                connection.close()
+                raise
         return ledger
 
     def close(self) -> None:
-        """Close it, so that the ledger is one file that can be copied."""
-        with translated():
-            try:
+        """Close it, so that the ledger is one file that can be copied, and seal it.
+
+        One that failed is left as it is: the next opening finds out what it holds.
+        """
+        with translated(), closing(self._mark), closing(self.connection):
+            if self._failed:
+                return
+            with self._transaction():
                 self._set_meta("open", "")
-            except sqlite3.Error:
-                _let_go(self.connection, self._path)
-                raise
+            busy = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            if busy:  # somebody reads it, so part of it stays in the log
+                return
             self.connection.close()
+            seal(self._path)
 
     def _recover(self) -> None:
         with self._transaction():
+            self._set_meta("open", "yes")
             self._do("recover_attempts")
             self._do("recover_items", now=time.time())
             for (source,) in self._all("unfinished_sources"):
@@ -405,15 +416,26 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with translated():
+        with translated(), self._marking_failure():
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._set_meta("commits", str(self._commits + 1))
                 self.connection.execute("COMMIT")
             except BaseException:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 raise
+            self._commits += 1
+            self._mark.note(self._commits)
+
+    @contextmanager
+    def _marking_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError):
+            self._failed = True
+            raise
 
     def _do(self, statement: str, /, **values: object) -> sqlite3.Cursor:
         return self.connection.execute(SQL[statement], values)
@@ -435,19 +457,16 @@ def _call(row: Row) -> Call:
 
 def _create(path: Path) -> None:
     """Make the ledger whole or not at all: a kill in here leaves no half-made ledger."""
-    log = log_path(path)
-    if log.exists():  # SQLite would play the log of the lost ledger into the new one
-        raise LedgerFailed(f"{DAMAGED}: {log.name} is there without {path.name}", DAMAGED_REMEDY)
+    for left in (log_path(path), mark_path(path)):
+        if left.exists() or left.is_symlink():
+            what = f"{left.name} is there without {path.name}"
+            raise LedgerFailed(f"{DAMAGED}: {what}", DAMAGED_REMEDY)
     with replacing(path) as part, closing(sqlite3.connect(part)) as connection:
         connection.executescript(
             f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
             f"BEGIN; {SQL['schema']} COMMIT;"
         )
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_directory(path.parent)
 
 
 def check_file(path: Path) -> None:
@@ -470,48 +489,102 @@ def log_path(path: Path) -> Path:
     return path.with_name(f"{path.name}-wal")
 
 
-def check_log(path: Path) -> None:
-    """Refuse a ledger that was not closed and whose write-ahead log is gone: it lost calls.
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Open the ledger at ``path`` read-only; refuse one that lost something or is damaged.
 
-    To be asked before SQLite opens the ledger, also read-only: that makes a new, empty log.
+    A refused one is left as it is, with its log: only a connection that may write merges that.
     """
+    check_file(path)
+    mark = _mark(path)
+    if isinstance(mark, Sealed):
+        _check_seal(path, mark)
+    connection = _connect_read_only(path)
+    try:
+        if not isinstance(mark, Sealed):
+            _check_commits(connection, mark)
+            _check_pages(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect_read_only(path: Path) -> sqlite3.Connection:
+    uri = path.absolute().as_uri()
+    connection = sqlite3.connect(f"{uri}?mode=ro", uri=True)
+    try:
+        connection.execute("SELECT 1 FROM meta").fetchone()
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        # WAL needs a shared-memory file; where none can be made, nobody can be writing either
+        refused = "unable to open" in str(error) or "readonly" in str(error)
+        if not refused or log_path(path).exists():
+            raise
+        return sqlite3.connect(f"{uri}?immutable=1", uri=True)
+    return connection
+
+
+def _mark(path: Path) -> Opened | Sealed | None:
+    try:
+        return read_mark(path)
+    except ValueError:
+        raise LedgerFailed(f"{mark_path(path)} is damaged", DAMAGED_REMEDY) from None
+
+
+def _check_seal(path: Path, mark: Sealed) -> None:
+    """Refuse a ledger that is not, byte for byte, the one that was closed."""
     log = log_path(path)
-    if log.exists():
-        return
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as reader:
-        opened = reader.execute(SQL["get_meta"], {"name": "open"}).fetchone()
-    if opened and opened[0] and not log.exists():  # it may have been opened just now
-        raise LedgerFailed(f"{DAMAGED}: {log.name} beside it is missing", DAMAGED_REMEDY)
+    whole = checksum(path) == mark.checksum and not (log.exists() and log.stat().st_size)
+    if not whole and read_mark(path) == mark:  # else a run has begun meanwhile
+        raise LedgerFailed(f"{DAMAGED}: it changed since it was closed", DAMAGED_REMEDY)
 
 
-def quick_check(connection: sqlite3.Connection, path: Path) -> None:
+def _check_commits(connection: sqlite3.Connection, mark: Opened | None) -> None:
+    """Refuse a ledger that was not closed and has lost commits."""
+    commits = _commits(connection)
+    if mark is None and _meta(connection, "open"):
+        raise LedgerFailed(f"{DAMAGED}: its mark beside it is missing", DAMAGED_REMEDY)
+    if mark is not None and commits < mark.commits:
+        lost = f"its last {mark.commits - commits} changes are lost"
+        raise LedgerFailed(f"{DAMAGED}: {lost}", DAMAGED_REMEDY)
+
+
+def is_left_open(path: Path) -> bool:
+    """Whether a kill left the ledger at ``path``, and it is small enough to be proven soon."""
+    return path.exists() and not isinstance(_mark(path), Sealed) and _is_small(path)
+
+
+def _is_small(path: Path) -> bool:
+    return path.stat().st_size < CHECK_BELOW_BYTES
+
+
+def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
     """Let SQLite look over a ledger that is small enough for it to take no time."""
-    if path.stat().st_size < QUICK_CHECK_BELOW_BYTES:
-        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if _is_small(path):
+        found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if found != "ok":
             raise LedgerFailed(f"{DAMAGED}: {found.splitlines()[0]}", DAMAGED_REMEDY)
 
 
-def _let_go(connection: sqlite3.Connection, path: Path) -> None:
-    """Close a ledger that is still marked as open, and keep its log: the next opening asks for it.
-
-    The last to close a ledger deletes its log, unless it may only read.
-    """
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    with suppress(sqlite3.Error), closing(sqlite3.connect(uri, uri=True)) as last:
-        with suppress(sqlite3.Error):
-            last.execute(SQL["get_meta"], {"name": "open"}).fetchone()
-        connection.close()
-    connection.close()
+def _commits(connection: sqlite3.Connection) -> int:
+    value = _meta(connection, "commits")
+    if not value.isdecimal():
+        raise LedgerFailed(f"{DAMAGED}: {value!r} is no number of commits", DAMAGED_REMEDY)
+    return int(value)
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+def _meta(connection: sqlite3.Connection, name: str) -> str:
+    found = connection.execute(SQL["get_meta"], {"name": name}).fetchone()
+    if found is None:
+        raise LedgerFailed(f"{DAMAGED}: it does not say {name!r}", DAMAGED_REMEDY)
+    return str(found[0])
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     if connection.execute("PRAGMA synchronous").fetchone()[0] != 2:
         raise LedgerFailed("SQLite does not keep synchronous=FULL", "use another SQLite")
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute("PRAGMA cache_size = -65536")
-    quick_check(connection, path)
-    connection.execute(SQL["set_meta"], {"name": "open", "value": "yes"})
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

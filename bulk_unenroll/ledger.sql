@@ -5,6 +5,7 @@ CREATE TABLE meta (
     name  TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+INSERT INTO meta (name, value) VALUES ('open', ''), ('commits', '0');
 
 CREATE TABLE source (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 Options = dict[str, Any]
+TIMEOUT_MOST_S = 3600
 
 
 class Parsed(click.ParamType[object]):
@@ -59,6 +60,16 @@ def _duration(text: str) -> object:
     return parse_duration_s(text)
 
 
+def _seconds(text: str) -> object:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= TIMEOUT_MOST_S:  # not a number is neither
+        raise ValueError(f"{text!r}: give seconds, more than 0 and at most {TIMEOUT_MOST_S}")
+    return seconds
+
+
 def _clock(text: str) -> object:
     try:
         return datetime.strptime(text, "%H:%M").time()
@@ -93,7 +104,7 @@ def _target(text: str) -> object:
 
 RATE, SHARE = Parsed("N/s|N/min|N/h", _rate), Parsed("N|P%", _share)
 ID, COLUMN = Parsed("N", _id), Parsed("NAME=HEADER", _column)
-TARGET = Parsed("G/T", _target)
+TARGET, SECONDS = Parsed("G/T", _target), Parsed("S", _seconds)
 
 
 def _grouped(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
@@ -157,18 +168,16 @@ sending_options = _grouped(
     ),
     click.option(
         "--read-timeout",
-        type=click.FloatRange(0, 3600, min_open=True),
+        type=SECONDS,
         default=75.0,
         show_default=True,
-        metavar="S",
         help="Seconds from sending to the answer's last byte.",
     ),
     click.option(
         "--connect-timeout",
-        type=click.FloatRange(0, 3600, min_open=True),
+        type=SECONDS,
         default=10.0,
         show_default=True,
-        metavar="S",
         help="Seconds for the connection.",
     ),
     click.option(

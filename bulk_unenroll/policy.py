@@ -30,6 +30,24 @@ LADDER_S: Final = (1.0, 2.0, 4.0)
 LONG_LADDER_S: Final = (*LADDER_S, 8.0, 15.0, 30.0, 60.0)
 """The same once this run has had an answer."""
 
+BREAKER_LADDER_S: Final = (*LADDER_S, 8.0, 15.0, 20.0)
+"""Waits before each probe of an API that answered usably before and does not now: short enough to
+be back at the full rate within a minute of its recovery."""
+
+PROBE_PATIENCE_S: Final = 15.0
+"""How long a probe may be out before another goes: it may hang until ``--read-timeout``."""
+
+TRIAL: Final = 8
+"""Usable answers in a row that end a trouble. With half of the calls failing that is 1 in 256."""
+
+RECENT_ROWS: Final = 20
+REFUSED_ROWS: Final = 3
+HOLD_MOST_S: Final = 600.0
+"""No retry is held back for longer: well within ``RESEND_WINDOW_S``."""
+
+SPACING_STARTS: Final = RECENT_ROWS // 2
+"""How many other calls may start before a row without a usable answer does again."""
+
 TROUBLE_PATIENCE_S: Final = 900.0
 """How long an API that answered before may answer nothing usable before the run gives up."""
 
@@ -122,112 +140,258 @@ def backoff_s(tries: int, dice: float) -> float:
 # ── everyone ─────────────────────────────────────────────────────────────────────────────────────
 
 
+def blames_api(verdict: Verdict) -> bool:
+    """Whether nothing usable came, or everyone was asked to wait: that says little of the row."""
+    return isinstance(verdict, InDoubt) or (isinstance(verdict, Retry) and verdict.everyone)
+
+
+@dataclass(slots=True)
+class Recent:
+    """How the last calls of different rows went.
+
+    It tells an API in trouble from a few rows that never get a usable answer: such a row counts
+    once, however often it is tried.
+    """
+
+    failed: dict[int, bool] = field(default_factory=dict)
+
+    def record(self, row: int, *, failed: bool) -> None:
+        """Add how a call of ``row`` went."""
+        if failed and self.failed.get(row):
+            return
+        self.failed.pop(row, None)
+        self.failed[row] = failed
+        if len(self.failed) > RECENT_ROWS:
+            del self.failed[next(iter(self.failed))]
+
+    @property
+    def bad(self) -> bool:
+        """Whether half of a full window failed."""
+        return 2 * sum(self.failed.values()) >= RECENT_ROWS
+
+
+@dataclass(slots=True)
+class Trouble:
+    """A circuit breaker that has opened: single probes test the API, then a trial of more.
+
+    A usable answer begins the trial: as many calls at once as came back well, until ``trial`` did.
+    A probe without one is followed by a longer wait, the next rung of a ladder. What comes of a
+    call that began before the one that changed things last is no news. A probe that is out for
+    ``PROBE_PATIENCE_S`` holds up no other.
+    """
+
+    trial: int
+    unreachable: bool
+    since_s: float
+    news_s: float
+    rung: int = 0
+    until_s: float = 0.0
+    passed: int = 0
+    out: list[float] = field(default_factory=list)
+
+    def opens_in_s(self, now_s: float) -> float:
+        """Seconds until a call may start."""
+        until_s = self.until_s
+        if self.vacancies(now_s) == 0:
+            until_s = max(until_s, min(self._held_up_by(now_s)) + PROBE_PATIENCE_S)
+        return max(until_s - now_s, 0.0)
+
+    def vacancies(self, now_s: float) -> int:
+        """How many more calls may be out."""
+        return max(max(self.passed, 1) - len(self._held_up_by(now_s)), 0)
+
+    def _held_up_by(self, now_s: float) -> list[float]:
+        return [started_s for started_s in self.out if started_s + PROBE_PATIENCE_S > now_s]
+
+    def passes(self, started_s: float, now_s: float) -> bool:
+        """A probe had a usable answer; True if that ends the trouble."""
+        if started_s < self.news_s:
+            return False
+        if self.passed == 0:
+            self.news_s = started_s
+            self.out.clear()
+        self.passed += 1
+        self.since_s = now_s
+        return self.passed >= self.trial
+
+    def fails(self, started_s: float) -> bool:
+        """A probe had none; False if that is no news."""
+        if started_s < self.news_s:
+            return False
+        self.news_s = started_s
+        self.passed = 0
+        self.rung += 1
+        return True
+
+    def wait(self, ladder: tuple[float, ...], now_s: float) -> None:
+        """Stay closed for as long as the rung of ``ladder`` says."""
+        self.until_s = now_s + ladder[min(self.rung, len(ladder) - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a call that the gate let through. ``row`` is None where it was for a token."""
+
+    verdict: Verdict
+    started_s: float
+    now_s: float
+    probe: bool = False
+    row: int | None = None
+
+
 @dataclass(slots=True)
 class Gate:
-    """Whether a call may start now: closed while the API asked for a pause or does not answer.
+    """Whether a call may start now: closed while the API asked for a pause, or is in trouble.
 
-    After trouble one call alone, the probe, tests the API; its answer opens the gate for everyone.
-    ``threshold`` unusable answers in a row count as trouble; one connection that cannot be made
-    does at once. ``exhausted`` holds the reason to give up.
+    Trouble is one connection that cannot be made, or ``threshold`` unusable answers in a row. Once
+    this run has had a usable answer it is also half of the last ``RECENT_ROWS`` rows without one,
+    or ``REFUSED_ROWS`` rows that were asked to wait one after the other, each when the wait of the
+    one before was over. ``spacing_s`` is how long a call without a usable answer waits at least, so
+    that other rows test the API before it does again. ``exhausted`` holds the reason to give up.
     """
 
     threshold: int
+    spacing_s: float = 0.0
     exhausted: str | None = None
     paused_until_s: float = 0.0
     pauses: int = 0
+    paused_by: set[int] = field(default_factory=set)
     in_a_row: int = 0
-    rung: int | None = None
-    rung_until_s: float = 0.0
-    trouble_since_s: float = 0.0
-    probing: bool = False
+    recent: Recent = field(default_factory=Recent)
+    trouble: Trouble | None = None
     reached: bool = False
     healthy: bool = False
 
     def opens_in_s(self, now_s: float) -> float | None:
-        """Seconds until a call may start; None: only an answer can open it."""
-        if self.probing or self.exhausted:
+        """Seconds until a call may start; None: never again."""
+        if self.exhausted:
             return None
-        until_s = (
-            self.paused_until_s
-            if self.rung is None
-            else max(self.rung_until_s, self.paused_until_s)
-        )
-        return max(until_s - now_s, 0.0)
+        probe_in_s = self.trouble.opens_in_s(now_s) if self.trouble else 0.0
+        return max(self.paused_until_s - now_s, probe_in_s, 0.0)
 
-    @property
-    def troubled(self) -> bool:
-        """Whether only a single probe may go."""
-        return self.rung is not None
+    def vacancies(self, now_s: float) -> int | None:
+        """How many more calls may be out; None: any number."""
+        return self.trouble.vacancies(now_s) if self.trouble else None
 
-    def start(self) -> bool:
-        """A call starts; True if it is the probe."""
-        self.probing = self.troubled
-        return self.probing
+    def hold_s(self, tries: int, *, probe: bool, now_s: float) -> float:
+        """How long a call is to wait at least that ended so that it ``blames_api``.
 
-    def cancel(self, probe: bool) -> None:
-        """A started call did not go out after all."""
-        if probe:
-            self.probing = False
+        Longer than the gate is closed, so that other rows test the API before this one does again;
+        and for a probe by its ``tries`` before, so that its attempts outlast the trouble.
+        """
+        if not self.healthy:
+            return 0.0
+        closed_s = self.opens_in_s(now_s) or 0.0
+        hold_s = 4 * closed_s * (2.0 ** min(tries, 10) if probe else 1.0)
+        return max(self.spacing_s, min(hold_s, HOLD_MOST_S))
 
-    def record(self, verdict: Verdict, *, probe: bool, started_s: float, now_s: float) -> None:
-        """Take the outcome of a call into account."""
-        if probe:
-            self.probing = False
-        match verdict:
-            case Unsent():
-                self._unsent(probe, verdict.message, now_s)
-            case InDoubt():
-                self.reached = True
-                self._unusable(probe, verdict.message, now_s)
+    def start(self, now_s: float) -> bool:
+        """A call starts; True if it is a probe."""
+        if self.trouble is None:
+            return False
+        self.trouble.out.append(now_s)
+        return True
+
+    def cancel(self, started_s: float) -> None:
+        """A started call is out no more, or did not go out after all."""
+        if self.trouble and started_s in self.trouble.out:
+            self.trouble.out.remove(started_s)
+
+    def record(self, outcome: Outcome) -> None:
+        """Take what came of a call into account."""
+        if outcome.probe:
+            self.cancel(outcome.started_s)
+        match outcome.verdict:
+            case Unsent(_, message):
+                self._unsent(outcome, message)
+            case InDoubt(_, message):
+                self._unusable(outcome, message)
+            case Retry(everyone=True, retry_after_s=wait_s):
+                self._refused(outcome, wait_s)
             case _:
-                self._usable(verdict, probe, started_s, now_s)
+                self._usable(outcome)
 
-    def _usable(self, verdict: Verdict, probe: bool, started_s: float, now_s: float) -> None:
+    def _usable(self, outcome: Outcome) -> None:
+        self.reached = self.healthy = True
+        self.in_a_row = 0
+        if outcome.started_s >= self.paused_until_s:
+            self._forget_pauses()
+        if outcome.row is not None:
+            self.recent.record(outcome.row, failed=False)
+        trouble = self.trouble
+        if trouble and outcome.probe and trouble.passes(outcome.started_s, outcome.now_s):
+            self._recover()
+
+    def _refused(self, outcome: Outcome, retry_after_s: float | None) -> None:
         self.reached = True
         self.in_a_row = 0
-        if probe:
-            self.rung = None
-        if isinstance(verdict, Retry) and verdict.everyone:
-            self._pause(verdict.retry_after_s, started_s, now_s)
-        else:
-            self.healthy = True
-            if started_s >= self.paused_until_s:
-                self.pauses = 0
+        if outcome.probe and self.trouble and self.trouble.trial == 1:
+            self._recover()  # it speaks, which was the question
+        if outcome.started_s >= self.paused_until_s:
+            self.pauses += 1  # many in flight are refused together: that is one pause
+            if outcome.row is not None:
+                self.paused_by.add(outcome.row)
+        self._fails(outcome, self.healthy and len(self.paused_by) >= REFUSED_ROWS)
+        wait_s = min(BACKOFF_CAP_S, 2.0 ** min(max(self.pauses - 1, 0), 10))
+        if self.trouble:
+            self.trouble.since_s = outcome.now_s  # it speaks: no reason to give up
+            wait_s = 0.0
+        if retry_after_s is not None:
+            wait_s = retry_after_s
+        self.paused_until_s = max(self.paused_until_s, outcome.now_s + wait_s)
 
-    def _pause(self, retry_after_s: float | None, started_s: float, now_s: float) -> None:
-        if (
-            started_s >= self.paused_until_s
-        ):  # many in flight are refused together: that is one pause
-            self.pauses += 1
-        wait_s = retry_after_s
-        if wait_s is None:
-            wait_s = min(BACKOFF_CAP_S, 2.0 ** min(self.pauses - 1, 10))
-        self.paused_until_s = max(self.paused_until_s, now_s + wait_s)
-
-    def _unsent(self, probe: bool, message: str, now_s: float) -> None:
-        ladder = LONG_LADDER_S if self.reached else LADDER_S
-        self._climb(probe, ladder, now_s)
-        if self.rung is not None and self.rung >= len(ladder):
-            self.exhausted = f"the API cannot be reached: {message}"
-
-    def _unusable(self, probe: bool, message: str, now_s: float) -> None:
+    def _unusable(self, outcome: Outcome, message: str) -> None:
+        self.reached = True
         self.in_a_row += 1
-        if not probe and (self.in_a_row < self.threshold or self.rung is not None):
+        self._fails(outcome, self.in_a_row >= self.threshold)
+        trouble = self.trouble
+        if trouble is None or trouble.rung < len(self._ladder(trouble)):
             return
-        ladder = LONG_LADDER_S if self.healthy else LADDER_S
-        self._climb(probe, ladder, now_s)
-        patient = self.healthy and now_s - self.trouble_since_s < TROUBLE_PATIENCE_S
-        if self.rung is not None and self.rung >= len(ladder) and not patient:
+        if not self.healthy or outcome.now_s - trouble.since_s >= TROUBLE_PATIENCE_S:
             self.exhausted = f"the API gives no usable answer: {message}"
 
-    def _climb(self, probe: bool, ladder: tuple[float, ...], now_s: float) -> None:
-        if self.rung is None:
-            self.rung, self.trouble_since_s = 0, now_s
-        elif probe:
-            self.rung += 1
-        else:
-            return  # one that was in flight when the trouble began: no news
-        self.rung_until_s = now_s + ladder[min(self.rung, len(ladder) - 1)]
+    def _fails(self, outcome: Outcome, enough: bool) -> None:
+        """No usable answer; ``enough``: that makes it trouble."""
+        if outcome.row is not None:
+            self.recent.record(outcome.row, failed=True)
+        if self.trouble is None:
+            if enough or (self.healthy and self.recent.bad):
+                self._close(outcome, unreachable=False)
+        elif outcome.probe and self.trouble.fails(outcome.started_s):
+            self.trouble.unreachable = False
+            self.trouble.trial = TRIAL if self.healthy else 1
+            self.trouble.wait(self._ladder(self.trouble), outcome.now_s)
+
+    def _unsent(self, outcome: Outcome, message: str) -> None:
+        trouble = self.trouble
+        if trouble is None:
+            self._close(outcome, unreachable=True)
+        elif outcome.probe and trouble.fails(outcome.started_s):
+            if not trouble.unreachable:
+                trouble.unreachable, trouble.rung = True, 0
+            ladder = self._ladder(trouble)
+            trouble.wait(ladder, outcome.now_s)
+            if trouble.rung >= len(ladder):
+                self.exhausted = f"the API cannot be reached: {message}"
+
+    def _close(self, outcome: Outcome, *, unreachable: bool) -> None:
+        trial = TRIAL if self.healthy and not unreachable else 1
+        self.trouble = Trouble(trial, unreachable, outcome.now_s, outcome.started_s)
+        self.trouble.wait(self._ladder(self.trouble), outcome.now_s)
+
+    def _ladder(self, trouble: Trouble) -> tuple[float, ...]:
+        if trouble.unreachable:
+            return LONG_LADDER_S if self.reached else LADDER_S
+        return BREAKER_LADDER_S if self.healthy else LADDER_S
+
+    def _recover(self) -> None:
+        self.trouble = None
+        self.recent = Recent()
+        self._forget_pauses()
+
+    def _forget_pauses(self) -> None:
+        self.pauses = 0
+        self.paused_by.clear()
 
 
 @dataclass(slots=True)

@@ -12,15 +12,7 @@ from typing import Any
 
 from bulk_unenroll.errors import LedgerFailed
 from bulk_unenroll.folder import ledger_path
-from bulk_unenroll.ledger import (
-    DAMAGED,
-    DAMAGED_REMEDY,
-    check_file,
-    check_log,
-    log_path,
-    quick_check,
-    translated,
-)
+from bulk_unenroll.ledger import DAMAGED, DAMAGED_REMEDY, open_reader, translated
 from bulk_unenroll.model import State
 from bulk_unenroll.statements import SQL
 
@@ -33,28 +25,8 @@ def reader(folder: Path) -> Iterator[sqlite3.Connection]:
 
     Raises ``LedgerFailed`` (74), also for what SQLite says inside the block.
     """
-    path = ledger_path(folder)
-    with translated():
-        check_file(path)
-        check_log(path)
-        with closing(_connect(path)) as connection:
-            quick_check(connection, path)
-            yield connection
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    uri = path.absolute().as_uri()
-    connection = sqlite3.connect(f"{uri}?mode=ro", uri=True)
-    try:
-        connection.execute("SELECT 1 FROM meta").fetchone()
-    except sqlite3.OperationalError as error:
-        # WAL needs a shared-memory file; where none can be made, nobody can be writing either
-        refused = "unable to open" in str(error) or "readonly" in str(error)
-        if not refused or log_path(path).exists():
-            raise
-        connection.close()
-        return sqlite3.connect(f"{uri}?immutable=1", uri=True)
-    return connection
+    with translated(), closing(open_reader(ledger_path(folder))) as connection:
+        yield connection
 
 
 def ask(connection: sqlite3.Connection, statement: str, /, **values: object) -> list[Row]:

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -24,11 +24,15 @@ from bulk_unenroll.ledger import Turn
 from bulk_unenroll.model import Attempt, Blocked, Call, Entry, Key, State
 from bulk_unenroll.pace import Pace
 from bulk_unenroll.policy import (
+    BACKOFF_CAP_S,
     RESEND_WINDOW_S,
+    SPACING_STARTS,
     Canary,
     FailureLimit,
     Gate,
+    Outcome,
     Step,
+    blames_api,
     decide,
 )
 from bulk_unenroll.protocol import Block, Fault, Halt, Reply, Unauthorised, Verdict, judge
@@ -97,10 +101,13 @@ class Runner:
         self._now = asyncio.get_running_loop().time
         # anchored, so that a step of the system's clock moves neither backoff nor record
         self._wall_offset_s = wall_s() - self._now()
-        self._gate = Gate(threshold=max(10, 2 * sending.concurrency))
         self._canary = Canary(sending.canary)
         self._failures = FailureLimit(sending.max_failures)
         self._pace = Pace(sending.rate)
+        self._gate = Gate(
+            threshold=max(10, 2 * sending.concurrency),
+            spacing_s=min(SPACING_STARTS * self._pace.interval_s, BACKOFF_CAP_S),
+        )
         self._turnstile = asyncio.Lock()
         self._changed = asyncio.Event()
         self._wake = asyncio.Event()
@@ -161,7 +168,11 @@ class Runner:
                 self._observer.blocked(turn.blocked)
             self._take(turn.calls)
             if not (self._ready or self._in_flight or self._entries or self._blocked):
-                self._rest(turn)
+                if self._canary_waits and turn.next_due_s is None:
+                    self._canary.close()  # nothing more can come of it: ask for the other rows
+                    continue
+                if self._canary.died and turn.more:
+                    self.stop(EXIT_API_FAILS, "the canary failed: none of the first calls ended well")
                 if self._stopping or not turn.more:
                     return
             if claim or not self._room(0):
@@ -183,13 +194,14 @@ class Runner:
 
     def _room(self, unrecorded: int) -> int:
         """How many more calls may be claimed now."""
-        if self._stopping or not self._gate_open:
+        if self._stopping or self._canary.died or not self._gate_open:
             return 0
         ready = len(self._ready)
         room = 2 * self._sending.concurrency - (self._in_flight + ready + unrecorded)
         room = min(room, self._lookahead - ready)
-        if self._gate.troubled:
-            room = min(room, 1 - ready)
+        vacancies = self._gate.vacancies(self._now())
+        if vacancies is not None:
+            room = min(room, vacancies - ready)
         if not (self._canary.passed or self._canary.full):
             room = min(room, self._canary.size - len(self._canary.admitted))
         return max(room, 0)
@@ -200,18 +212,10 @@ class Runner:
             self._canary.admitted.update(call.item for call in calls)
         self._changed.set()
 
-    def _rest(self, turn: Turn) -> None:
-        """Nothing is in flight: if the canary can bring nothing more, its time is over."""
-        if self._canary_waits and turn.next_due_s is None:
-            self._canary.close()
-            self._wake.set()
-        if self._canary.died and turn.more:
-            self.stop(EXIT_API_FAILS, "the canary failed: none of the first calls ended well")
-
     @property
     def _canary_waits(self) -> bool:
         """Whether only calls that belong to the canary may go."""
-        return self._canary.full and not self._canary.passed
+        return self._canary.full and not (self._canary.passed or self._canary.died)
 
     @property
     def _gate_open(self) -> bool:
@@ -274,8 +278,9 @@ class Runner:
         self._in_flight += 1
         if len(self._ready) <= self._lookahead // 2:
             self._wake.set()
-        probe = self._gate.start()
-        return Flight(call, probe, self._now(), self.wall_s(), self._auth.generation)
+        started_s = self._now()
+        probe = self._gate.start(started_s)
+        return Flight(call, probe, started_s, self.wall_s(), self._auth.generation)
 
     async def _start_allowed(self) -> None:
         """Wait until there is a call, the gate is open, and the token is fresh."""
@@ -295,12 +300,13 @@ class Runner:
 
     async def _renew(self) -> None:
         """One new token for everyone; without one nothing was sent, so rows are not charged."""
-        probe, started_s = self._gate.start(), self._now()
-        verdict = await self._auth.renew(self._now())
+        started_s = self._now()
+        probe = self._gate.start(started_s)
+        verdict = await self._auth.renew(started_s)
         if verdict is None:
-            self._gate.cancel(probe)
+            self._gate.cancel(started_s)
             return
-        self._watch_gate(verdict, probe=probe, started_s=started_s)
+        self._watch_gate(Outcome(verdict, started_s, self._now(), probe))
         if isinstance(verdict, Halt):
             self._halt(verdict, None)
 
@@ -317,8 +323,12 @@ class Runner:
             dice=self._dice(),
         )
         self._in_flight -= 1
+        now_s = self._now()
+        self._watch_gate(Outcome(verdict, flight.started_s, now_s, flight.probe, call.item))
+        if step.wait_s is not None and blames_api(verdict):
+            hold_s = self._gate.hold_s(call.tries, probe=flight.probe, now_s=now_s)
+            step = replace(step, wait_s=max(step.wait_s, hold_s))
         self._entries.append(self._entry(flight, answer, step))
-        self._watch_gate(verdict, probe=flight.probe, started_s=flight.started_s)
         if isinstance(verdict, Block):
             self._block(call.key, verdict)
         if isinstance(verdict, Halt):
@@ -355,15 +365,14 @@ class Runner:
         )
         return Entry(flight.call, step.state, attempt, at_s, step.charged, step.mismatch)
 
-    def _watch_gate(self, verdict: Verdict, *, probe: bool, started_s: float) -> None:
-        gate, now_s = self._gate, self._now()
-        was_open = self._gate_open
-        gate.record(verdict, probe=probe, started_s=started_s, now_s=now_s)
+    def _watch_gate(self, outcome: Outcome) -> None:
+        gate, was_open = self._gate, self._gate_open
+        gate.record(outcome)
         if gate.exhausted:
             self.stop(EXIT_API_FAILS, str(self._auth.redact(gate.exhausted)))
-        wait_s = gate.opens_in_s(now_s)
+        wait_s = gate.opens_in_s(outcome.now_s)
         if wait_s and was_open:
-            why = str(self._auth.redact(getattr(verdict, "message", "")))
+            why = str(self._auth.redact(getattr(outcome.verdict, "message", "")))
             self._observer.paused(wait_s, why)
         self._changed.set()
         self._wake.set()

@@ -144,7 +144,9 @@ class TestSignals:
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=10)
-        assert process.returncode == json.loads(out)["exit"]["code"] == 130
+        said = json.loads(out)
+        assert process.returncode == said["exit"]["code"] == 130
+        assert said["run_id"]
         assert time.monotonic() - began < 3
         found = desk.do("status", "job.unenroll", "--json").json
         assert found["exit"]["code"] == 130

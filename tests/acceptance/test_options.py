@@ -16,8 +16,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 from pyarrow import parquet as pq
 
+from bulk_unenroll.cli import cli
 from tests.desk import PROGRAM, REPO, SAMPLES, Desk, Witness
 
 Start = Callable[..., Witness]
@@ -145,6 +147,14 @@ class TestPlan:
         out = desk.do("plan", "a.csv").out
         assert "5 of them were settled" in out
         assert "10 new, 5 known" in out
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "3601", "soon"])
+@pytest.mark.parametrize("option", ["--read-timeout", "--connect-timeout"])
+def test_a_timeout_is_a_number_of_seconds(option: str, seconds: str) -> None:
+    parsed = CliRunner().invoke(cli, ["run", "a.csv", option, seconds])
+    assert parsed.exit_code == 2
+    assert seconds in parsed.output
 
 
 class TestSending:

@@ -215,7 +215,7 @@ class TestFolder:
         desk.do("plan", "job.csv")
         limit = (desk.folder / "job.unenroll/ledger.sqlite").stat().st_size + 200_000
         done = subprocess.run(
-            [*PROGRAM, "run", "job.csv", "--yes", "--rate", "2000/s"],
+            [*PROGRAM, "run", "job.csv", "--yes", "--rate", "2000/s", "--json"],
             cwd=desk.folder,
             env=desk.environment,
             capture_output=True,
@@ -223,8 +223,13 @@ class TestFolder:
             timeout=60,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
         )
-        refused(Ended(done.returncode, "", done.stderr.decode()), 74)
-        assert "Traceback" not in done.stderr.decode()
+        stopped = Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+        refused(stopped, 74)
+        assert "Traceback" not in stopped.err
+        found = stopped.json
+        assert found["folder"] == "job.unenroll"
+        assert found["run_id"]
+        assert found["rows"]["read"] == sum(found["status"].values()) == 2000
         assert 0 < len(api.seen()) < 2000
         ended = desk.do("resume", "job.unenroll", "--rate", "2000/s", "--json")
         assert ended.code == 0, ended.err

@@ -94,13 +94,14 @@ class TestFolder:
             "ledger.sqlite": 0o600,
             "ledger.sqlite-wal": 0o600,
             "ledger.sqlite-shm": 0o600,
+            "ledger.sqlite-mark": 0o600,
         }
 
     def test_closed_it_is_one_file_that_can_be_copied(self, folder: Path, tmp_path: Path) -> None:
         make_folder(folder)
         with closing(Ledger.open(folder)) as ledger:
             confirmed(ledger, keys(1, 2))
-        assert [path.name for path in folder.iterdir()] == ["ledger.sqlite"]
+        assert {path.name for path in folder.iterdir()} == {"ledger.sqlite", "ledger.sqlite-mark"}
         (tmp_path / "copy").mkdir()
         shutil.copy(ledger_path(folder), tmp_path / "copy")
         with closing(Ledger.open(tmp_path / "copy")) as copy:
@@ -208,7 +209,7 @@ class TestLoading:
         ledger.add_rows(source, staged([key(1), key(2), BAD_ID, key(1), key(3, target=7)]))
         ledger.drop_source(source)
         left = [line for line in ledger.connection.iterdump() if "INSERT INTO" in line]
-        kept = ("target", "sqlite_sequence", "item")  # targets hold no customer
+        kept = ("target", "sqlite_sequence", "item", "meta")  # targets hold no customer
         assert [line for line in left if not line.startswith(_inserts(kept))] == [
             line for line in dump if not line.startswith(_inserts(kept))
         ]
@@ -1006,12 +1007,58 @@ class TestDamage:
         damage_in(tmp_path, path, lambda path: None)
         assert path.read_bytes() == before
 
-    def test_a_lost_log_after_a_kill_is_seen(self, ledger: Ledger, folder: Path) -> None:
+    @pytest.mark.parametrize("keep", [0, 0.5, 0.99])
+    def test_a_log_lost_in_part_or_whole_after_a_kill_is_seen(
+        self, ledger: Ledger, folder: Path, keep: float
+    ) -> None:
         confirmed(ledger, keys(1))
         killed = after_kill(folder)
         log = killed / "ledger.sqlite-wal"
-        refusal = damage_in(killed, log, lambda log: log.unlink())
-        assert "ledger.sqlite-wal beside it is missing" in refusal.reason
+        refusal = damage_in(killed, log, lambda log: truncate(log, keep) if keep else log.unlink())
+        assert "changes are lost" in refusal.reason
+
+    def test_a_log_that_another_tool_merged_after_a_kill_is_not_lost(
+        self, ledger: Ledger, folder: Path
+    ) -> None:
+        confirmed(ledger, keys(1))
+        killed = after_kill(folder)
+        with closing(sqlite3.connect(ledger_path(killed))) as tool:
+            tool.execute("SELECT * FROM results").fetchall()
+        assert not (killed / "ledger.sqlite-wal").exists()
+        with reader(killed) as connection:
+            assert integrity_faults(connection) == []
+        with closing(Ledger.open(killed)) as opened:
+            assert states(opened) == {1: "pending"}
+
+    def test_the_mark_of_an_open_ledger_is_missed(self, ledger: Ledger, folder: Path) -> None:
+        confirmed(ledger, keys(1))
+        killed = after_kill(folder)
+        mark = killed / "ledger.sqlite-mark"
+        assert "mark" in damage_in(killed, mark, lambda mark: mark.unlink()).reason
+
+    @pytest.mark.parametrize("text", ["", "open\n", "open many\n", "shut 5\n", "\xff"])
+    def test_a_damaged_mark_is_refused(self, closed: Path, text: str) -> None:
+        mark = closed / "ledger.sqlite-mark"
+        damaged = damage_in(closed, mark, lambda mark: mark.write_bytes(text.encode("latin-1")))
+        assert "mark is damaged" in damaged.reason
+
+    def test_an_older_copy_in_its_place_is_refused(self, closed: Path, tmp_path: Path) -> None:
+        older = tmp_path / "older"
+        shutil.copy(ledger_path(closed), older)
+        with closing(Ledger.open(closed)) as ledger:
+            confirmed(ledger, keys(5001), "more.csv")
+        refusal = damage_in(closed, ledger_path(closed), lambda path: shutil.copy(older, path))
+        assert "it changed since it was closed" in refusal.reason
+
+    def test_a_reader_beside_the_closing_program_does_not_spoil_it(self, closed: Path) -> None:
+        ledger = Ledger.open(closed)
+        confirmed(ledger, keys(5001), "more.csv")
+        with reader(closed) as connection:
+            connection.execute("BEGIN")
+            assert integrity_faults(connection) == []
+            ledger.close()
+        with closing(Ledger.open(closed)) as opened:
+            assert states(opened)[5001] == "pending"
 
     def test_a_log_without_its_ledger_is_not_taken_for_a_new_folder(
         self, ledger: Ledger, folder: Path
@@ -1029,7 +1076,6 @@ class TestDamage:
             pass
         with pytest.raises(LedgerFailed):
             Ledger.open(killed)
-        assert [path.name for path in killed.glob("*-wal")] == []
 
     def test_a_damaged_ledger_is_kept_as_it_is_with_its_log(self, closed: Path) -> None:
         with closing(Ledger.open(closed)) as ledger:
