@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from bulk_unenroll import __version__
+from bulk_unenroll.cli_job import job
 from bulk_unenroll.errors import (
     EXIT_INTERNAL,
     EXIT_SIGINT,
@@ -106,6 +107,10 @@ def _same(*more: str, instead: str | None = None) -> str:
     return shlex.join(["bulk-unenroll", instead or words[0], *words[1:], *more] if words else [])
 
 
+def _is_job() -> bool:
+    return sys.argv[1:2] == ["job"]
+
+
 def _help() -> str:
     name = next((word for word in sys.argv[1:] if word in cli.commands), None)
     return f"bulk-unenroll {name} --help" if name else "bulk-unenroll --help"
@@ -136,6 +141,8 @@ def _finish(outcome: Outcome, options: Options, *, code: int | None = None) -> i
     """Print how a command ended; its exit code."""
     from bulk_unenroll import console
 
+    if _is_job() and outcome.next.startswith("bulk-unenroll resume"):
+        outcome = replace(outcome, next=_same())  # the job knows its credentials
     if options["json_"]:
         _print_json(outcome.as_json())
     elif not options.get("planned"):
@@ -373,3 +380,6 @@ def _no_sandbox(port: int, error: OSError) -> UsageError:
     if error.filename:
         return UsageError(f"cannot open {error.filename}: {error.strerror}", "give another path")
     return UsageError(f"cannot listen on port {port}: {error.strerror}", "try --port 0")
+
+
+cli.add_command(job)

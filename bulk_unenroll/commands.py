@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +34,7 @@ from bulk_unenroll.errors import (
 from bulk_unenroll.folder import existing_folder, ledger_path, locked, make_folder
 from bulk_unenroll.ledger import DAMAGED, DAMAGED_REMEDY, Ledger, failure, is_left_open
 from bulk_unenroll.load import load
-from bulk_unenroll.model import State
+from bulk_unenroll.model import Invalid, Key, State
 from bulk_unenroll.outcome import Exit, Outcome, command, conclude, next_command
 from bulk_unenroll.planning import Plan, survey
 from bulk_unenroll.policy import RESEND_WINDOW_S, Share
@@ -57,7 +59,7 @@ from bulk_unenroll.settings import (
     read_environment,
     same_api,
 )
-from bulk_unenroll.sources import InputFile, find_inputs
+from bulk_unenroll.sources import InputFile, find_inputs, open_source
 
 log = structlog.get_logger()
 
@@ -390,10 +392,14 @@ def _sandbox(scenario: Path | None) -> Iterator[Api]:
 def _check_same_api(ledger: Ledger, api: Api) -> None:
     kept = ledger.base_url()
     if kept and not same_api(kept, api.base_url):
-        raise Misconfigured(
-            f"this folder was confirmed for {kept}, not for {api.base_url}",
-            "use the same base URL, or another --out folder",
-        )
+        raise _other_api(kept, api)
+
+
+def _other_api(kept: str, api: Api) -> Misconfigured:
+    return Misconfigured(
+        f"this folder was confirmed for {kept}, not for {api.base_url}",
+        "use the same base URL, or another --out folder",
+    )
 
 
 def _check_orgs(ledger: Ledger, api: Api) -> None:
@@ -409,6 +415,66 @@ def _check_conservation(ledger: Ledger) -> None:
 
 def _resend_after_s(sending: Sending) -> float:
     return time.time() - RESEND_WINDOW_S if sending.resend else float("inf")
+
+
+# ── checking a job ───────────────────────────────────────────────────────────────────────────────
+
+
+def check(folder: Path, inputs: Inputs | None, going: Going) -> list[Stop]:
+    """All that would keep a run from sending, found without sending and without a new folder.
+
+    ``inputs`` is None for a job that goes on with its folder.
+    """
+    faults: list[Stop] = []
+    orgs = False
+    with _collecting(faults):
+        orgs = inputs is not None and _check_inputs(inputs)
+    kept: str | None = None
+    with _collecting(faults):
+        kept = _check_folder(folder, new=inputs is not None)
+    with _collecting(faults), _api(going, kept) as api:
+        if kept and not same_api(kept, api.base_url):
+            raise _other_api(kept, api)
+        check_scope(api.base_url, orgs)
+    return faults
+
+
+@contextmanager
+def _collecting(faults: list[Stop]) -> Iterator[None]:
+    try:
+        yield
+    except Stop as stop:
+        faults.append(stop)
+
+
+def _check_inputs(inputs: Inputs) -> bool:
+    """Read the inputs to their end; whether they name connected orgs."""
+    read, invalid, orgs = 0, 0, False
+    with tempfile.TemporaryDirectory() as spool:
+        for file in find_inputs(inputs.names):
+            with open_source(file, inputs.reading, Path(spool)) as source:
+                for record in source.records():
+                    key = source.mapper.key(record)
+                    read += 1
+                    invalid += isinstance(key, Invalid)
+                    orgs = orgs or (isinstance(key, Key) and key.org is not None)
+    counts = Counts(read=read, invalid=invalid)
+    refused = _too_invalid(counts, inputs.max_invalid)
+    if refused:
+        raise InputRefused(refused.reason)
+    return orgs
+
+
+def _check_folder(folder: Path, *, new: bool) -> str | None:
+    """The base URL that the folder was confirmed for, if it is there."""
+    if new and not ledger_path(folder).exists():
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise FolderUnusable(f"{folder} cannot be made in {there}", "give another folder")
+        return None
+    with reader(existing_folder(folder)) as connection:
+        found = ask(connection, "get_meta", name="base_url")
+    return found[0][0] if found else None
 
 
 # ── looking, exporting, proving ──────────────────────────────────────────────────────────────────

@@ -1,65 +1,207 @@
-"""Every example under jobs/ runs as it stands."""
+"""Job files with the real command: every example of ``jobs/``, and what a job check finds."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import shutil
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet as pq
 
-from tests.desk import REPO, Desk, Witness
+from tests.desk import REPO, Desk, Ended, Witness
 
 Start = Callable[..., Witness]
+EXAMPLES = sorted(path.name for path in (REPO / "jobs").glob("*.toml"))
+LOYALTY = {"LOYALTY_KEY": "sandbox-key", "LOYALTY_SECRET": "sandbox-secret"}
+
+
+class Jobs:
+    """A copy of the examples, run against the witness: the command line's URL wins."""
+
+    def __init__(self, desk: Desk, api: Witness) -> None:
+        self._desk = desk
+        self.folder = desk.folder / "jobs"
+        self.folder.mkdir()
+        for name in EXAMPLES:
+            shutil.copy(REPO / "jobs" / name, self.folder)
+        (self.folder / "drop").mkdir()
+        (self.folder / "runs").mkdir()
+        self._url = api.base_url
+
+    def run(self, name: str, *more: str) -> Ended:
+        url = ("--base-url", self._url)
+        return self._desk.do("job", "run", f"jobs/{name}", *url, "--rate", "500/s", *more)
 
 
 @pytest.fixture
-def job(desk: Desk) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs a job with the command on its path."""
-    bin_ = desk.folder / "bin"
-    bin_.mkdir()
-    command = bin_ / "bulk-unenroll"
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m bulk_unenroll "$@"\n')
-    command.chmod(0o755)
-
-    def run(name: str, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(REPO / "jobs" / name), *words],
-            cwd=desk.folder,
-            env={**desk.environment, "PATH": f"{bin_}:{os.environ['PATH']}", "RATE": "500/s"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-
-    return run
+def with_key(desk: Desk) -> None:
+    desk.environment |= LOYALTY
 
 
-def test_a_nightly_cleanup_and_a_rerun_on_monday(
-    desk: Desk, witness: Start, job: Callable[..., subprocess.CompletedProcess[str]]
+@pytest.fixture
+def jobs(desk: Desk, witness: Start) -> tuple[Jobs, Witness]:
+    api = witness()
+    return Jobs(desk, api), api
+
+
+def without_username(desk: Desk) -> None:
+    for name in ("BULK_UNENROLL_USERNAME", "BULK_UNENROLL_PASSWORD"):
+        desk.environment.pop(name, None)
+
+
+def test_every_example_is_run_here_and_named_in_the_readme() -> None:
+    tests = Path(__file__).read_text("utf-8")
+    readme = (REPO / "jobs" / "README.md").read_text("utf-8")
+    for name in EXAMPLES:
+        assert f'"{name}"' in tests
+        assert f"`{name}`" in readme
+
+
+def test_a_night_and_a_rerun_on_monday(
+    desk: Desk, jobs: tuple[Jobs, Witness], with_key: None
 ) -> None:
-    api = witness("[book]\ncustomers = [" + ", ".join(map(str, range(1, 96))) + "]\n")
-    desk.write("drop.csv", [(who, 1001, 2001) for who in range(1, 101)])
-    until = (datetime.now() + timedelta(hours=1)).strftime("%H:%M")
-    night = job("nightly-cleanup.sh", "drop.csv", "night", until)
-    assert night.returncode == 1, night.stderr
-    assert json.loads(night.stdout)["codes"] == {"310011": 5}
-    assert (desk.folder / "night.log").stat().st_mode & 0o777 == 0o600
+    night, api = jobs
+    without_username(desk)
+    desk.write("jobs/drop/cleanup.csv", [(who, 1001, 2001) for who in (1, 2, 999310011)])
+    ended = night.run("nightly-cleanup.toml")
+    assert ended.code == 1, ended.err
+    assert ended.json["codes"] == {"310011": 1}
+    assert (night.folder / "runs/cleanup/results.csv").exists()
+    assert (night.folder / "runs/cleanup.log").read_text().startswith("{")
 
-    api.ask("teach", {"customers": [96, 97, 98]})
-    monday = job("rerun-code.sh", "night", "310011", "rest.csv")
-    assert monday.returncode == 1, monday.stderr
-    assert [row["customerId"] for row in desk.results("rest.csv")] == ["99", "100"]
-    api.ask("teach", {"customers": [99, 100]})
-    assert job("rerun-code.sh", "night", "310011", "rest.csv").returncode == 0
+    api.ask("teach", {"customers": [999310011]})
+    wrong = night.run("rerun-code.toml", "--expect", "312")
+    assert wrong.code == 65
+    monday = night.run("rerun-code.toml", "--expect", "1", "--json")
+    assert monday.code == 0, monday.err
+    assert api.applied() == {1, 2, 999310011}
 
 
-def test_every_job_is_named_in_its_readme() -> None:
-    told = (REPO / "jobs" / "README.md").read_text()
-    for path in Path(REPO / "jobs").iterdir():
-        assert path.name == "README.md" or path.name in told
+def test_a_bulk_from_parquet(desk: Desk, jobs: tuple[Jobs, Witness]) -> None:
+    bulk, api = jobs
+    parts = bulk.folder / "exports/members"
+    parts.mkdir(parents=True)
+    for part in range(3):
+        table = pa.table({"member_id": range(part * 100 + 1, part * 100 + 101)})
+        pq.write_table(table, parts / f"part-{part}.parquet")
+    assert bulk.run("bulk-parquet.toml").code == 2, "somebody must confirm it"
+    assert bulk.run("bulk-parquet.toml", "--yes").code == 0
+    assert api.applied() == set(range(1, 301))
+    assert (bulk.folder / f"runs/bulk-{today():%Y-%m-%d}").is_dir()
+
+
+def test_connected_orgs(desk: Desk, jobs: tuple[Jobs, Witness]) -> None:
+    orgs, api = jobs
+    path = orgs.folder / f"drop/orgs-{today():%Y%m%d}.csv"
+    path.write_text(
+        "orgId;customerId;targetGroupId;targetId\n100012;1;1001;2001\nSELF;2;1001;2001\n"
+    )
+    assert orgs.run("connected-orgs.toml").code == 0
+    assert {(call["org"], call["customer"]) for call in api.seen()} == {(100012, 1), (None, 2)}
+
+
+def today() -> datetime:
+    return datetime.now().astimezone()
+
+
+class TestCheck:
+    def test_a_good_job_is_ready_and_nothing_was_made_or_sent(
+        self, desk: Desk, witness: Start
+    ) -> None:
+        api = witness()
+        desk.write("a.csv", [(1, 1001, 2001)])
+        job = desk.folder / "a.toml"
+        job.write_text(f'[input]\nfiles = "a.csv"\n[api]\nbase_url = "{api.base_url}"\n')
+        ended = desk.do("job", "check", "a.toml")
+        assert ended.code == 0, ended.err
+        assert "is ready" in ended.out
+        assert sorted(path.name for path in desk.folder.iterdir()) == ["a.csv", "a.toml"]
+        assert api.seen() == []
+
+    def test_all_that_is_wrong_is_said_at_once(self, desk: Desk) -> None:
+        desk.write("a.csv", [(1, 1001, 2001)], "customerId", "group", "targetId")
+        (desk.folder / "a.toml").write_text(
+            """
+            [input]
+            files = "a.csv"
+            [api]
+            base_url = "http://example.com/v3.1"
+            password_env = "NOT_SET"
+            [pace]
+            rate = "fast"
+            [output]
+            folder = "a.csv/below"
+            """
+        )
+        ended = desk.do("job", "check", "a.toml")
+        assert ended.code == 2
+        for said in (
+            "'fast' is no rate",
+            "NOT_SET",
+            "targetGroupId",
+            "in the clear",
+            "cannot be made",
+        ):
+            assert said in ended.out, ended.out
+
+    def test_too_many_invalid_rows_and_another_api_are_found(
+        self, desk: Desk, witness: Start
+    ) -> None:
+        api = witness()
+        desk.write("a.csv", [(1, 1001, 2001)])
+        assert desk.do("run", "a.csv", "--yes", "--rate", "100/s").code == 0
+        desk.write("a.csv", [("x", 1001, 2001)] * 5)
+        other = api.base_url.replace("/v3.1", "/v3")
+        (desk.folder / "a.toml").write_text(
+            f'[input]\nfiles = "a.csv"\n[api]\nbase_url = "{other}"\n'
+            '[output]\nfolder = "a.unenroll"'
+        )
+        ended = desk.do("job", "check", "a.toml")
+        assert ended.code == 65
+        assert "5 of 5 rows are invalid" in ended.out
+        assert "was confirmed for" in ended.out
+
+    @pytest.mark.parametrize("name", EXAMPLES)
+    def test_examples_are_checked_too(self, desk: Desk, name: str) -> None:
+        shutil.copy(REPO / "jobs" / name, desk.folder)
+        ended = desk.do("job", "check", name)
+        assert ended.code in (2, 66, 78), "their files and credentials are not here"
+        assert "is no key" not in ended.out
+
+
+def test_a_job_that_was_stopped_is_gone_on_with_by_itself(desk: Desk, witness: Start) -> None:
+    api = witness()
+    without_username(desk)
+    desk.environment |= LOYALTY
+    desk.write("a.csv", [(who, 1001, 2001) for who in range(1, 101)])
+    (desk.folder / "a.toml").write_text(
+        f"""
+        [input]
+        files = "a.csv"
+        [api]
+        base_url = "{api.base_url}"
+        client_key_env = "LOYALTY_KEY"
+        client_secret_env = "LOYALTY_SECRET"
+        [schedule]
+        unattended = true
+        """
+    )
+    stopped = desk.do("job", "run", "a.toml", "--rate", "20/s", "--stop-after", "1s")
+    assert stopped.code == 3
+    assert stopped.last_lines[1].startswith("next: bulk-unenroll job run a.toml")
+    assert desk.do("job", "run", "a.toml", "--rate", "999/s").code == 0
+    assert api.applied() == set(range(1, 101))
+
+
+def test_the_schema_is_json(desk: Desk) -> None:
+    assert json.loads(desk.do("job", "schema").out)["title"] == "Job"
+
+
+def test_a_job_file_that_is_not_there(desk: Desk) -> None:
+    ended = desk.do("job", "run", "none.toml")
+    assert ended.code == 66
+    assert "none.toml is not there" in ended.err
