@@ -33,6 +33,7 @@ class Reading:
 
     delimiter: str | None = None
     encoding: str | None = None
+    sheet: str | None = None
     columns: Sequence[tuple[str, str]] = ()
     group: int | None = None
     target: int | None = None
@@ -48,6 +49,7 @@ class Reading:
         values = {
             "delimiter": self.delimiter,
             "encoding": self.encoding,
+            "sheet": self.sheet,
             "columns": sorted(self.columns),
             "group": self.group,
             "target": self.target,

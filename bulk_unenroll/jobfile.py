@@ -38,6 +38,7 @@ class Input(_Section):
     target_id: int | None = None
     delimiter: str | None = None
     encoding: str | None = None
+    sheet: str | None = None
 
 
 class Api(_Section):

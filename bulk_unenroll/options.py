@@ -124,6 +124,7 @@ reading_options = _grouped(
     click.option("--data-scope-org", type=ID, help="Act on this connected org (OTHER)."),
     click.option("--delimiter", help="Instead of telling it from the header: , ; | or tab."),
     click.option("--encoding", help="Instead of UTF-8 or UTF-16 with BOM, such as cp1252."),
+    click.option("--sheet", help="Of a workbook with several, the one to read."),
     click.option(
         "--max-invalid",
         type=SHARE,
@@ -244,6 +245,7 @@ def inputs_of(names: tuple[str, ...], options: Options, max_invalid: Share | Non
     reading = Reading(
         delimiter=_delimiter(options["delimiter"]),
         encoding=options["encoding"],
+        sheet=options["sheet"],
         columns=options["columns"],
         group=options["target_group_id"],
         target=options["target_id"],

@@ -30,6 +30,8 @@ STDIN: Final = "-"
 PARQUET_ENDINGS: Final = (".parquet", ".parq", ".pq")
 TEXT_ENDINGS: Final = (".csv", ".tsv", ".txt")
 PARQUET_MAGIC: Final = b"PAR1"
+XLSX_ENDINGS: Final = (".xlsx", ".xlsm")
+ENDINGS: Final = (*TEXT_ENDINGS, *PARQUET_ENDINGS, *XLSX_ENDINGS)
 RUN_FOLDER_ENDING: Final = ".unenroll"
 BLOCK_BYTES: Final = 1 << 20
 
@@ -136,7 +138,7 @@ def default_folder(names: Sequence[str]) -> Path:
     if bare.lower().endswith(PACKED_ENDINGS):
         bare = bare[: bare.rindex(".")]
     stem, _, ending = bare.rpartition(".")
-    known = f".{ending.lower()}" in (*TEXT_ENDINGS, *PARQUET_ENDINGS) or not path.is_dir()
+    known = f".{ending.lower()}" in ENDINGS or not path.is_dir()
     return Path(f"{stem if stem and known else bare}{RUN_FOLDER_ENDING}")
 
 
@@ -251,7 +253,22 @@ def _content(file: InputFile, handle: BinaryIO, reading: Reading) -> Records:
         from bulk_unenroll.parquet_source import ParquetRecords  # pyarrow is slow to import
 
         return ParquetRecords(handle)
+    if file.path.lower().endswith(XLSX_ENDINGS):
+        return _workbook(handle, reading.sheet)
+    if reading.sheet is not None:
+        raise InputRefused("is no workbook, so it has no --sheet", "leave --sheet out")
     return CsvRecords(handle, file.path, reading)
+
+
+def _workbook(handle: BinaryIO, sheet: str | None) -> Records:
+    handle.seek(0)
+    try:
+        from bulk_unenroll.xlsx_source import XlsxRecords
+    except ImportError:
+        raise InputRefused(
+            "workbooks need an extra", "pip install 'bulk-unenroll[xlsx]', or save it as CSV"
+        ) from None
+    return XlsxRecords(handle, sheet)
 
 
 def _fingerprint(handle: BinaryIO) -> tuple[int, int]:
