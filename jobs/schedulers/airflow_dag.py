@@ -1,0 +1,75 @@
+"""Airflow: one task for each dropped file, retried only where a retry can help.
+
+Wants ``bulk-unenroll`` in the environment of the workers, and a folder for the ledgers that every
+worker sees as a local disk, or a pool that keeps these tasks on one worker.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from airflow.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
+try:
+    from airflow.sdk import dag, task
+except ImportError:  # Airflow 2
+    from airflow.decorators import dag, task
+
+DROP = Path(os.environ.get("UNENROLL_DROP", "/srv/drop"))
+RUNS = Path(os.environ.get("UNENROLL_RUNS", "/srv/unenroll"))
+OPTIONS = os.environ.get("UNENROLL_OPTIONS", "--rate 100/min --stop-after 3h").split()
+
+DONE = {0, 1}
+"""1: some rows failed; the next task tells of them."""
+
+TRY_AGAIN = {3, 69, 74, 130, 143}
+"""Left over, API out of reach, disk full, stopped: the same command goes on where it was."""
+
+BUSY = 75
+
+
+@dag(
+    schedule="0 2 * * *",
+    start_date=datetime(2026, 1, 1),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 3, "retry_delay": timedelta(minutes=15)},
+)
+def bulk_unenroll() -> None:
+    """Take out the customers of every dropped file."""
+
+    @task
+    def dropped() -> list[str]:
+        return sorted(str(path) for path in DROP.glob("*.csv"))
+
+    @task(max_active_tis_per_dag=1)  # the rate is the API's, not the file's
+    def take_out(path: str) -> dict[str, object]:
+        folder = RUNS / f"{Path(path).stem}.unenroll"
+        command = ["bulk-unenroll", "run", path, "--out", str(folder), "--yes", *OPTIONS]
+        code = subprocess.run(command, check=False).returncode
+        judge(code)
+        return {"folder": str(folder), "failed_rows": code == 1}
+
+    @task(trigger_rule="all_done")
+    def tell(results: list[dict[str, object]]) -> None:
+        for result in results:
+            if result["failed_rows"]:
+                print(f"look at {result['folder']}/failed.csv")
+
+    tell(take_out.expand(path=dropped()))
+
+
+def judge(code: int) -> None:
+    """What an exit code means to Airflow."""
+    if code == BUSY:
+        raise AirflowSkipException("another run works in this folder")
+    if code in TRY_AGAIN:
+        raise AirflowException(f"exit {code}: goes on with the next try")
+    if code not in DONE:
+        raise AirflowFailException(f"exit {code}: a person must look at it")
+
+
+bulk_unenroll()

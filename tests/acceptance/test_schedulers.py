@@ -1,0 +1,108 @@
+"""The examples for schedulers, read by the tools of each scheduler that is installed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bulk_unenroll.cli import cli
+from tests.desk import REPO, Desk
+
+EXAMPLES = REPO / "jobs" / "schedulers"
+AIRFLOW = os.environ.get("AIRFLOW_ENVIRONMENT")
+"""A virtual environment with Airflow in it; `.ci/run` makes one."""
+
+
+def command_is_known(words: list[str]) -> bool:
+    """Whether the program has the command, and a job of that name."""
+    group, command, job = words
+    known = command in getattr(cli.commands[group], "commands", {})
+    return known and (REPO / "jobs" / Path(job).name).exists()
+
+
+def test_cron() -> None:
+    lines = (EXAMPLES / "crontab").read_text().splitlines()
+    ((*times, command),) = [line.split(maxsplit=5) for line in lines if re.match(r"[0-9*]", line)]
+    assert len(times) == 5
+    words = shlex.split(command)
+    assert command_is_known(words[1:4])
+
+
+def test_kubernetes() -> None:
+    job = yaml.safe_load((EXAMPLES / "cronjob.yaml").read_text())
+    assert job["spec"]["concurrencyPolicy"] == "Forbid"
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert command_is_known(container["args"])
+    assert {mount["name"] for mount in container["volumeMounts"]} == {
+        volume["name"] for volume in pod["volumes"]
+    }
+    wait_s = pod["terminationGracePeriodSeconds"]
+    assert wait_s > 75, "a clean stop waits as long as --read-timeout"
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
+def test_systemd(tmp_path: Path) -> None:
+    for path in EXAMPLES.glob("bulk-unenroll.*"):
+        text = path.read_text()
+        command = re.search(r"^ExecStart=(.*)$", text, re.MULTILINE)
+        if command:
+            assert command_is_known(shlex.split(command[1])[1:])
+            text = text.replace(shlex.split(command[1])[0], sys.executable)
+        (tmp_path / path.name).write_text(text)
+    units = [str(path) for path in tmp_path.iterdir()]
+    done = subprocess.run(
+        ["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False
+    )
+    said = [line for line in done.stderr.splitlines() if "bulk-unenroll" in line]
+    assert (done.returncode, said) == (0, [])
+
+
+@pytest.mark.skipif(not AIRFLOW, reason="AIRFLOW_ENVIRONMENT names no environment with Airflow")
+def test_airflow(desk: Desk) -> None:
+    dags, drop = desk.folder / "dags", desk.folder / "drop"
+    dags.mkdir()
+    drop.mkdir()
+    shutil.copy(EXAMPLES / "airflow_dag.py", dags)
+    desk.write("drop/good.csv", [(1, 1001, 2001)])
+    desk.write("drop/some.csv", [(2, 1001, 2001), (999310011, 1001, 2001)])
+    bin_ = desk.folder / "bin"
+    bin_.mkdir()
+    command = bin_ / "bulk-unenroll"
+    command.write_text(
+        f'#!/bin/sh\nPYTHONPATH={REPO} exec {sys.executable} -m bulk_unenroll "$@"\n'
+    )
+    command.chmod(0o755)
+    environment = {
+        **{name: value for name, value in desk.environment.items() if name != "PYTHONPATH"},
+        "PATH": f"{bin_}:{os.environ['PATH']}",
+        "AIRFLOW_HOME": str(desk.folder / "airflow"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "UNENROLL_DROP": str(drop),
+        "UNENROLL_RUNS": str(desk.folder / "runs"),
+        "UNENROLL_OPTIONS": "--sandbox --rate 500/s --max-failures 100%",
+    }
+    airflow = f"{AIRFLOW}/bin/airflow"
+    for words in (["db", "migrate"], ["dags", "test", "bulk_unenroll"]):
+        done = subprocess.run(
+            [airflow, *words],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "look at" in done.stdout
+    assert "runs/some.unenroll/failed.csv" in done.stdout
+    assert len(desk.results("runs/good.unenroll/results.csv")) == 1
+    assert len(desk.results("runs/some.unenroll/failed.csv")) == 1
