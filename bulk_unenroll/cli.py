@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from bulk_unenroll.outcome import Outcome
     from bulk_unenroll.planning import Plan
 
+NOTIFY_URLS = "BULK_UNENROLL_NOTIFY_URLS"
 FOLDER = click.argument("folder", type=click.Path(path_type=Path))
 
 
@@ -90,6 +91,8 @@ def _ended(stop: Stop, *, json: bool) -> int:
                 "next": _next(stop),
             }
         )
+    if sys.argv[1:2] in (["run"], ["resume"], ["retry"], ["job"]) and not sys.stderr.isatty():
+        _tell(stop.code, None, "halt")
     _two_lines(stop.code, str(stop), _next(stop))
     return stop.code
 
@@ -148,9 +151,31 @@ def _finish(outcome: Outcome, options: Options, *, code: int | None = None) -> i
     elif not options.get("planned"):
         console.show_outcome(console.out(), outcome)
     code = outcome.exit.code if code is None else code
+    _tell(code, outcome, options.get("notify", "never"))
     if code:
         _two_lines(code, outcome.exit.reason, outcome.next)
     return code
+
+
+def _tell(code: int, outcome: Outcome | None, when: str) -> None:
+    """Let people know that a run ended, if they asked for it."""
+    urls = _notify_urls()
+    if not urls or when == "never":
+        return
+    try:
+        from bulk_unenroll import notify
+    except ImportError:
+        click.echo("nobody was told: pip install 'bulk-unenroll[notify]'", err=True)
+        return
+    if when == "end" or notify.is_halt(code):
+        notify.notify(urls, code, outcome)
+
+
+def _notify_urls() -> str:
+    file = os.environ.get("BULK_UNENROLL_NOTIFY_URLS_FILE")
+    with suppress(OSError, UnicodeDecodeError):
+        return Path(file).read_text("utf-8") if file else os.environ.get(NOTIFY_URLS, "")
+    return ""
 
 
 # ── the commands ─────────────────────────────────────────────────────────────────────────────────

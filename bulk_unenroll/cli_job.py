@@ -93,7 +93,7 @@ def _take_secrets(order: Order) -> None:
                 os.environ[ours + ending] = os.environ[variable + ending]
         if ours not in os.environ and f"{ours}_FILE" not in os.environ:
             raise Misconfigured(
-                f"api.{name}_env names {variable}, which is not set", f"set it, or {variable}_FILE"
+                f"the job names {variable}, which is not set", f"set it, or {variable}_FILE"
             )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -61,6 +61,10 @@ from bulk_unenroll.settings import (
 )
 from bulk_unenroll.sources import InputFile, find_inputs, open_source
 
+if TYPE_CHECKING:
+    from bulk_unenroll.metrics import MetricsFile
+    from bulk_unenroll.runner import Observer
+
 log = structlog.get_logger()
 
 NOTHING_CONFIRMED: Final = "nothing in this folder was confirmed by a `run`"
@@ -91,6 +95,7 @@ class Going:
     log_ids: bool
     quiet: bool
     json: bool
+    metrics_file: Path | None
     began_s: float
 
 
@@ -211,6 +216,7 @@ def _go(
     sending: Sending,
     going: Going,
 ) -> Outcome:
+    from bulk_unenroll.runner import Observers
     from bulk_unenroll.send import Order, send  # aiohttp is slow to import
 
     run_id = uuid.uuid4().hex[:12]
@@ -218,12 +224,33 @@ def _go(
     before = count(ledger.connection, sources)
     log.info("run", run_id=run_id, command=name, to_call=to_call, rate=str(sending.rate))
     order = Order(run_id, name, sources, _time_left_s(going), _end_now(folder, run_id, going))
+    metrics = _metrics(folder, before, going)
     try:
         with watching(before, to_call, log_ids=going.log_ids, quiet=going.quiet) as watch:
-            endings = send(ledger, api, sending, order, watch)
+            observers: list[Observer] = [watch, *metrics]
+            endings = send(ledger, api, sending, order, Observers(observers))
     except LedgerFailed as failed:
-        return _ledger_failed(folder, ledger, sources, run_id, failed, going)
-    return _finish(folder, ledger, sources, run_id, endings, sending, going)
+        outcome = _ledger_failed(folder, ledger, sources, run_id, failed, going)
+    else:
+        outcome = _finish(folder, ledger, sources, run_id, endings, sending, going)
+    for file in metrics:
+        file.ended(outcome.counts, outcome.exit.code)
+    return outcome
+
+
+def _metrics(folder: Path, before: Counts, going: Going) -> list[MetricsFile]:
+    if going.metrics_file is None:
+        return []
+    try:
+        from bulk_unenroll.metrics import MetricsFile
+
+        return [MetricsFile(going.metrics_file, folder.name, before)]
+    except ImportError:
+        raise UsageError(
+            "--metrics-file needs an extra", "pip install 'bulk-unenroll[metrics]'"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"cannot write {going.metrics_file}: {error.strerror}") from None
 
 
 def _ledger_failed(

@@ -104,6 +104,14 @@ class Output(_Section):
     log_file: str | None = None
     log_format: Literal["console", "json"] | None = None
     log_ids: bool | None = None
+    metrics_file: str | None = None
+
+
+class Notify(_Section):
+    """Whom to tell, and when."""
+
+    when: Literal["end", "halt", "never"] | None = None
+    urls_env: str | None = Field(default=None, description="Variable that holds apprise URLs.")
 
 
 class Job(_Section):
@@ -116,12 +124,19 @@ class Job(_Section):
     limits: Limits = Limits()
     schedule: Schedule = Schedule()
     output: Output = Output()
+    notify: Notify = Notify()
 
 
 SECTIONS: Final[Mapping[str, type[_Section]]] = {
-    kind.__name__.lower(): kind for kind in (Input, Api, Pace, Retry, Limits, Schedule, Output)
+    kind.__name__.lower(): kind
+    for kind in (Input, Api, Pace, Retry, Limits, Schedule, Output, Notify)
 }
-PATHS: Final = {("api", "sandbox_scenario"), ("output", "folder"), ("output", "log_file")}
+PATHS: Final = {
+    ("api", "sandbox_scenario"),
+    ("output", "folder"),
+    ("output", "log_file"),
+    ("output", "metrics_file"),
+}
 OPTIONS: Final[Mapping[tuple[str, str], str]] = {
     ("api", "read_timeout_s"): "read_timeout",
     ("api", "connect_timeout_s"): "connect_timeout",
@@ -130,6 +145,7 @@ OPTIONS: Final[Mapping[tuple[str, str], str]] = {
     ("output", "export"): "no_export",
     ("output", "json_summary"): "json_",
     ("output", "log_file"): "log_path",
+    ("notify", "when"): "notify",
 }
 """Options that are not called as their keys are."""
 
@@ -179,7 +195,7 @@ def read_job(text: str, base: Path, today: date) -> Order:
         command,
         [place.of(name) for name in files],
         {name: value for name, value in _options(job, place) if command == "run" or name != "out"},
-        {name: found for name in SECRETS if (found := getattr(job.api, f"{name}_env"))},
+        dict(_secrets(job)),
     )
 
 
@@ -195,6 +211,15 @@ class _Place:
 
     def _dated(self, match: re.Match[str]) -> str:
         return self.today.strftime(match[1] or "%Y-%m-%d")
+
+
+def _secrets(job: Job) -> Iterator[tuple[str, str]]:
+    for name in SECRETS:
+        held = getattr(job.api, f"{name}_env")
+        if held is not None:
+            yield name, held
+    if job.notify.urls_env is not None:
+        yield "notify_urls", job.notify.urls_env
 
 
 def _options(job: Job, place: _Place) -> Iterator[tuple[str, Any]]:

@@ -202,6 +202,18 @@ sending_options = _grouped(
     click.option("--expect", type=click.IntRange(0), help="Refuse unless so many would be called."),
     click.option("--yes", is_flag=True, help="Ask no question."),
     click.option("--no-export", is_flag=True, help="Skip results.csv and failed.csv."),
+    click.option(
+        "--metrics-file",
+        type=click.Path(path_type=Path),
+        help="For Prometheus' textfile collector.",
+    ),
+    click.option(
+        "--notify",
+        type=click.Choice(["end", "halt", "never"]),
+        default="end",
+        show_default=True,
+        help="When to tell [env: BULK_UNENROLL_NOTIFY_URLS], apprise URLs.",
+    ),
 )
 
 output_options = _grouped(
@@ -292,6 +304,7 @@ def going_of(options: Options) -> Going:
         log_ids=options["log_ids"],
         quiet=options["quiet"] or options["json_"],
         json=options["json_"],
+        metrics_file=options["metrics_file"],
         began_s=time.monotonic(),
     )
 

@@ -64,6 +64,28 @@ class Observer(Protocol):
         """Nobody sends for a while."""
 
 
+@dataclass(frozen=True, slots=True)
+class Observers:
+    """Several that watch, as one."""
+
+    observers: Sequence[Observer]
+
+    def recorded(self, call: Call, step: Step) -> None:
+        """A call has an outcome."""
+        for observer in self.observers:
+            observer.recorded(call, step)
+
+    def blocked(self, number: int) -> None:
+        """So many customers/targets will not be sent."""
+        for observer in self.observers:
+            observer.blocked(number)
+
+    def paused(self, seconds: float, why: str) -> None:
+        """Nobody sends for a while."""
+        for observer in self.observers:
+            observer.paused(seconds, why)
+
+
 @dataclass(slots=True)
 class Flight:
     """A call on its way: when it started (loop time and Unix time), with which token."""

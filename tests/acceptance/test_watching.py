@@ -1,0 +1,131 @@
+"""Nobody watches at 02:00: what a run leaves for those who look in the morning."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.desk import Desk, Witness
+
+Start = Callable[..., Witness]
+FAST = ("--rate", "2000/s", "--yes")
+CUSTOMERS = [10101, 10102, 999310011]
+
+
+class Inbox:
+    """Where notifications arrive: apprise's own JSON, over HTTP on loopback."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+        inbox = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                length = int(self.headers["Content-Length"])
+                inbox.messages.append(json.loads(self.rfile.read(length)))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"json://127.0.0.1:{self._server.server_port}/token-in-an-url"
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def inbox(desk: Desk) -> Iterator[Inbox]:
+    made = Inbox()
+    desk.environment["BULK_UNENROLL_NOTIFY_URLS"] = made.url
+    yield made
+    made.close()
+
+
+class TestNotify:
+    def test_the_end_is_told_with_counts_and_without_ids(
+        self, desk: Desk, witness: Start, inbox: Inbox
+    ) -> None:
+        witness()
+        desk.write("a.csv", [(who, 1001, 2001) for who in CUSTOMERS])
+        ended = desk.do("run", "a.csv", *FAST)
+        assert ended.code == 1
+        (message,) = inbox.messages
+        assert message["title"] == "bulk-unenroll: done, some rows need a look (exit 1)"
+        for line in ("succeeded: 2", "failed: 1", "code 310011: 1", "next: bulk-unenroll retry"):
+            assert line in message["message"]
+        assert not any(str(who) in json.dumps(message) for who in CUSTOMERS)
+        assert "token-in-an-url" not in ended.out + ended.err
+
+    def test_a_halt_is_told_even_before_anything_was_read(self, desk: Desk, inbox: Inbox) -> None:
+        assert desk.do("run", "none.csv", "--sandbox", *FAST).code == 66
+        assert inbox.messages[0]["title"] == "bulk-unenroll: the input is not there (exit 66)"
+        assert inbox.messages[0]["type"] == "failure"
+
+    def test_only_halts_or_nothing_if_asked(self, desk: Desk, witness: Start, inbox: Inbox) -> None:
+        witness()
+        desk.write("a.csv", [(1, 1001, 2001)])
+        assert desk.do("run", "a.csv", *FAST, "--notify", "halt").code == 0
+        assert desk.do("plan", "a.csv").code == 0
+        assert inbox.messages == []
+
+    def test_a_dead_address_changes_nothing_but_a_warning(self, desk: Desk, witness: Start) -> None:
+        witness()
+        desk.environment["BULK_UNENROLL_NOTIFY_URLS"] = "json://127.0.0.1:9/secret-token nonsense"
+        desk.write("a.csv", [(1, 1001, 2001)])
+        ended = desk.do("run", "a.csv", *FAST)
+        assert ended.code == 0
+        assert "not_notified" in ended.err
+        assert "secret-token" not in ended.err
+
+
+def metrics(path: Path) -> dict[str, float]:
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+class TestMetrics:
+    def test_a_run_as_prometheus_sees_it(self, desk: Desk, witness: Start) -> None:
+        witness()
+        desk.write("a.csv", [(who, 1001, 2001) for who in CUSTOMERS])
+        ended = desk.do("run", "a.csv", *FAST, "--metrics-file", "m.prom")
+        assert ended.code == 1
+        found = metrics(desk.folder / "m.prom")
+        assert found['bulk_unenroll_customers{folder="a.unenroll",state="succeeded"}'] == 2
+        assert found['bulk_unenroll_customers{folder="a.unenroll",state="pending"}'] == 0
+        assert found['bulk_unenroll_calls_total{folder="a.unenroll",outcome="failed"}'] == 1
+        assert found['bulk_unenroll_exit_code{folder="a.unenroll"}'] == 1
+        assert found['bulk_unenroll_running{folder="a.unenroll"}'] == 0
+        assert "10101" not in (desk.folder / "m.prom").read_text()
+
+    def test_a_killed_run_is_seen_as_one_that_went_on(self, desk: Desk, witness: Start) -> None:
+        witness('[[rule]]\nact = "silent"\n')
+        desk.write("a.csv", [(1, 1001, 2001)])
+        process = desk.start("run", "a.csv", *FAST, "--metrics-file", "m.prom")
+        path = desk.folder / "m.prom"
+        for _ in range(1000):
+            if path.exists():
+                break
+            threading.Event().wait(0.01)
+        process.kill()
+        process.communicate()
+        assert metrics(path)['bulk_unenroll_exit_code{folder="a.unenroll"}'] == -1
+
+    def test_a_file_that_cannot_be_written_is_refused_before_sending(
+        self, desk: Desk, witness: Start
+    ) -> None:
+        api = witness()
+        desk.write("a.csv", [(1, 1001, 2001)])
+        assert desk.do("run", "a.csv", *FAST, "--metrics-file", "none/m.prom").code == 2
+        assert api.seen() == []
