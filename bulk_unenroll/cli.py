@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import sys
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from bulk_unenroll.errors import (
 from bulk_unenroll.model import REOPENABLE, State
 from bulk_unenroll.options import (
     ID,
+    SECONDS,
     TARGET,
     Options,
     going_of,
@@ -325,16 +327,25 @@ def retry(
 @cli.command()
 @FOLDER
 @click.option("--json", "json_", is_flag=True, help="One JSON object on stdout.")
-def status(folder: Path, json_: bool) -> int:
-    """Show where a folder stands; works while a run is going."""
+@click.option("--follow", is_flag=True, help="Show it again and again, until the run ends.")
+@click.option("--every", type=SECONDS, default=2.0, show_default=True, help="With --follow.")
+def status(folder: Path, json_: bool, follow: bool, every: float) -> int:
+    """Show where a folder stands; works while a run is going.
+
+    With --follow and --json, one object a line.
+    """
     from bulk_unenroll import commands, console
 
-    found = commands.status(folder)
-    if json_:
-        _print_json(found.outcome.as_json())
-    else:
-        console.show_status(console.out(), found)
-    return 0
+    with console.showing(console.out()) as show:
+        while True:
+            found = commands.status(folder)
+            if json_:
+                _print_json(found.outcome.as_json())
+            else:
+                show(found)
+            if not (follow and found.going_on):
+                return 0
+            time.sleep(every)
 
 
 @cli.command()

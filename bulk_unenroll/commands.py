@@ -31,7 +31,7 @@ from bulk_unenroll.errors import (
     Stop,
     UsageError,
 )
-from bulk_unenroll.folder import existing_folder, ledger_path, locked, make_folder
+from bulk_unenroll.folder import existing_folder, is_locked, ledger_path, locked, make_folder
 from bulk_unenroll.ledger import DAMAGED, DAMAGED_REMEDY, Ledger, failure, is_left_open
 from bulk_unenroll.load import load
 from bulk_unenroll.model import Invalid, Key, State
@@ -509,31 +509,39 @@ def _check_folder(folder: Path, *, new: bool) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Where a folder stands. ``runs`` are tuples of the statement ``runs``."""
+    """Where a folder stands. ``runs`` are tuples of the statement ``runs``.
+
+    ``going_on``: a process works in the folder.
+    """
 
     outcome: Outcome
     runs: list[Row]
+    going_on: bool
 
 
 def status(given: Path) -> Status:
     """Where a folder stands; read-only, also while a run is going."""
     folder = existing_folder(given)
+    going_on = is_locked(folder)
     with reader(folder) as connection:
         sources = [source for (source,) in ask(connection, "confirmed_sources")]
         sources = sources or [source for (source,) in ask(connection, "planned_sources")]
         counts = count(connection, sources)
         runs = ask(connection, "runs")
-    outcome = Outcome(str(folder), *_last_end(folder, counts, runs), counts=counts)
-    return Status(outcome, runs)
+    outcome = Outcome(str(folder), *_last_end(folder, counts, runs, going_on), counts=counts)
+    return Status(outcome, runs, going_on)
 
 
-def _last_end(folder: Path, counts: Counts, runs: list[Row]) -> tuple[Exit, str, str | None]:
+def _last_end(
+    folder: Path, counts: Counts, runs: list[Row], going_on: bool
+) -> tuple[Exit, str, str | None]:
     if not runs:
         return Exit(EXIT_FINISHED, "planned, not run"), "", None
     run_id, _, _, _, code, reason = runs[-1]
     then = command("resume", str(folder)) if counts.left else ""
     if code is None:
-        return Exit(EXIT_LEFT_OVER, "the last run is going on, or was killed"), then, run_id
+        why = "the run is going on" if going_on else "the last run was killed"
+        return Exit(EXIT_LEFT_OVER, why), "" if going_on else then, run_id
     return Exit(code, reason), then, run_id
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from bulk_unenroll.codes import CODES, WORDS, advice
 from bulk_unenroll.model import GOOD, Call, State
@@ -258,6 +261,22 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
 # ── looking back ─────────────────────────────────────────────────────────────────────────────────
 
 
+@contextmanager
+def showing(console: Console) -> Iterator[Callable[[Status], None]]:
+    """Shows a status; on a terminal each in place of the one before."""
+    if not console.is_terminal:
+        yield partial(show_status, console)
+        return
+    with Live(console=console, auto_refresh=False) as live:
+
+        def show(status: Status) -> None:
+            with console.capture() as captured:
+                show_status(console, status)
+            live.update(Text.from_ansi(captured.get()), refresh=True)
+
+        yield show
+
+
 def show_status(console: Console, status: Status) -> None:
     """Print where a folder stands, and its runs."""
     if status.outcome.counts:
@@ -265,7 +284,8 @@ def show_status(console: Console, status: Status) -> None:
     table = Table("run", "command", "started", "ended", "exit", "reason", box=None, pad_edge=False)
     for run_id, command, started, ended, code, reason in status.runs:
         shown = "" if code is None else str(code)
-        why = escape(reason or "going on, or killed")
+        unfinished = "going on" if status.going_on else "killed"
+        why = escape(reason or unfinished)
         table.add_row(run_id, command, _moment(started), _moment(ended), shown, why)
     if status.runs:
         console.print(table)

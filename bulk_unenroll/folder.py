@@ -5,6 +5,7 @@ Every file is 0600 and the folder 0700, for customer ids are personal data.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shlex
 from collections.abc import Iterator
@@ -17,6 +18,9 @@ from filelock import FileLock, Timeout
 from bulk_unenroll.errors import FolderBusy, FolderUnusable, InputMissing
 
 LEDGER_NAME: Final = "ledger.sqlite"
+LOCK_NAME: Final = "lock"
+PROBED_S: Final = 0.2
+"""A ``status`` holds the lock for a moment, to see whether anybody does."""
 
 
 def ledger_path(folder: Path) -> Path:
@@ -49,9 +53,9 @@ def locked(folder: Path) -> Iterator[None]:
 
     The lock is the system's (``flock``), so a killed process leaves none behind.
     """
-    lock = FileLock(folder / "lock", mode=0o600)
+    lock = FileLock(folder / LOCK_NAME, mode=0o600)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=PROBED_S, poll_interval=PROBED_S / 4)
     except Timeout:
         raise FolderBusy(
             f"another process works in {folder}",
@@ -64,6 +68,21 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether another process holds the folder. Changes nothing."""
+    try:
+        descriptor = os.open(folder / LOCK_NAME, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -90,6 +91,14 @@ class TestNotify:
         assert "secret-token" not in ended.err
 
 
+def wait_for(path: Path) -> None:
+    for _ in range(2000):
+        if path.exists():
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{path.name} did not appear")
+
+
 def metrics(path: Path) -> dict[str, float]:
     lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
@@ -114,10 +123,7 @@ class TestMetrics:
         desk.write("a.csv", [(1, 1001, 2001)])
         process = desk.start("run", "a.csv", *FAST, "--metrics-file", "m.prom")
         path = desk.folder / "m.prom"
-        for _ in range(1000):
-            if path.exists():
-                break
-            threading.Event().wait(0.01)
+        wait_for(path)
         process.kill()
         process.communicate()
         assert metrics(path)['bulk_unenroll_exit_code{folder="a.unenroll"}'] == -1
@@ -129,3 +135,41 @@ class TestMetrics:
         desk.write("a.csv", [(1, 1001, 2001)])
         assert desk.do("run", "a.csv", *FAST, "--metrics-file", "none/m.prom").code == 2
         assert api.seen() == []
+
+
+class TestFollow:
+    def test_it_follows_a_run_to_its_end(self, desk: Desk, witness: Start) -> None:
+        witness()
+        desk.write("a.csv", [(who, 1001, 2001) for who in range(1, 61)])
+        run = desk.start("run", "a.csv", "--yes", "--rate", "30/s")
+        wait_for(desk.folder / "a.unenroll" / "ledger.sqlite-wal")
+        followed = desk.do("status", "a.unenroll", "--follow", "--every", "0.2", "--json")
+        run.communicate(timeout=20)
+        shown = [json.loads(line) for line in followed.out.splitlines()]
+        assert len(shown) > 3
+        assert shown[0]["exit"]["reason"] == "the run is going on"
+        done = [one["status"]["succeeded"] for one in shown]
+        assert done == sorted(done)
+        assert desk.do("status", "a.unenroll", "--json").json["exit"]["code"] == 0
+
+    def test_a_killed_run_is_told_from_one_that_goes_on(self, desk: Desk, witness: Start) -> None:
+        witness('[[rule]]\nact = "silent"\n')
+        desk.write("a.csv", [(1, 1001, 2001)])
+        run = desk.start("run", "a.csv", *FAST)
+        wait_for(desk.folder / "a.unenroll" / "ledger.sqlite-wal")
+        assert "going on" in desk.do("status", "a.unenroll").out
+        run.kill()
+        run.communicate()
+        followed = desk.do("status", "a.unenroll", "--follow")
+        assert "killed" in followed.out
+        assert "next: bulk-unenroll resume a.unenroll" in followed.out
+
+    def test_looking_keeps_nobody_from_working(self, desk: Desk, witness: Start) -> None:
+        witness()
+        desk.write("a.csv", [(1, 1001, 2001)])
+        desk.do("plan", "a.csv")
+        lookers = [desk.start("status", "a.unenroll") for _ in range(6)]
+        assert desk.do("run", "a.csv", *FAST).code == 0
+        for looker in lookers:
+            looker.communicate(timeout=20)
+            assert looker.returncode == 0
