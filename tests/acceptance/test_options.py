@@ -366,7 +366,7 @@ def test_every_command_of_the_readme_runs(desk: Desk, witness: Start) -> None:
     for line in lines:
         if not line.startswith("bulk-unenroll ") or "--port" in line or "customers.csv" in line:
             continue
-        words = shlex.split(line)[1:]
+        words = shlex.split(line, comments=True)[1:]
         if words[0] in ("run", "resume", "retry"):
             words += ["--rate", "2000/s"]
         ended = desk.do(*words)
