@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections import deque
 from collections.abc import Mapping
 from typing import Final, Protocol
+from urllib.parse import quote
 
 import orjson
 from aiohttp import encode_basic_auth
@@ -22,6 +26,7 @@ from bulk_unenroll.protocol import (
     Unsent,
     Verdict,
     judge,
+    recordable,
 )
 from bulk_unenroll.settings import Basic, Credentials, OAuth
 
@@ -32,6 +37,12 @@ EARLY: Final = 0.2
 """A token is renewed when this share of its life is left, but at most ``EARLY_MOST_S`` before."""
 
 EARLY_MOST_S: Final = 30.0
+
+KNOWN_TOKENS: Final = 100
+"""How many are kept out of records: calls in flight may still carry an earlier one."""
+
+SHORTEST_SECRET_CHARS: Final = 4
+"""Shorter ones would take words apart, and hide nothing."""
 
 
 class Auth(Protocol):
@@ -65,10 +76,11 @@ class BasicAuth:
 
     def __init__(self, credentials: Basic) -> None:
         username = credentials.username.get_secret_value()
-        password = credentials.password_md5.get_secret_value()
-        header = encode_basic_auth(username, password)
+        digest = credentials.password_md5.get_secret_value()
+        header = encode_basic_auth(username, digest)
         self.headers: Mapping[str, str] = {"Authorization": header}
-        self._secrets = (header.removeprefix("Basic "), password)
+        given = credentials.password.get_secret_value() if credentials.password else ""
+        self._secrets = Secrets(header.removeprefix("Basic ").rstrip("="), digest, given)
 
     def stale(self, now_s: float) -> bool:
         """Never: a password has no time to live."""
@@ -82,8 +94,8 @@ class BasicAuth:
         return None
 
     def redact(self, text: str | None) -> str | None:
-        """``text`` without the header's value and the password's hash."""
-        return _redact(text, self._secrets)
+        """``text`` without the header's value, the password and its hash."""
+        return self._secrets.redact(text)
 
 
 class TokenAuth:
@@ -96,6 +108,7 @@ class TokenAuth:
         self._client = client
         self._token = SecretStr("")
         self._renew_at_s = 0.0
+        self._secrets = Secrets(*_pair(credentials).values())
         self.generation = 0
 
     @property
@@ -114,26 +127,20 @@ class TokenAuth:
 
     async def renew(self, now_s: float) -> Verdict | None:
         """Fetch a token. Any answer without one is a verdict; losses mean nothing was sent yet."""
-        content = orjson.dumps(
-            {
-                "key": self._credentials.key.get_secret_value(),
-                "secret": self._credentials.secret.get_secret_value(),
-            }
-        )
+        content = orjson.dumps(_pair(self._credentials))
         answer = await self._client.post(URL(self._credentials.token_url), content, {})
         token, ttl_s = _token(answer)
         if token is None:
-            return _no_token(answer, now_s)
+            return recordable(_no_token(answer, now_s), self.redact)
         self._token = SecretStr(token)
+        self._secrets.add_token(token)
         self._renew_at_s = now_s + ttl_s - min(EARLY * ttl_s, EARLY_MOST_S)
         self.generation += 1
         return None
 
     def redact(self, text: str | None) -> str | None:
-        """``text`` without the token and the client secret."""
-        credentials = self._credentials
-        secrets = (self._token, credentials.secret, credentials.key)
-        return _redact(text, tuple(secret.get_secret_value() for secret in secrets))
+        """``text`` without tokens, client secret and client key."""
+        return self._secrets.redact(text)
 
 
 def make_auth(credentials: Credentials, client: Client) -> Auth:
@@ -171,8 +178,42 @@ def _no_token(answer: Reply | Fault, now_s: float) -> Verdict:
             return Halt(Scope.RUN, "no_token", "the token URL gave no token", credentials=True)
 
 
-def _redact(text: str | None, secrets: tuple[str, ...]) -> str | None:
-    for secret in secrets:
-        if text and len(secret) > 3:
-            text = text.replace(secret, "***")
-    return text
+def _pair(credentials: OAuth) -> dict[str, str]:
+    """The body of a token call."""
+    return {
+        "key": credentials.key.get_secret_value(),
+        "secret": credentials.secret.get_secret_value(),
+    }
+
+
+class Secrets:
+    """What must not be written down, in every spelling in which a server may repeat it."""
+
+    def __init__(self, *lasting: str) -> None:
+        self._lasting = lasting
+        self._tokens: deque[str] = deque(maxlen=KNOWN_TOKENS)
+        self._compile()
+
+    def add_token(self, token: str) -> None:
+        """Know one more; the oldest beyond ``KNOWN_TOKENS`` is forgotten."""
+        self._tokens.append(token)
+        self._compile()
+
+    def redact(self, text: str | None) -> str | None:
+        """``text`` with ``***`` for every secret in it."""
+        return text and self._pattern.sub("***", text)
+
+    def _compile(self) -> None:
+        known = (*self._lasting, *self._tokens)
+        long = (secret for secret in known if len(secret) >= SHORTEST_SECRET_CHARS)
+        spellings = {spelling for secret in long for spelling in _spellings(secret)}
+        longest_first = sorted(spellings, key=len, reverse=True)  # one may hold another
+        nothing = "(?!)"
+        words = "|".join(map(re.escape, longest_first)) or nothing
+        self._pattern = re.compile(words, re.IGNORECASE)
+
+
+def _spellings(secret: str) -> set[str]:
+    """As it is, in JSON (which may escape the slash, too), and in a URL."""
+    in_json = json.dumps(secret)[1:-1]
+    return {secret, in_json, in_json.replace("/", "\\/"), quote(secret, safe="")}

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from bulk_unenroll.outcome import Outcome
     from bulk_unenroll.planning import Plan
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NOTIFY_URLS = "BULK_UNENROLL_NOTIFY_URLS"
 FOLDER = click.argument("folder", type=click.Path(path_type=Path))
 
@@ -57,7 +58,7 @@ FOLDER = click.argument("folder", type=click.Path(path_type=Path))
 def main() -> NoReturn:
     """Run the command line and exit. Expected errors end in two lines, never in a traceback."""
     json = "--json" in sys.argv[1:]
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, _interrupt)
     try:
         code = cli.main(standalone_mode=False) or 0
@@ -74,6 +75,8 @@ def main() -> NoReturn:
         code = _broken(error, json=json)
     with suppress(BrokenPipeError):
         sys.stdout.flush()
+    for number in SIGNALS:  # Python resets handlers while it ends, but not this
+        signal.signal(number, signal.SIG_IGN)
     raise SystemExit(code)
 
 

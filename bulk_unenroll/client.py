@@ -9,6 +9,8 @@ from types import SimpleNamespace
 from typing import Final, Self
 
 import aiohttp
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from yarl import URL
 
 from bulk_unenroll.model import Key
@@ -29,6 +31,31 @@ UNREACHABLE: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutErr
 LOST: Final = (aiohttp.ClientError, OSError, asyncio.IncompleteReadError, ValueError)
 
 
+class SpoiltConnection(Exception):
+    """The server ended or spoke before it was asked. Nothing was sent over this connection."""
+
+
+class Connector(aiohttp.TCPConnector):
+    """Lends no connection on which something came that nobody asked for.
+
+    aiohttp would take that for the answer to the next call: a 408 sent to an idle connection, or a
+    second answer to the call before.
+    """
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the base class names it so
+    ) -> Connection:
+        """A connection as the base class finds or makes it; raises ``SpoiltConnection``."""
+        connection = await super().connect(req, traces, timeout)
+        if connection.protocol is None or connection.protocol.should_close:
+            connection.close()
+            raise SpoiltConnection
+        return connection
+
+
 class Departure:
     """When one request leaves: its deadline is that of connecting before, of the answer after."""
 
@@ -37,6 +64,7 @@ class Departure:
     def __init__(self, read_timeout_s: float, connected: Connected | None) -> None:
         self._read_timeout_s = read_timeout_s
         self._connected = connected
+        self.is_reused = False
         self.left = False
 
     async def over_new_connection(self) -> None:
@@ -44,9 +72,14 @@ class Departure:
         if self._connected:
             self.deadline.reschedule(None)  # what is waited for here is not the connection
             await self._connected()
-        self.leave()
+        self._leave()
 
-    def leave(self) -> None:
+    def over_reused_connection(self) -> None:
+        """A kept connection was found; leave."""
+        self.is_reused = True
+        self._leave()
+
+    def _leave(self) -> None:
         """From here on the request may have been seen."""
         self.left = True
         self.deadline.reschedule(asyncio.get_running_loop().time() + self._read_timeout_s)
@@ -67,7 +100,7 @@ class Client:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=15),
+            connector=Connector(limit=0, keepalive_timeout=15),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={
                 "Content-Type": "application/json",
@@ -101,8 +134,19 @@ class Client:
         headers: Mapping[str, str],
         connected: Connected | None = None,
     ) -> Reply | Fault:
-        """Post ``content`` once."""
-        departure = Departure(self._read_timeout_s, connected)
+        """Post ``content`` once. A kept connection that was found spoilt makes way for another."""
+        while True:
+            departure = Departure(self._read_timeout_s, connected)
+            try:
+                return await self._post(url, content, headers, departure)
+            except SpoiltConnection:
+                if not departure.is_reused:
+                    message = "the server closes or speaks before it is asked"
+                    return Fault(Loss.UNSENT, "unreachable", message)
+
+    async def _post(
+        self, url: URL, content: bytes, headers: Mapping[str, str], departure: Departure
+    ) -> Reply | Fault:
         try:
             async with asyncio.timeout(self._connect_timeout_s) as departure.deadline:
                 response = await self._session.post(
@@ -157,7 +201,7 @@ def _departures() -> aiohttp.TraceConfig:
         await context.trace_request_ctx.over_new_connection()
 
     async def reused(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-        context.trace_request_ctx.leave()
+        context.trace_request_ctx.over_reused_connection()
 
     trace = aiohttp.TraceConfig()
     trace.on_connection_create_end.append(created)
@@ -173,4 +217,12 @@ def _say(error: BaseException) -> str:
         return f"cannot connect to {error.host}:{error.port}: {error.os_error.strerror or 'failed'}"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return "no connection within --connect-timeout"
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"no valid HTTP: {_first_line(error.message).partition(': b')[0].rstrip(':')}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return _first_line(str(error)) or type(error).__name__
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]

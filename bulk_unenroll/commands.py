@@ -528,7 +528,10 @@ def status(given: Path) -> Status:
         sources = sources or [source for (source,) in ask(connection, "planned_sources")]
         counts = count(connection, sources)
         runs = ask(connection, "runs")
-    outcome = Outcome(str(folder), *_last_end(folder, counts, runs, going_on), counts=counts)
+        told = ask(connection, "get_meta", name="pace")
+    pace = json.loads(told[0][0]) if told and told[0][0] else None
+    ended = _last_end(folder, counts, runs, going_on)
+    outcome = Outcome(str(folder), *ended, counts=counts, pace=pace)
     return Status(outcome, runs, going_on)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -281,6 +281,8 @@ def show_status(console: Console, status: Status) -> None:
     """Print where a folder stands, and its runs."""
     if status.outcome.counts:
         show_counts(console, status.outcome.counts)
+    if status.outcome.pace:
+        console.print(_pace_line(status.outcome.pace))
     table = Table("run", "command", "started", "ended", "exit", "reason", box=None, pad_edge=False)
     for run_id, command, started, ended, code, reason in status.runs:
         shown = "" if code is None else str(code)
@@ -293,6 +295,12 @@ def show_status(console: Console, status: Status) -> None:
         console.print("planned, not run")
     if status.outcome.next:
         console.print(f"next: {escape(status.outcome.next)}")
+
+
+def _pace_line(pace: Mapping[str, float]) -> str:
+    rate_per_s, ceiling_per_s, cuts = pace["rate_per_s"], pace["ceiling_per_s"], pace["cuts"]
+    held = f"held at {rate_per_s * 60:,.0f}" if rate_per_s < ceiling_per_s else "not held below"
+    return f"adaptive pace: {held} of {ceiling_per_s * 60:,.0f} a minute, cut {cuts:,.0f} times"
 
 
 def show_explained(console: Console, explained: Explained) -> None:

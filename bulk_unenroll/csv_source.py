@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any, BinaryIO, Final
 
 from bulk_unenroll.errors import InputRefused, UsageError
-from bulk_unenroll.headers import name_of, normal
+from bulk_unenroll.headers import name_of, normal, title
 from bulk_unenroll.ids import shown
 from bulk_unenroll.model import Invalid, Record
 from bulk_unenroll.rows import Mapper, Reading
@@ -51,7 +51,7 @@ class CsvRecords:
             reader = self._reader(lines, self._delimiter)
             if _header(reader) != self.header:
                 raise InputRefused("changed while it was being read", "run it again when it rests")
-            yield from _framed(reader, lines, self._delimiter)
+            yield from _framed(reader, lines, self._delimiter, self.header)
 
     def _reader(self, lines: Lines, delimiter: str) -> Any:
         return csv.reader(chain.from_iterable(lines), delimiter=delimiter, strict=True)
@@ -87,7 +87,7 @@ def _header(reader: Any) -> tuple[str, ...]:
     return tuple(cells)
 
 
-def _framed(reader: Any, lines: Lines, delimiter: str) -> Iterator[Record]:
+def _framed(reader: Any, lines: Lines, delimiter: str, header: tuple[str, ...]) -> Iterator[Record]:
     """The records that are left in ``reader``, which takes its lines from ``lines``."""
     row = 0
     while True:
@@ -97,7 +97,7 @@ def _framed(reader: Any, lines: Lines, delimiter: str) -> Iterator[Record]:
                 if cells:
                     row += 1
                     if lines.has_nul and any("\0" in cell for cell in cells):
-                        yield Record(row, tuple(cells), Invalid("nul", "has a NUL byte in it"))
+                        yield Record(row, tuple(cells), _nul(cells, header))
                     else:
                         yield Record(row, tuple(cells))
                 before = reader.line_num
@@ -109,6 +109,12 @@ def _framed(reader: Any, lines: Lines, delimiter: str) -> Iterator[Record]:
             yield _damaged(row, lines.line(reader.line_num), before + 1, delimiter)
         else:
             return
+
+
+def _nul(cells: list[str], header: tuple[str, ...]) -> Invalid:
+    place = next(place for place, cell in enumerate(cells) if "\0" in cell)
+    column = title(header[place]) if place < len(header) else f"field {place + 1}"
+    return Invalid("nul", f"{column}: {shown(cells[place])} has a NUL in it")
 
 
 def _damaged(row: int, line: str, number: int, delimiter: str) -> Record:

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from bulk_unenroll.errors import InputRefused
-from bulk_unenroll.ids import shown
+from bulk_unenroll.ids import SHOWN_CHARS, shown
 
 NAMES: Final = ("customerId", "targetGroupId", "targetId", "orgId")
 ALIASES: Final = {"userid": "customerId", "targetruleid": "targetId"}
@@ -67,6 +67,12 @@ def is_added(header: str) -> bool:
 def normal(header: str) -> str:
     """A header without regard to case, spaces, ``_``, ``-`` and BOM."""
     return re.sub(r"[\s_\-\ufeff]", "", header).lower()
+
+
+def title(header: str) -> str:
+    """A header as a message names it: bare where it is short and visible."""
+    bare = header.isprintable() and 0 < len(header) <= SHOWN_CHARS
+    return header if bare else shown(header)
 
 
 def name_of(header: str) -> str | None:

@@ -62,6 +62,7 @@ class Pace(_Section):
     """How fast."""
 
     rate: str | None = Field(default=None, description="N/s, N/min or N/h")
+    mode: Literal["fixed", "adaptive"] | None = None
 
 
 class Retry(_Section):
@@ -138,6 +139,7 @@ PATHS: Final = {
     ("output", "metrics_file"),
 }
 OPTIONS: Final[Mapping[tuple[str, str], str]] = {
+    ("pace", "mode"): "pace",
     ("api", "read_timeout_s"): "read_timeout",
     ("api", "connect_timeout_s"): "connect_timeout",
     ("schedule", "unattended"): "yes",

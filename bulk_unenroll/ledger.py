@@ -267,6 +267,7 @@ class Ledger:
         """
         with self._transaction():
             self._run = self._all("add_run", run_id=run_id, command=command, now=now_s)[0][0]
+            self._set_meta("pace", "")
             for source in sources:
                 self._do("add_run_source", run=self._run, source=source)
             self._do("expired_backoffs", now=now_s)
@@ -290,14 +291,18 @@ class Ledger:
         halted_orgs: Iterable[int] = (),
         only: Collection[int] | None = None,
         spread: bool = False,
+        pace: str | None = None,
     ) -> Turn:
         """Record ``entries``, block what is blocked, claim up to ``claim`` calls: one commit.
 
         When this returns, the intent of every claimed call is durable. ``only`` claims again from
         among these items alone; ``spread`` takes the calls from as many targets as there are.
+        ``pace`` is how an adaptive pace stands, for ``status``.
         """
         halted = json.dumps(list(halted_orgs))
         with self._transaction():
+            if pace is not None:
+                self._set_meta("pace", pace)
             for entry in entries:
                 self._record(entry)
             number = sum(self._block(block) for block in blocked)

@@ -1,9 +1,8 @@
-"""The loading pipeline: input files → records → rows of the ledger, in chunks of fixed size."""
+"""The loading pipeline: input files → records → rows of the ledger, in chunks of limited size."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +14,7 @@ from bulk_unenroll.rows import Mapper, Reading
 from bulk_unenroll.sources import InputFile, Source, open_source
 
 CHUNK_ROWS: Final = 20_000
+CHUNK_CHARS: Final = 1 << 22
 
 
 def load(ledger: Ledger, inputs: Sequence[InputFile], reading: Reading, spool: Path) -> list[int]:
@@ -55,8 +55,16 @@ def _read_all(ledger: Ledger, info: SourceInfo, source: Source) -> int:
 
 
 def _chunks(source: Source) -> Iterator[list[StagedRow]]:
-    staged = (_stage(record, source.mapper) for record in source.records())
-    while chunk := list(islice(staged, CHUNK_ROWS)):
+    chunk: list[StagedRow] = []
+    chars = 0
+    for record in source.records():
+        row = _stage(record, source.mapper)
+        chunk.append(row)
+        chars += len(row.cells)
+        if len(chunk) == CHUNK_ROWS or chars >= CHUNK_CHARS:
+            yield chunk
+            chunk, chars = [], 0
+    if chunk:
         yield chunk
 
 

@@ -159,6 +159,13 @@ sending_options = _grouped(
         type=click.Path(path_type=Path),
         help="How the fake misbehaves (with --sandbox).",
     ),
+    click.option(
+        "--pace",
+        type=click.Choice(["fixed", "adaptive"]),
+        default="fixed",
+        show_default=True,
+        help="adaptive: below --rate, as fast as the API bears.",
+    ),
     click.option("--concurrency", type=click.IntRange(1, 1024), default=32, show_default=True),
     click.option(
         "--max-attempts",
@@ -287,6 +294,7 @@ def sending_of(options: Options) -> Sending:
         canary=options.get("canary", 0),
         max_failures=options.get("max_failures", Share(100, percent=True)),
         resend=options["in_doubt"] == "resend",
+        adaptive=options.get("pace") == "adaptive",
     )
 
 

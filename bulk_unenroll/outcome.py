@@ -44,7 +44,10 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a command came to. ``next`` is the exact next command, empty when all is done."""
+    """What a command came to. ``next`` is the exact next command, empty when all is done.
+
+    ``pace`` is how an adaptive pace stands: ``rate_per_s``, ``ceiling_per_s``, ``cuts``.
+    """
 
     folder: str
     exit: Exit
@@ -52,11 +55,14 @@ class Outcome:
     run_id: str | None = None
     counts: Counts | None = None
     seconds: float = 0.0
+    pace: Mapping[str, float] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The object of ``--json``."""
         head = {"folder": self.folder, "run_id": self.run_id}
-        tail = {"seconds": round(self.seconds, 3), "next": self.next}
+        tail: dict[str, Any] = {"seconds": round(self.seconds, 3), "next": self.next}
+        if self.pace is not None:
+            tail["pace"] = dict(self.pace)
         verdict = {"exit": {"code": self.exit.code, "reason": self.exit.reason}}
         if self.counts is None:
             return {**head, **verdict, **tail}

@@ -14,6 +14,7 @@ from typing import Final
 
 from aiolimiter import AsyncLimiter
 
+from bulk_unenroll.governor import Governor
 from bulk_unenroll.settings import Rate
 
 MARGIN: Final = 0.014
@@ -29,6 +30,9 @@ SLACK_MOST: Final = 0.5
 GRANT_S: Final = 0.005
 """Tokens are taken no more often than this: uvloop spins on shorter sleeps of aiolimiter."""
 
+CATCH_UP_S: Final = 0.005
+"""So far behind a start of a governed pace may be and still be made up for."""
+
 
 class Pace:
     """Passed once for every attempt. One for an event loop.
@@ -37,8 +41,10 @@ class Pace:
     start may come without meeting others in its window.
     """
 
-    def __init__(self, rate: Rate) -> None:
+    def __init__(self, rate: Rate, governor: Governor | None = None) -> None:
         self._rate = rate
+        self._governor = governor
+        self._due_s = 0.0
         self._grant = max(1, math.floor(rate.per_s * GRANT_S))
         slack = min(SLACK_MOST, rate.count * SLACK)
         burst = 1 + slack if self._grant == 1 else 2 * self._grant
@@ -57,10 +63,20 @@ class Pace:
     async def take(self) -> None:
         """Wait until one start is allowed."""
         async with self._lock:
+            if self._governor:
+                await self._hold_back(self._governor)
             if self._granted == 0:
                 await self._limiter.acquire(self._grant)
                 self._granted = self._grant
             self._granted -= 1
+
+    async def _hold_back(self, governor: Governor) -> None:
+        """Below the limiter's rate: one start after the other at what the governor allows."""
+        now_s = asyncio.get_running_loop().time()
+        due_s = max(self._due_s, now_s - CATCH_UP_S, governor.rest_until_s)
+        self._due_s = due_s + 1 / governor.rate_per_s if governor.slows else due_s
+        if due_s > now_s:
+            await asyncio.sleep(due_s - now_s)
 
     def hold_off_s(self, starts_s: Iterable[float], now_s: float) -> float:
         """Seconds until starts may begin after earlier ones (newest first, Unix seconds).

@@ -67,6 +67,17 @@ class ParquetRecords:
             for cells in zip(*columns, strict=True):
                 row += 1
                 yield Record(row, cells)
+        self._check_count(row)
+
+    def _check_count(self, found: int) -> None:
+        """Parquet states its rows twice, and pyarrow reads on where they are not what there is."""
+        footer = self._file.metadata
+        groups = sum(footer.row_group(n).num_rows for n in range(footer.num_row_groups))
+        if not footer.num_rows == groups == found:
+            raise _unreadable(
+                f"it says that it has {footer.num_rows} rows, its row groups {groups}, "
+                f"but {found} are there"
+            )
 
     def _batches(self) -> Iterator[Any]:
         try:
@@ -160,8 +171,9 @@ def _plain(value: Any) -> Cell:
 # ── refusals ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _unreadable(error: BaseException) -> InputRefused:
-    return InputRefused(f"this is no readable Parquet file: {_first_line(error)}", "write it again")
+def _unreadable(error: BaseException | str) -> InputRefused:
+    why = error if isinstance(error, str) else _first_line(error)
+    return InputRefused(f"this is no readable Parquet file: {why}", "write it again")
 
 
 def _first_line(error: BaseException) -> str:

@@ -15,12 +15,13 @@ body's codes are read before the status.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import orjson
 
@@ -32,6 +33,12 @@ RETRY_AFTER_CAP_S: Final = 3600.0
 
 MAX_ANSWER_BYTES: Final = 1 << 20
 MAX_MESSAGE_CHARS: Final = 2000
+MAX_CODE_CHARS: Final = 64
+MAX_REQUEST_ID_CHARS: Final = 200
+
+UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What could command a terminal, or stand in no file: controls but tab and newline, half pairs."""
+
 NO_CODE: Final = "no_code"
 """Stands for the code of an error that has none. Such an error gives way to a bad status."""
 
@@ -224,9 +231,10 @@ def _judge_success(reply: Reply, document: object, customer: int) -> Verdict:
     data = document.get("data")
     if data is None:
         return Settle(State.REVIEW, "no_data", "no errors, but no data either")
-    if str(data) == str(customer):
+    named = _text(data)
+    if named == str(customer):
         return Settle(State.SUCCEEDED, None, None)
-    return Settle(State.SUCCEEDED, None, f"the answer names customer {_text(data)}", mismatch=True)
+    return Settle(State.SUCCEEDED, None, f"the answer names customer {named}", mismatch=True)
 
 
 def _judge_status(reply: Reply, errors: list[_Error], now_s: float) -> Verdict:
@@ -277,7 +285,7 @@ def _errors(document: object) -> Iterator[_Error]:
         yield _error(document, "errorCode", "errorMessage")
     response = document.get("response")
     status = response.get("status") if isinstance(response, dict) else None
-    if isinstance(status, dict) and str(status.get("code")) not in ("None", "200"):
+    if isinstance(status, dict) and status.get("code") not in (None, 200, "200"):
         yield _error(status, "code", "message")
 
 
@@ -287,15 +295,47 @@ def _error(item: object, code_key: str, message_key: str) -> _Error:
     code, message = item.get(code_key), item.get(message_key)
     if isinstance(code, float) and code.is_integer():
         code = int(code)
-    word = str(code).strip()[:64] if isinstance(code, int | str) else ""
+    word = str(code).strip() if isinstance(code, int | str) else ""
     return _Error(word or NO_CODE, _text(message))
 
 
 def _text(value: object) -> str:
-    text = (
-        "" if value is None else value if isinstance(value, str) else orjson.dumps(value).decode()
-    )
-    return text[:MAX_MESSAGE_CHARS]
+    if value is None or isinstance(value, str):
+        return value or ""
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:  # it reads deeper nesting than it writes
+        return "(nested too deeply to show)"
+
+
+# ── what may be written down ─────────────────────────────────────────────────────────────────────
+
+Redact = Callable[[str | None], str | None]
+
+
+def recordable(verdict: Verdict, redact: Redact) -> Verdict:
+    """``verdict`` in words that may be recorded and shown: see ``legible``.
+
+    A code that stands in the table is nobody's secret, even where it looks like one.
+    """
+    words: dict[str, Any] = {}
+    if verdict.code and verdict.code not in CODES:
+        words["code"] = legible(verdict.code, redact, MAX_CODE_CHARS)
+    if verdict.message:
+        words["message"] = legible(verdict.message, redact, MAX_MESSAGE_CHARS)
+    return replace(verdict, **words) if words else verdict
+
+
+def legible(text: str, redact: Redact, most_chars: int) -> str:
+    """A server's words without the secrets that ``redact`` knows, unprintables escaped, cut short.
+
+    In this order: half a secret would not be recognised.
+    """
+    return UNPRINTABLE.sub(_escaped, redact(text) or "")[:most_chars]
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
 
 
 # ── Retry-After ──────────────────────────────────────────────────────────────────────────────────

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Final
 
-from bulk_unenroll.headers import Reading, find_places, is_added
+from bulk_unenroll.headers import Reading, find_places, is_added, title
 from bulk_unenroll.ids import parse_id, shown
 from bulk_unenroll.model import Invalid, Key, Record
 
@@ -55,7 +55,7 @@ class Mapper:
             return record.flaw
         cells = record.cells
         if len(cells) != len(self.header):
-            return _ragged(len(cells), len(self.header))
+            return _ragged(cells, self.header)
         customer = parse_id(cells[self._customer])
         if isinstance(customer, Invalid):
             return self._named(customer, self._customer)
@@ -101,9 +101,7 @@ class Mapper:
         return self._named(found, place) if isinstance(found, Invalid) else found
 
     def _named(self, flaw: Invalid, place: int) -> Invalid:
-        header = self.header[place]
-        column = header if header.isprintable() else shown(header)
-        return Invalid(flaw.code, f"{column}: {flaw.message}")
+        return Invalid(flaw.code, f"{title(self.header[place])}: {flaw.message}")
 
 
 def _picker(places: Sequence[int]) -> Callable[[Cells], object]:
@@ -111,7 +109,12 @@ def _picker(places: Sequence[int]) -> Callable[[Cells], object]:
     return itemgetter(*places) if places else lambda _: None
 
 
-def _ragged(found: int, expected: int) -> Invalid:
-    code = "missing_fields" if found < expected else "extra_fields"
-    fields = f"{found} field{'s' * (found != 1)}"
-    return Invalid(code, f"the row has {fields}, the header {expected}: is a comma not quoted?")
+def _ragged(cells: Cells, header: Sequence[str]) -> Invalid:
+    found, expected = len(cells), len(header)
+    counts = f"the row has {found} field{'s' * (found != 1)}, the header {expected}"
+    if found < expected:
+        last = shown(cells[-1]) if cells else "nothing"
+        why = f"is missing after {last}: {counts}: is a line break not quoted?"
+        return Invalid("missing_fields", f"{title(header[found])}: {why}")
+    why = f"{shown(cells[expected])} comes after it: {counts}: is a delimiter not quoted?"
+    return Invalid("extra_fields", f"{title(header[-1])}: {why}")

@@ -20,24 +20,29 @@ from typing import Protocol
 from bulk_unenroll.auth import Auth
 from bulk_unenroll.codes import Scope
 from bulk_unenroll.errors import EXIT_API_FAILS, EXIT_CONFIG, EXIT_CREDENTIALS
+from bulk_unenroll.gate import SPACING_STARTS, Gate, Outcome, blames_api
+from bulk_unenroll.governor import Governor
 from bulk_unenroll.ledger import Turn
 from bulk_unenroll.model import Attempt, Blocked, Call, Entry, Key, State
 from bulk_unenroll.pace import Pace
-from bulk_unenroll.policy import (
-    BACKOFF_CAP_S,
-    RESEND_WINDOW_S,
-    SPACING_STARTS,
-    Canary,
-    FailureLimit,
-    Gate,
-    Outcome,
-    Step,
-    blames_api,
-    decide,
+from bulk_unenroll.policy import RESEND_WINDOW_S, Canary, FailureLimit, Step, decide
+from bulk_unenroll.protocol import (
+    MAX_REQUEST_ID_CHARS,
+    Block,
+    Fault,
+    Halt,
+    Reply,
+    Retry,
+    Unauthorised,
+    Unsent,
+    Verdict,
+    judge,
+    legible,
+    recordable,
 )
-from bulk_unenroll.protocol import Block, Fault, Halt, Reply, Unauthorised, Verdict, judge
 from bulk_unenroll.settings import Sending
 
+TOO_MUCH = (429, 503)
 LOOKAHEAD_S = 0.25
 """How much of the pace is claimed ahead: enough for a commit, little to be in doubt about."""
 
@@ -125,10 +130,12 @@ class Runner:
         self._wall_offset_s = wall_s() - self._now()
         self._canary = Canary(sending.canary)
         self._failures = FailureLimit(sending.max_failures)
-        self._pace = Pace(sending.rate)
+        ceiling_per_s = sending.rate.per_s
+        self._governor = Governor(ceiling_per_s, ceiling_per_s) if sending.adaptive else None
+        self._pace = Pace(sending.rate, self._governor)
         self._gate = Gate(
             threshold=max(10, 2 * sending.concurrency),
-            spacing_s=min(SPACING_STARTS * self._pace.interval_s, BACKOFF_CAP_S),
+            spacing_s=SPACING_STARTS * self._pace.interval_s,
         )
         self._turnstile = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -189,14 +196,9 @@ class Runner:
             if turn.blocked:
                 self._observer.blocked(turn.blocked)
             self._take(turn.calls)
-            if not (self._ready or self._in_flight or self._entries or self._blocked):
-                if self._canary_waits and turn.next_due_s is None:
-                    self._canary.close()  # nothing more can come of it: ask for the other rows
-                    continue
-                if self._canary.died and turn.more:
-                    self.stop(EXIT_API_FAILS, "the canary failed: none of the first calls ended well")
-                if self._stopping or not turn.more:
-                    return
+            busy = self._ready or self._in_flight or self._entries or self._blocked
+            if not busy and self._finished(turn):
+                return
             if claim or not self._room(0):
                 await self._until_wanted(turn.next_due_s)
 
@@ -212,6 +214,7 @@ class Runner:
             halted_orgs=sorted(self._halted_orgs),
             only=sorted(self._canary.admitted) if self._canary_waits else None,
             spread=not self._canary.passed,
+            pace=self._governor and self._governor.told(),
         )
 
     def _room(self, unrecorded: int) -> int:
@@ -233,6 +236,16 @@ class Runner:
         if not self._canary.passed:
             self._canary.admitted.update(call.item for call in calls)
         self._changed.set()
+
+    def _finished(self, turn: Turn) -> bool:
+        """Nothing is in flight: whether nothing more can come."""
+        if self._canary_waits and turn.next_due_s is None:
+            self._canary.close()  # nothing can come of it any more: ask for the other rows
+            self._wake.set()
+            return False
+        if self._canary.died and turn.more:
+            self.stop(EXIT_API_FAILS, "the canary failed: none of the first calls ended well")
+        return self._stopping or not turn.more
 
     @property
     def _canary_waits(self) -> bool:
@@ -346,6 +359,7 @@ class Runner:
         )
         self._in_flight -= 1
         now_s = self._now()
+        self._govern(flight, answer, verdict)
         self._watch_gate(Outcome(verdict, flight.started_s, now_s, flight.probe, call.item))
         if step.wait_s is not None and blames_api(verdict):
             hold_s = self._gate.hold_s(call.tries, probe=flight.probe, now_s=now_s)
@@ -358,16 +372,26 @@ class Runner:
         self._account(call, step)
         self._wake.set()
 
+    def _govern(self, flight: Flight, answer: Reply | Fault, verdict: Verdict) -> None:
+        """Let an adaptive pace know how the API bears it."""
+        if self._governor is None:
+            return
+        if answer.status in TOO_MUCH or (isinstance(verdict, Retry) and verdict.everyone):
+            self._governor.refused(flight.started_s, self._now())
+        elif isinstance(answer, Reply) or answer.code == "timeout":
+            self._governor.answered(flight.started_s, self._now())
+
     def _judge(self, flight: Flight, answer: Reply | Fault) -> Verdict:
-        verdict = judge(answer, flight.call.key.customer, self.wall_s())
+        judged = judge(answer, flight.call.key.customer, self.wall_s())
+        verdict = recordable(judged, self._auth.redact)
         item = flight.call.item
         if not isinstance(verdict, Unauthorised):
             self._refused.pop(item, None)
             return verdict
-        again = self._refused.get(item, flight.generation) != flight.generation
-        if again or not self._auth.renewable:
+        # only a token fetched after the first refusal is a new one: others may have died with it
+        newest = self._refused.setdefault(item, self._auth.generation)
+        if flight.generation > newest or not self._auth.renewable:
             return Halt(Scope.RUN, verdict.code, verdict.message, credentials=True)
-        self._refused[item] = flight.generation
         self._auth.invalidate(flight.generation)
         return verdict
 
@@ -381,34 +405,36 @@ class Runner:
             now_s if isinstance(answer, Reply) else None,
             step.outcome,
             step.code,
-            self._auth.redact(step.message),
+            step.message,
             answer.status,
-            answer.request_id,
+            self._request_id(answer),
         )
         return Entry(flight.call, step.state, attempt, at_s, step.charged, step.mismatch)
+
+    def _request_id(self, answer: Reply | Fault) -> str | None:
+        given = answer.request_id
+        return given and legible(given, self._auth.redact, MAX_REQUEST_ID_CHARS)
 
     def _watch_gate(self, outcome: Outcome) -> None:
         gate, was_open = self._gate, self._gate_open
         gate.record(outcome)
         if gate.exhausted:
-            self.stop(EXIT_API_FAILS, str(self._auth.redact(gate.exhausted)))
+            self.stop(EXIT_API_FAILS, gate.exhausted)
         wait_s = gate.opens_in_s(outcome.now_s)
         if wait_s and was_open:
-            why = str(self._auth.redact(getattr(outcome.verdict, "message", "")))
-            self._observer.paused(wait_s, why)
+            self._observer.paused(wait_s, _why(outcome.verdict))
         self._changed.set()
         self._wake.set()
 
     def _block(self, key: Key, verdict: Block) -> None:
         target = None if verdict.scope is Scope.GROUP else key.target
-        message = str(self._auth.redact(verdict.message))
-        block = Blocked(key.org, key.group, target, verdict.code, message)
+        block = Blocked(key.org, key.group, target, verdict.code, verdict.message)
         self._blocked.append(block)
         self._give_back(lambda call: _covers(block, call.key))
 
     def _halt(self, verdict: Halt, key: Key | None) -> None:
         code = EXIT_CREDENTIALS if verdict.credentials else EXIT_CONFIG
-        reason = f"{verdict.code}: {self._auth.redact(verdict.message)}"
+        reason = f"{verdict.code}: {verdict.message}"
         if verdict.scope is Scope.RUN or key is None:
             self.stop(code, reason)
             return
@@ -427,6 +453,13 @@ class Runner:
     def wall_s(self) -> float:
         """Unix time, anchored when the run began: steps of the system clock do not show."""
         return self._now() + self._wall_offset_s
+
+
+def _why(verdict: Verdict) -> str:
+    """For the log: our own words, or a code; the words of an API may name a customer."""
+    if isinstance(verdict, Unsent):
+        return verdict.message
+    return getattr(verdict, "code", None) or ""
 
 
 def _covers(block: Blocked, key: Key) -> bool:

@@ -70,7 +70,10 @@ def parse_duration_s(text: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """How to send; the command line holds the defaults. ``resend`` is ``--in-doubt resend``."""
+    """How to send; the command line holds the defaults.
+
+    ``resend`` is ``--in-doubt resend``, ``adaptive`` is ``--pace adaptive``.
+    """
 
     rate: Rate
     concurrency: int
@@ -80,6 +83,7 @@ class Sending:
     canary: int
     max_failures: Share
     resend: bool
+    adaptive: bool = False
 
 
 # ── the API's address ────────────────────────────────────────────────────────────────────────────
@@ -142,16 +146,22 @@ def check_scope(base_url: str, other_orgs: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Basic:
-    """Till and password hash. Neither shows in a ``repr``."""
+    """Till and password hash. None shows in a ``repr``.
+
+    ``password`` is never sent, but a server knows it and might repeat it; None where only the hash
+    was given.
+    """
 
     username: SecretStr
     password_md5: SecretStr
+    password: SecretStr | None = None
 
     @classmethod
     def of(cls, username: SecretStr, password: SecretStr) -> Basic:
         """With the password's lower-case hex MD5, as the vendor's page on Basic asks."""
         content = password.get_secret_value().encode()
-        return cls(username, SecretStr(hashlib.md5(content, usedforsecurity=False).hexdigest()))
+        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        return cls(username, SecretStr(digest), password)
 
 
 @dataclass(frozen=True, slots=True)

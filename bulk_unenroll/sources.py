@@ -7,6 +7,7 @@ nothing of it is used.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import stat
@@ -208,7 +209,7 @@ def _named(file: InputFile) -> Iterator[None]:
 @contextmanager
 def _open(file: InputFile, spool: Path) -> Iterator[BinaryIO]:
     if file.path == STDIN:
-        with _spooled(_standard_input(), spool) as handle:
+        with _spooled(_standard_input(), file.display, spool) as handle:
             yield handle
         return
     try:
@@ -221,7 +222,7 @@ def _open(file: InputFile, spool: Path) -> Iterator[BinaryIO]:
         if stat.S_ISREG(os.fstat(given.fileno()).st_mode):
             yield given
         else:
-            with _spooled(given, spool) as handle:
+            with _spooled(given, file.display, spool) as handle:
                 yield handle
 
 
@@ -232,7 +233,9 @@ def _standard_input() -> BinaryIO:
 
 
 @contextmanager
-def _spooled(stream: BinaryIO, spool: Path) -> Iterator[BinaryIO]:
+def _spooled(stream: BinaryIO, display: str, spool: Path) -> Iterator[BinaryIO]:
+    if _is_device(stream):  # /dev/zero would fill the disk
+        raise InputRefused(f"{display} is a device, no file", "give the path of a file, or a pipe")
     with ExitStack() as stack:
         try:
             # 0600, and without a name where the system can do that: nothing is left behind
@@ -244,6 +247,14 @@ def _spooled(stream: BinaryIO, spool: Path) -> Iterator[BinaryIO]:
                 f"the input cannot be copied into {spool}: {error.strerror}", "make room there"
             ) from None
         yield handle
+
+
+def _is_device(stream: BinaryIO) -> bool:
+    try:
+        mode = os.fstat(stream.fileno()).st_mode
+    except io.UnsupportedOperation:  # standard input was replaced by an object of Python's
+        return False
+    return stat.S_ISBLK(mode) or (stat.S_ISCHR(mode) and not stream.isatty())
 
 
 def _content(file: InputFile, handle: BinaryIO, reading: Reading) -> Records:

@@ -14,24 +14,27 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import BinaryIO, Final, NoReturn, cast
+from typing import Any, BinaryIO, Final, NoReturn, cast
 
 from bulk_unenroll.errors import InputRefused
 
 BLOCK_BYTES: Final = 1 << 17
 LINE_LIMIT_CHARS: Final = 1 << 23
+XZ_MEMORY_BYTES: Final = 1 << 27
 PACKED_ENDINGS: Final = (".gz", ".bz2", ".xz")
 
+_Member = bz2.BZ2Decompressor | lzma.LZMADecompressor
 _UNPACKERS: Final[dict[bytes, Callable[[BinaryIO], object]]] = {
     b"\x1f\x8b": lambda handle: gzip.GzipFile(fileobj=handle),
-    b"BZh": bz2.BZ2File,
-    b"\xfd7zXZ\x00": lzma.LZMAFile,
+    b"BZh": lambda handle: _members(handle, bz2.BZ2Decompressor),
+    b"\xfd7zXZ\x00": lambda handle: _members(handle, _xz_member),
 }
 _READ_ERRORS: Final = (OSError, EOFError, zlib.error, lzma.LZMAError)
 _NO_TEXT: Final = {
     b"PK\x03\x04": "an Excel workbook or a ZIP archive",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
     b"PAR1": "a packed Parquet file",
+    b"\x1f\x8b": "a file that was packed twice",
 }
 _BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -85,6 +88,60 @@ class Text:
         except _READ_ERRORS as error:
             what = "read" if self._unpack is None else "unpacked"
             raise InputRefused(f"the file cannot be {what}: {error}", "send it again") from None
+
+
+class _Members(io.RawIOBase):
+    """The members of a ``.bz2`` or ``.xz`` file, one after another.
+
+    The stdlib's own files take a member with a damaged beginning for the end of the file.
+    """
+
+    def __init__(self, handle: BinaryIO, begin: Callable[[], _Member]) -> None:
+        self._handle = handle
+        self._begin = begin
+        self._member = begin()
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Unpack into ``buffer``; 0 at the end."""
+        data = self._unpack(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _unpack(self, most_bytes: int) -> bytes:
+        while True:
+            packed = b""
+            if self._member.eof:
+                packed = self._after_padding(self._member.unused_data)
+                if not packed:
+                    return b""
+                self._member = self._begin()
+            elif self._member.needs_input:
+                packed = self._handle.read(BLOCK_BYTES)
+                if not packed:
+                    raise EOFError("it ends in the middle")
+            data = self._member.decompress(packed, most_bytes)
+            if data:
+                return data
+
+    def _after_padding(self, packed: bytes) -> bytes:
+        while not (rest := packed.lstrip(b"\0")):
+            packed = self._handle.read(BLOCK_BYTES)
+            if not packed:
+                break
+        return rest
+
+
+def _members(handle: BinaryIO, begin: Callable[[], _Member]) -> io.BufferedReader:
+    return io.BufferedReader(_Members(handle, begin), BLOCK_BYTES)
+
+
+def _xz_member() -> lzma.LZMADecompressor:
+    # a dictionary of gigabytes may be asked for; `xz -9` asks for 64 MiB
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, XZ_MEMORY_BYTES)
 
 
 class Lines:

@@ -9,13 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulk_unenroll.codes import Scope
 from bulk_unenroll.model import TRANSITIONS, Call, Key, State
 from bulk_unenroll.policy import (
     BACKOFF_CAP_S,
     Canary,
     FailureLimit,
-    Gate,
     Share,
     Step,
     backoff_s,
@@ -24,47 +22,25 @@ from bulk_unenroll.policy import (
 from bulk_unenroll.protocol import (
     Block,
     Halt,
-    InDoubt,
     Retry,
     Settle,
     Unauthorised,
-    Unsent,
     Verdict,
+)
+from tests.core.verdicts import (
+    BLOCKS,
+    BUSY,
+    HALTS,
+    LOST,
+    REFUSED,
+    SETTLED,
+    TOO_MANY,
+    UNSENT,
+    UNTRUSTED,
+    VERDICTS,
 )
 
 MAX_ATTEMPTS = 5
-SETTLED = [
-    Settle(State.SUCCEEDED, None, None),
-    Settle(State.SUCCEEDED, None, None, mismatch=True),
-    Settle(State.NOT_ENROLLED, "310149", "no record"),
-    Settle(State.FAILED, "310011", "invalid user id"),
-    Settle(State.REVIEW, "310119", "already enrolled"),
-    Settle(State.REVIEW, "777", None),
-]
-BLOCKS = [Block(Scope.TARGET, "310018", "no rule"), Block(Scope.GROUP, "310017", "no group")]
-UNSENT = Unsent("unreachable", "connection refused")
-REFUSED = Unauthorised("498", "token expired")
-HALTS = [
-    Halt(Scope.RUN, "http_404", "wrong prefix"),
-    Halt(Scope.RUN, "403", "denied", credentials=True),
-    Halt(Scope.ORG, "310144", "not connected"),
-]
-UNTRUSTED = Halt(Scope.RUN, "certificate", "wrong host name")
-TOO_MANY = Retry("http_429", "slow down", everyone=True)
-BUSY = Retry("521", "multiple actions")
-LOST = InDoubt("timeout", "no answer")
-BROKEN = InDoubt("http_500", "HTTP 500")
-VERDICTS: list[Verdict] = [
-    *SETTLED,
-    *BLOCKS,
-    UNSENT,
-    REFUSED,
-    *HALTS,
-    UNTRUSTED,
-    TOO_MANY,
-    BUSY,
-    LOST,
-]
 EVERY_CASE = list(
     itertools.product((False, True), (0, MAX_ATTEMPTS - 2, MAX_ATTEMPTS - 1), (True, False))
 )
@@ -235,239 +211,8 @@ class TestBackoff:
         assert 0 <= backoff_s(tries, dice) <= min(BACKOFF_CAP_S, 2.0 ** min(tries, 64))
 
 
-# ── the gate ─────────────────────────────────────────────────────────────────────────────────────
+# ── the run as a whole ───────────────────────────────────────────────────────────────────────────
 
-SUCCESS = Settle(State.SUCCEEDED, None, None)
-
-
-def answered(gate: Gate, at_s: float, verdict: Verdict = SUCCESS) -> None:
-    """An ordinary call comes back with ``verdict`` as soon as it has started."""
-    gate.record(verdict, probe=gate.start(), started_s=at_s, now_s=at_s)
-
-
-def probed(gate: Gate, verdict: Verdict, at_s: float) -> list[float]:
-    """Probe with always the same outcome until the gate gives up; the wait before each probe."""
-    waits: list[float] = []
-    while not gate.exhausted and len(waits) < 100:
-        wait_s = gate.opens_in_s(at_s)
-        assert wait_s is not None
-        at_s += wait_s
-        assert gate.start()
-        gate.record(verdict, probe=True, started_s=at_s, now_s=at_s)
-        waits.append(wait_s)
-    return waits
-
-
-class TestUnreachable:
-    def test_before_any_answer_it_is_probed_after_1_2_and_4_seconds(self) -> None:
-        gate = Gate(threshold=10)
-        answered(gate, 100.0, UNSENT)
-        assert probed(gate, UNSENT, 100.0) == [1, 2, 4]
-        assert gate.exhausted == "the API cannot be reached: connection refused"
-        assert gate.opens_in_s(10_000.0) is None
-
-    @pytest.mark.parametrize("answer", [SUCCESS, TOO_MANY, BROKEN, SETTLED[3]], ids=str)
-    def test_after_one_answer_it_is_probed_for_longer(self, answer: Verdict) -> None:
-        gate = Gate(threshold=10)
-        answered(gate, 0.0, answer)
-        answered(gate, 100.0, UNSENT)
-        assert probed(gate, UNSENT, 100.0) == [1, 2, 4, 8, 15, 30, 60]
-
-    def test_one_refused_connection_stops_everyone(self) -> None:
-        gate = Gate(threshold=10)
-        assert gate.opens_in_s(5.0) == 0
-        answered(gate, 5.0, UNSENT)
-        assert gate.opens_in_s(5.0) == 1
-        assert gate.opens_in_s(5.75) == 0.25
-
-    def test_a_probe_goes_alone(self) -> None:
-        gate = Gate(threshold=10)
-        answered(gate, 0.0, UNSENT)
-        assert gate.opens_in_s(1.0) == 0
-        assert gate.start()
-        assert gate.opens_in_s(1.0) is None
-        assert gate.opens_in_s(500.0) is None
-
-    def test_a_probe_that_did_not_go_out_after_all_leaves_its_place_to_another(self) -> None:
-        gate = Gate(threshold=10)
-        answered(gate, 0.0, UNSENT)
-        gate.cancel(gate.start())
-        assert gate.opens_in_s(1.0) == 0
-        assert gate.start()
-
-    @pytest.mark.parametrize("answer", [SUCCESS, SETTLED[3], BLOCKS[0], REFUSED], ids=str)
-    def test_an_answered_probe_opens_for_everyone(self, answer: Verdict) -> None:
-        gate = Gate(threshold=10)
-        answered(gate, 0.0, UNSENT)
-        answered(gate, 1.0, answer)
-        assert gate.opens_in_s(1.0) == 0
-        assert not gate.start()
-
-    def test_the_next_trouble_starts_again_at_one_second(self) -> None:
-        gate = Gate(threshold=10)
-        answered(gate, 0.0, UNSENT)
-        answered(gate, 1.0, UNSENT)
-        answered(gate, 3.0)
-        answered(gate, 4.0, UNSENT)
-        assert gate.opens_in_s(4.0) == 1
-
-    @pytest.mark.parametrize("late", [SUCCESS, UNSENT, LOST, SETTLED[3]], ids=str)
-    def test_calls_in_flight_since_before_the_trouble_change_nothing(self, late: Verdict) -> None:
-        gate = Gate(threshold=2)
-        answered(gate, 0.0)
-        answered(gate, 10.0, UNSENT)
-        answered(gate, 11.0, UNSENT)
-        for _ in range(20):
-            gate.record(late, probe=False, started_s=9.0, now_s=11.5)
-        assert gate.troubled
-        assert gate.opens_in_s(11.5) == 1.5
-        assert probed(gate, UNSENT, 11.5) == [1.5, 4, 8, 15, 30, 60]
-
-    def test_a_late_answer_does_not_stand_in_for_the_probe(self) -> None:
-        gate = Gate(threshold=10)
-        answered(gate, 0.0, UNSENT)
-        assert gate.start()
-        gate.record(SUCCESS, probe=False, started_s=0.0, now_s=1.0)
-        assert gate.opens_in_s(1.0) is None
-
-
-class TestPauses:
-    def test_retry_after_pauses_everyone_for_as_long_as_it_says(self) -> None:
-        gate = Gate(threshold=10)
-        answered(gate, 100.0, Retry("http_429", "m", everyone=True, retry_after_s=30.0))
-        assert gate.opens_in_s(100.0) == 30
-        assert gate.opens_in_s(129.0) == 1
-        assert gate.opens_in_s(130.0) == 0
-        assert not gate.start()
-
-    def test_without_it_pauses_double_up_to_a_minute(self) -> None:
-        gate = Gate(threshold=10)
-        at_s, waits = 0.0, []
-        for _ in range(9):
-            answered(gate, at_s, TOO_MANY)
-            waits.append(gate.opens_in_s(at_s) or 0.0)
-            at_s += waits[-1]
-        assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
-        assert gate.exhausted is None
-
-    def test_an_answer_after_the_pause_ends_the_doubling(self) -> None:
-        gate = Gate(threshold=10)
-        answered(gate, 0.0, TOO_MANY)
-        answered(gate, 1.0, TOO_MANY)
-        answered(gate, 3.0)
-        answered(gate, 4.0, TOO_MANY)
-        assert gate.opens_in_s(4.0) == 1
-
-    def test_an_answer_from_before_the_pause_does_not(self) -> None:
-        gate = Gate(threshold=10)
-        answered(gate, 0.0, TOO_MANY)
-        gate.record(SUCCESS, probe=False, started_s=-1.0, now_s=0.5)
-        answered(gate, 1.0, TOO_MANY)
-        assert gate.opens_in_s(1.0) == 2
-
-    def test_many_refused_together_are_one_pause(self) -> None:
-        gate = Gate(threshold=10)
-        answered(gate, 0.0, TOO_MANY)
-        answered(gate, 1.0, TOO_MANY)  # the second pause: until 3.0
-        for n in range(50):
-            gate.record(TOO_MANY, probe=False, started_s=0.5, now_s=1.0 + n / 100)
-        assert gate.opens_in_s(1.5) == pytest.approx(1.99)
-        answered(gate, 4.0, TOO_MANY)
-        assert gate.opens_in_s(4.0) == 4
-
-    def test_a_shorter_retry_after_does_not_shorten_a_pause(self) -> None:
-        gate = Gate(threshold=10)
-        answered(gate, 0.0, Retry("http_429", "m", everyone=True, retry_after_s=30.0))
-        gate.record(
-            Retry("http_429", "m", everyone=True, retry_after_s=1.0),
-            probe=False,
-            started_s=0.0,
-            now_s=5.0,
-        )
-        assert gate.opens_in_s(5.0) == 25
-
-    def test_a_retry_that_concerns_one_row_pauses_nobody(self) -> None:
-        gate = Gate(threshold=10)
-        answered(gate, 0.0, BUSY)
-        assert gate.opens_in_s(0.0) == 0
-
-    def test_a_probe_told_to_wait_opens_after_the_pause(self) -> None:
-        gate = Gate(threshold=10)
-        answered(gate, 0.0, UNSENT)
-        answered(gate, 1.0, Retry("http_429", "m", everyone=True, retry_after_s=30.0))
-        assert gate.opens_in_s(1.0) == 30
-        assert not gate.troubled
-
-
-class TestUnusableAnswers:
-    @pytest.mark.parametrize("threshold", [1, 10, 64])
-    def test_so_many_in_a_row_are_trouble(self, threshold: int) -> None:
-        gate = Gate(threshold)
-        for _ in range(threshold - 1):
-            answered(gate, 0.0, LOST)
-        assert gate.opens_in_s(0.0) == 0
-        answered(gate, 0.0, LOST)
-        assert gate.troubled
-        assert gate.opens_in_s(0.0) == 1
-
-    def test_one_usable_answer_breaks_the_row(self) -> None:
-        gate = Gate(threshold=3)
-        for verdict in (LOST, LOST, SUCCESS, LOST, LOST):
-            answered(gate, 0.0, verdict)
-        assert not gate.troubled
-
-    def test_an_api_that_never_answered_usably_is_given_up_soon(self) -> None:
-        gate = Gate(threshold=2)
-        answered(gate, 0.0, LOST)
-        answered(gate, 0.0, LOST)
-        assert probed(gate, LOST, 0.0) == [1, 2, 4]
-        assert gate.exhausted == "the API gives no usable answer: no answer"
-
-    def test_one_that_did_gets_a_quarter_of_an_hour(self) -> None:
-        gate = Gate(threshold=2)
-        for verdict in (SUCCESS, LOST, LOST):
-            answered(gate, 0.0, verdict)
-        waits = probed(gate, LOST, 0.0)
-        assert waits[:7] == [1, 2, 4, 8, 15, 30, 60]
-        assert set(waits[7:]) == {60}
-        assert 900 <= sum(waits) < 960
-
-    def test_a_usable_probe_ends_the_trouble(self) -> None:
-        gate = Gate(threshold=2)
-        for at_s in (0.0, 0.0, 1.0):
-            answered(gate, at_s, LOST)
-        answered(gate, 3.0)
-        assert gate.opens_in_s(3.0) == 0
-        answered(gate, 3.0, LOST)
-        assert not gate.troubled
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from([SUCCESS, UNSENT, LOST, TOO_MANY, BUSY, REFUSED]),
-            st.floats(0, 100),
-            st.booleans(),
-        ),
-        max_size=60,
-    )
-)
-def test_a_gate_never_sticks(events: list[tuple[Verdict, float, bool]]) -> None:
-    """Whatever comes back, it opens, or has given up, or waits for the probe that is out."""
-    gate, now_s = Gate(threshold=3), 0.0
-    for verdict, passing_s, late in events:
-        now_s += passing_s
-        opens_in_s = gate.opens_in_s(now_s)
-        if late or opens_in_s is None or opens_in_s > 0:
-            gate.record(verdict, probe=False, started_s=now_s - passing_s, now_s=now_s)
-            continue
-        probe = gate.start()
-        gate.record(verdict, probe=probe, started_s=now_s, now_s=now_s)
-        assert not gate.probing
-        assert gate.exhausted or gate.opens_in_s(now_s + 60.0) == 0
-
-
-# ── canary and limits ────────────────────────────────────────────────────────────────────────────
 
 GOOD_END = Step(State.SUCCEEDED, "succeeded")
 BAD_END = Step(State.FAILED, "failed")

@@ -24,7 +24,9 @@ from bulk_unenroll.protocol import (
     Verdict,
     body,
     judge,
+    legible,
     path,
+    recordable,
     retry_after_s,
     scope_headers,
 )
@@ -227,6 +229,63 @@ class TestStatus:
         verdict = answered(200, content)
         assert isinstance(verdict, InDoubt)
         assert verdict.code == "unreadable"
+
+
+class TestNesting:
+    """orjson reads 1,023 levels and writes 254."""
+
+    @pytest.mark.parametrize("levels", [250, 260, 1000, 1022, 5000])
+    @pytest.mark.parametrize(
+        "where",
+        [
+            b'{"data": %s, "errors": null}',
+            b'{"errors": [%s]}',
+            b'{"errors": [{"code": 7, "message": %s}]}',
+            b'{"errors": [{"code": %s}]}',
+            b'{"response": {"status": {"code": %s}}}',
+        ],
+    )
+    def test_no_depth_ends_the_run(self, where: bytes, levels: int) -> None:
+        verdict = answered(200, where % (b"[" * levels + b"]" * levels))
+        assert isinstance(verdict, Settle | InDoubt)
+
+
+class TestRecord:
+    """What is written down and shown of a server's words."""
+
+    @staticmethod
+    def redact(text: str | None) -> str | None:
+        return text and text.replace("hunter2", "***")
+
+    def test_secrets_go_from_code_and_message(self) -> None:
+        verdict = recordable(Settle(State.REVIEW, "E-hunter2", "so hunter2!"), self.redact)
+        assert verdict == Settle(State.REVIEW, "E-***", "so ***!")
+
+    def test_a_secret_that_is_cut_short_goes_too(self) -> None:
+        long = Settle(State.REVIEW, "x" * 60 + "hunter2", "x" * 1996 + "hunter2")
+        verdict = recordable(long, self.redact)
+        assert verdict == Settle(State.REVIEW, "x" * 60 + "***", "x" * 1996 + "***")
+
+    def test_a_code_of_the_table_stays_whatever_the_secret(self) -> None:
+        verdict = recordable(Settle(State.FAILED, "310011", "m"), lambda text: "***")
+        assert verdict == Settle(State.FAILED, "310011", "***")
+
+    def test_nothing_becomes_nothing(self) -> None:
+        verdict = Settle(State.SUCCEEDED, None, None)
+        assert recordable(verdict, self.redact) is verdict
+
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("\x1b[31mred", "\\x1b[31mred"),
+            ("\x9b31m", "\\x9b31m"),
+            ("a\x00b\rc\x7f", "a\\x00b\\rc\\x7f"),
+            ("\udcff", "\\udcff"),
+            ("two\nlines\tand 日本 é", "two\nlines\tand 日本 é"),
+        ],
+    )
+    def test_nothing_commands_a_terminal(self, text: str, shown: str) -> None:
+        assert legible(text, self.redact, 100) == shown
 
 
 class TestTransport:

@@ -277,6 +277,29 @@ class TestRecord:
         assert isinstance(found, Invalid)
         assert found.code == code
 
+    @pytest.mark.parametrize(
+        ("cells", "words"),
+        [
+            (("7", "1"), ['targetId: is missing after "1"', "2 fields, the header 3"]),
+            (("7",), ['targetGroupId: is missing after "7"', "1 field, the header 3"]),
+            (("7", "1", "2", "x", "y"), ['targetId: "x" comes after it', "5 fields, the header 3"]),
+        ],
+    )
+    def test_the_message_of_a_ragged_row_names_column_and_text(
+        self, cells: tuple[str, ...], words: list[str]
+    ) -> None:
+        found = key(mapper(), *cells)
+        assert isinstance(found, Invalid)
+        assert all(word in found.message for word in words)
+
+    def test_a_long_or_strange_header_is_cut_in_messages(self) -> None:
+        for header in ("x" * 10_000, "a\nb", ""):
+            found = key(mapper(*HEADER, header), "7", "1", "2")
+            assert isinstance(found, Invalid)
+            assert found.message.isprintable()
+            assert len(found.message) < 200
+            assert not found.message.startswith(":")
+
     @pytest.mark.parametrize("cell", [True, 1.0, None])
     def test_what_equals_an_id_that_was_read_before_is_no_id(self, cell: object) -> None:
         made = mapper()

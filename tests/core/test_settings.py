@@ -362,12 +362,19 @@ class TestCredentials:
     def test_the_password_is_hashed_as_the_api_asks(self, machine: Machine) -> None:
         machine.set("USERNAME", "store123")
         machine.set("PASSWORD", "Pass123")
-        assert revealed(machine.credentials()) == ("store123", "2f23fa3579f3f75175793649115c1b25")
+        found = machine.credentials()
+        assert revealed(found) == ("store123", "2f23fa3579f3f75175793649115c1b25")
+        assert isinstance(found, Basic)
+        assert found.password is not None
+        assert found.password.get_secret_value() == "Pass123"
 
     def test_a_hash_is_taken_as_it_is(self, machine: Machine) -> None:
         machine.set("USERNAME", "store123")
         machine.set("PASSWORD_MD5", SECRETS["PASSWORD_MD5"])
-        assert revealed(machine.credentials()) == ("store123", SECRETS["PASSWORD_MD5"])
+        found = machine.credentials()
+        assert revealed(found) == ("store123", SECRETS["PASSWORD_MD5"])
+        assert isinstance(found, Basic)
+        assert found.password is None
 
     @pytest.mark.parametrize(
         ("content", "secret"),

@@ -164,6 +164,50 @@ async def test_a_connection_that_dies_in_the_pool_is_not_used_twice_in_secret() 
         assert len(wire.seen) == 2
 
 
+@pytest.mark.parametrize(
+    "unasked",
+    [answer(b"", status="408 Request Timeout"), answer(b'{"data": 666, "errors": null}')],
+    ids=["timed out", "a second answer"],
+)
+async def test_what_comes_over_an_idle_connection_is_no_answer_to_the_next_call(
+    unasked: bytes,
+) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(GOOD))
+        asyncio.get_running_loop().call_later(0.02, writer.write, unasked)
+
+    async with wired(talk) as (client, wire):
+        await client.unenroll(KEY, {}, at_once)
+        await asyncio.sleep(0.2)
+        assert await client.unenroll(KEY, {}, at_once) == Reply(200, GOOD)
+        assert len(wire.seen) == 2
+
+
+@pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9\r\n", b""], ids=["speaks", "closes"])
+async def test_a_server_that_does_not_wait_to_be_asked_was_sent_nothing(greeting: bytes) -> None:
+    seen: list[bytes] = []
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        if not greeting:
+            writer.close()
+        seen.append(await reader.read())
+        writer.close()
+
+    async def until_it_has_spoken() -> None:
+        await asyncio.sleep(0.1)
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v3.1"
+    async with Client(base_url, connect_timeout_s=2, read_timeout_s=1) as client:
+        fault = await client.unenroll(KEY, {}, until_it_has_spoken)
+    server.close()
+    await asyncio.sleep(0.05)
+    assert isinstance(fault, Fault)
+    assert fault.loss is Loss.UNSENT
+    assert seen == [b""]
+
+
 async def test_after_a_timeout_the_next_call_is_clean() -> None:
     turns = iter([says(b""), says(answer(GOOD))])
 

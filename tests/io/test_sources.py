@@ -225,6 +225,11 @@ class TestText:
         keys = read(text(tmp_path, HEADER.encode() + b"7\0,1,2,x\n8,1,2,\0\n9,1,2,x\n"))[1]
         assert [key.code for key in keys[:2] if isinstance(key, Invalid)] == ["nul", "nul"]
         assert keys[2] == Key(None, 1, 2, 9)
+        messages = [key.message for key in keys[:2] if isinstance(key, Invalid)]
+        assert messages == [
+            'customerId: "7\\u0000" has a NUL in it',
+            'name: "\\u0000" has a NUL in it',
+        ]
         with pytest.raises(InputRefused, match="NUL"):
             read(text(tmp_path, HEADER.replace("name", "na\0me")))
 
@@ -291,6 +296,21 @@ class TestText:
         with pytest.raises(InputRefused, match="unpacked"):
             read(text(tmp_path, packed[: len(packed) // 2], f"b.csv.{ending}"))
 
+    @pytest.mark.parametrize(("pack", "ending"), [(bz2.compress, "bz2"), (lzma.compress, "xz")])
+    def test_what_follows_a_packed_part_is_never_passed_over(
+        self, tmp_path: Path, pack: Any, ending: str
+    ) -> None:
+        parts = pack(HEADER.encode()) + pack(b"") + pack(b"7,1,2,x\n")
+        for padding in (b"", bytes(4), bytes(300_000)):
+            assert len(read(text(tmp_path, parts + padding, f"a.csv.{ending}"))[0]) == 1
+        for after in (b"x", bytes(4) + b"x", pack(b"8,1,2,y\n")[1:], pack(b"8,1,2,y\n")[:-1]):
+            with pytest.raises(InputRefused, match="unpacked"):
+                read(text(tmp_path, parts + after, f"b.csv.{ending}"))
+
+    def test_a_file_that_was_packed_twice(self, tmp_path: Path) -> None:
+        with pytest.raises(InputRefused, match="packed twice"):
+            read(text(tmp_path, gzip.compress(gzip.compress(HEADER.encode())), "a.csv.gz"))
+
     def test_a_file_that_changes_while_it_is_read_is_refused(self, tmp_path: Path) -> None:
         path = text(tmp_path, HEADER + "7,1,2,x\n" * 10)
         (file,) = find_inputs([str(path)])
@@ -352,6 +372,14 @@ class TestText:
             pass
         monkeypatch.setattr("sys.stdin", None)
         with pytest.raises(InputMissing), open_source(file, Reading(), tmp_path):
+            pass
+
+    def test_a_device_is_refused_before_it_fills_the_disk(self, tmp_path: Path) -> None:
+        (file,) = find_inputs(["/dev/zero"])
+        with (
+            pytest.raises(InputRefused, match="/dev/zero is a device"),
+            open_source(file, Reading(), tmp_path),
+        ):
             pass
 
     def test_a_file_that_went_away(self, tmp_path: Path) -> None:

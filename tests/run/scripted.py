@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bulk_unenroll.ledger import Ledger, SourceInfo, StagedRow, Turn
 from bulk_unenroll.model import Call, Key, State
 from bulk_unenroll.policy import Share, Step
 from bulk_unenroll.protocol import Fault, Loss, Reply, Verdict
 from bulk_unenroll.queries import count
-from bulk_unenroll.runner import Runner
+from bulk_unenroll.runner import Runner, Sender
 from bulk_unenroll.settings import Rate, Sending
 
 BASE_URL = "http://127.0.0.1:1/v3.1"
@@ -148,6 +148,12 @@ class Job:
         self.runs = 0
         self.now_s = 1_700_000_000.0
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ledger.close()
+
     def plan(self, rows: Sequence[Key], name: str = "a.csv") -> int:
         source = load(self.ledger, rows, name)
         self.ledger.confirm([source], BASE_URL)
@@ -155,7 +161,7 @@ class Job:
 
     async def run(
         self,
-        api: ScriptedApi,
+        api: Sender,
         *,
         auth: Any = None,
         stop_after_s: float | None = None,

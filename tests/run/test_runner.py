@@ -11,7 +11,7 @@ import pytest
 from bulk_unenroll.codes import Scope
 from bulk_unenroll.model import Key, State
 from bulk_unenroll.policy import Share
-from bulk_unenroll.protocol import Halt, Verdict
+from bulk_unenroll.protocol import Halt, Reply, Verdict
 from bulk_unenroll.settings import Rate
 from tests.run.scripted import (
     LOST,
@@ -231,6 +231,18 @@ class TestCanary:
         assert list(endings) == [69]
         assert len(api.starts) == 10
 
+    async def test_it_stops_the_run_also_when_the_other_rows_wait_for_their_time(
+        self, job: Job
+    ) -> None:
+        job.plan(keys(range(1, 13)))
+        early = range(1, 9)
+        refused = ScriptedApi(lambda key, attempt, at_s: http(429, "3000"))
+        await job.run(refused, stop_after_s=1)
+        api = ScriptedApi(lambda key, attempt, at_s: error(310011))
+        assert list(await job.run(api, canary=4)) == [69]
+        assert {key.customer for _, key in api.starts}.isdisjoint(early)
+        assert job.states() == {State.FAILED: 4, State.PENDING: 8}
+
     async def test_unanswered_first_rows_are_tried_to_their_end(self, job: Job) -> None:
         job.plan(keys(range(1, 101)))
         api = ScriptedApi(lambda key, attempt, at_s: http(500))
@@ -357,7 +369,7 @@ async def test_no_token_no_call(job: Job) -> None:
 async def test_the_pace_is_kept_and_used(job: Job) -> None:
     job.plan(keys(range(1, 301)))
     api = ScriptedApi(
-        lambda key, attempt, at_s: LOST if attempt == 1 and key.customer % 5 else None
+        lambda key, attempt, at_s: LOST if attempt == 1 and key.customer % 5 == 0 else None
     )
     await job.run(api, rate=Rate(100, 60.0))
     at = [at_s for at_s, _ in api.starts]
@@ -405,3 +417,18 @@ async def test_a_lower_rate_counts_the_starts_of_the_run_before(job: Job) -> Non
     began_s = asyncio.get_running_loop().time()
     await job.run(api, rate=Rate(30, 60.0))
     assert api.starts[0][0] - began_s > 50
+
+
+async def test_why_a_run_pauses_names_no_customer(job: Job) -> None:
+    job.plan(keys([423789336]))
+    told = Reply(429, b'{"errors": [{"code": 429, "message": "too much for 423789336"}]}')
+    said: list[str] = []
+
+    class Ears(Watcher):
+        def paused(self, seconds: float, why: str) -> None:
+            said.append(why)
+
+    api = ScriptedApi(lambda key, attempt, at_s: told if attempt == 1 else None)
+    await job.run(api, watcher=Ears())
+    assert said
+    assert not any("423789336" in why for why in said)

@@ -1,0 +1,50 @@
+"""One verdict of every kind."""
+
+from __future__ import annotations
+
+from bulk_unenroll.codes import Scope
+from bulk_unenroll.model import State
+from bulk_unenroll.protocol import (
+    Block,
+    Halt,
+    InDoubt,
+    Retry,
+    Settle,
+    Unauthorised,
+    Unsent,
+    Verdict,
+)
+
+SUCCESS = Settle(State.SUCCEEDED, None, None)
+SETTLED = [
+    SUCCESS,
+    Settle(State.SUCCEEDED, None, None, mismatch=True),
+    Settle(State.NOT_ENROLLED, "310149", "no record"),
+    Settle(State.FAILED, "310011", "invalid user id"),
+    Settle(State.REVIEW, "310119", "already enrolled"),
+    Settle(State.REVIEW, "777", None),
+]
+BLOCKS = [Block(Scope.TARGET, "310018", "no rule"), Block(Scope.GROUP, "310017", "no group")]
+UNSENT = Unsent("unreachable", "connection refused")
+REFUSED = Unauthorised("498", "token expired")
+HALTS = [
+    Halt(Scope.RUN, "http_404", "wrong prefix"),
+    Halt(Scope.RUN, "403", "denied", credentials=True),
+    Halt(Scope.ORG, "310144", "not connected"),
+]
+UNTRUSTED = Halt(Scope.RUN, "certificate", "wrong host name")
+TOO_MANY = Retry("http_429", "slow down", everyone=True)
+BUSY = Retry("521", "multiple actions")
+LOST = InDoubt("timeout", "no answer")
+BROKEN = InDoubt("http_500", "HTTP 500")
+VERDICTS: list[Verdict] = [
+    *SETTLED,
+    *BLOCKS,
+    UNSENT,
+    REFUSED,
+    *HALTS,
+    UNTRUSTED,
+    TOO_MANY,
+    BUSY,
+    LOST,
+]

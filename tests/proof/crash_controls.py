@@ -1,0 +1,62 @@
+"""Laws broken on purpose, for the attacks that kill the program."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
+
+from bulk_unenroll.client import Client
+from bulk_unenroll.ledger import Ledger
+from bulk_unenroll.protocol import Reply
+from bulk_unenroll.runner import Runner
+
+
+def no_intent() -> None:
+    """What a turn claims is committed with a later turn, when it was long sent."""
+    real, close = Ledger._transaction, Ledger.close
+    turns = count()
+
+    @contextmanager
+    def late(self: Ledger) -> Iterator[None]:
+        if self.connection.in_transaction and next(turns) % 20 == 0:
+            self.connection.execute("COMMIT")
+        if not self.connection.in_transaction:
+            self.connection.execute("BEGIN IMMEDIATE")
+        yield
+
+    def commit_and_close(self: Ledger) -> None:
+        if self.connection.in_transaction:
+            self.connection.execute("COMMIT")
+        Ledger._transaction = real  # type: ignore[method-assign]
+        close(self)
+
+    Ledger._transaction = late  # type: ignore[method-assign]
+    Ledger.close = commit_and_close  # type: ignore[method-assign]
+
+
+def result_before_answer() -> None:
+    """A call is taken for a success as soon as its request has left."""
+    real = Client.unenroll
+
+    async def hasty(self: Client, key: Any, headers: Any, connected: Any) -> Any:
+        task = asyncio.ensure_future(real(self, key, headers, connected))
+        await asyncio.sleep(0)
+        task.add_done_callback(lambda done: done.exception())
+        return Reply(200, json.dumps({"data": key.customer, "errors": None}).encode())
+
+    Client.unenroll = hasty  # type: ignore[method-assign]
+
+
+def drop_on_stop() -> None:
+    """A stop drops what is in flight instead of waiting for it."""
+    real = Runner.stop
+
+    def stop(self: Runner, code: int, reason: str) -> None:
+        Runner._in_flight = property(lambda _: 0, lambda *_: None)  # type: ignore[assignment]
+        real(self, code, reason)
+
+    Runner.stop = stop  # type: ignore[method-assign]

@@ -1,0 +1,143 @@
+"""The program, which kills itself at a named point: ``python -m tests.proof.failpoints NAME:N …``.
+
+The N-th time that it passes the point it is gone, as by ``kill -9``. The points are put in from
+outside, so that the program has no hooks for its tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Any, Final
+
+from bulk_unenroll.cli import main
+from bulk_unenroll.client import Client
+from bulk_unenroll.ledger import Ledger
+from bulk_unenroll.runner import Runner
+
+ON_THE_WAY_S: Final = 0.01
+"""Enough for a request to leave; the slow server of these tests answers later."""
+
+
+class Point:
+    """Counts down to the end of the process."""
+
+    def __init__(self, passes: int) -> None:
+        self._left = passes
+
+    def passed(self, *_: object) -> None:
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def before(owner: Any, name: str, when: Callable[..., bool] = lambda *_, **__: True) -> Any:
+    """At the beginning of a method, where ``when`` says so of its arguments."""
+
+    def arm(point: Point) -> None:
+        real = getattr(owner, name)
+
+        @wraps(real)
+        def method(*args: Any, **kwargs: Any) -> Any:
+            if when(*args, **kwargs):
+                point.passed()
+            return real(*args, **kwargs)
+
+        setattr(owner, name, method)
+
+    return arm
+
+
+def after(owner: Any, name: str, when: Callable[..., bool] = lambda *_, **__: True) -> Any:
+    """At the end of a method that returned well."""
+
+    def arm(point: Point) -> None:
+        real = getattr(owner, name)
+
+        @wraps(real)
+        def method(*args: Any, **kwargs: Any) -> Any:
+            result = real(*args, **kwargs)
+            if when(*args, **kwargs):
+                point.passed()
+            return result
+
+        setattr(owner, name, method)
+
+    return arm
+
+
+def claims(*_: object, claim: int, **__: object) -> bool:
+    return claim > 0
+
+
+def records(_: Ledger, entries: Any, *__: object, **___: object) -> bool:
+    return any(entry.attempt for entry in entries)
+
+
+def results(path: Path, *_: object) -> bool:
+    return path.name == ".results.csv.part"
+
+
+def in_flight(point: Point) -> None:
+    real = Client.unenroll
+
+    async def unenroll(self: Client, key: Any, headers: Any, connected: Any) -> Any:
+        asyncio.get_running_loop().call_later(ON_THE_WAY_S, point.passed)
+        return await real(self, key, headers, connected)
+
+    Client.unenroll = unenroll  # type: ignore[method-assign]
+
+
+def answered(point: Point) -> None:
+    real = Client.unenroll
+
+    async def unenroll(self: Client, key: Any, headers: Any, connected: Any) -> Any:
+        answer = await real(self, key, headers, connected)
+        point.passed()
+        return answer
+
+    Client.unenroll = unenroll  # type: ignore[method-assign]
+
+
+POINTS: Final[Mapping[str, Callable[[Point], None]]] = {
+    "before the source is loaded": before(Ledger, "source_loaded"),
+    "after the source is loaded": after(Ledger, "source_loaded"),
+    "before the sources are confirmed": before(Ledger, "confirm"),
+    "after the sources are confirmed": after(Ledger, "confirm"),
+    "after the run has begun": after(Ledger, "begin_run"),
+    "before the intents are committed": after(Ledger, "_claim"),
+    "after the intents are committed": after(Ledger, "turn", claims),
+    "a request is on its way": in_flight,
+    "an answer was read": answered,
+    "a call has landed": after(Runner, "_land"),
+    "before the results are committed": after(Ledger, "_record"),
+    "after the results are committed": after(Ledger, "turn", records),
+    "before results.csv is renamed": before(Path, "replace", results),
+    "after results.csv is renamed": after(Path, "replace", results),
+    "before the run has ended": before(Ledger, "end_run"),
+    "before the ledger is closed": before(Ledger, "close"),
+    "after the ledger is closed": after(Ledger, "close"),
+}
+ONCE: Final = frozenset(name for name in POINTS if "source" in name or "results.csv" in name) | {
+    "after the run has begun",
+    "before the run has ended",
+    "before the ledger is closed",
+    "after the ledger is closed",
+}
+"""Points that a run passes once."""
+
+
+def program(name: str, passes: int) -> tuple[str, ...]:
+    """The command line for ``Desk(folder, program)``."""
+    return (sys.executable, "-m", "tests.proof.failpoints", f"{name}:{passes}")
+
+
+if __name__ == "__main__":
+    armed, _, count = sys.argv.pop(1).rpartition(":")
+    POINTS[armed](Point(int(count)))
+    main()

@@ -1,0 +1,16 @@
+"""Files as ugly as they come, each by name, and what must come of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.proof.file_cases import archives, cells, parquets, places, texts
+from tests.proof.file_cases.case import Case
+
+CASES: Final[tuple[Case, ...]] = (
+    *texts.CASES,
+    *cells.CASES,
+    *archives.CASES,
+    *parquets.CASES,
+    *places.CASES,
+)

@@ -1,0 +1,104 @@
+"""Readers with a law broken on purpose, for the control arms of the attacks with files."""
+
+from __future__ import annotations
+
+import atexit
+import codecs
+import csv
+import lzma
+import resource
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from bulk_unenroll import load
+from bulk_unenroll.errors import InputRefused
+from bulk_unenroll.ledger import Ledger, SourceInfo, StagedRow
+from bulk_unenroll.model import Invalid, Key, Record
+from bulk_unenroll.rows import Mapper
+from bulk_unenroll.sources import Source
+
+strict_reader, strict_decoder, stage = csv.reader, codecs.getincrementaldecoder, load._stage
+
+
+def lenient_id(cell: object) -> int | Invalid:
+    """Whatever Python takes for a number: signs, underscores, zeros, other scripts' digits."""
+    try:
+        number = int(str(cell))
+    except ValueError:
+        return Invalid("not_digits", "is no number")
+    return number if 0 < number < 2**63 else Invalid("too_large", "is out of range")
+
+
+def forgiving_reader(*given: Any, **options: Any) -> Any:
+    """Quotes as ``csv`` reads them when it is not told to be strict."""
+    return strict_reader(*given, **{**options, "strict": False})
+
+
+def forgiving_decoder(encoding: str) -> Any:
+    """Bytes that are no text become question marks."""
+    return partial(strict_decoder(encoding), errors="replace")
+
+
+def keep_what_was_read(ledger: Ledger, info: SourceInfo, source: Source) -> int:
+    """A refusal half way leaves the rows before it for calling."""
+    number = ledger.add_source(info)
+    rows: list[StagedRow] = []
+    try:
+        for record in source.records():
+            rows.append(stage(record, source.mapper))
+    except InputRefused:
+        pass
+    ledger.add_rows(number, rows)
+    ledger.source_loaded(number, len(rows))
+    return number
+
+
+def by_position() -> Callable[[Record, Mapper], StagedRow]:
+    """Who stands in a row is remembered by the row's number, not by who it is."""
+    seen: dict[int, Key] = {}
+
+    def staged(record: Record, mapper: Mapper) -> StagedRow:
+        row = stage(record, mapper)
+        if row.key is None:
+            return row
+        key = seen.setdefault(row.row, row.key)
+        return StagedRow(row.row, key, None, None, row.cells)
+
+    return staged
+
+
+def forgiving_xz(handle: BinaryIO, _: object) -> Any:
+    """What follows the first part is the end, unless it is whole."""
+    return lzma.LZMAFile(handle)
+
+
+def no_check(*_: object) -> None:
+    """Nothing."""
+
+
+# ── for a process of its own ─────────────────────────────────────────────────────────────────────
+
+PEAK_KB: Final = "peak_kb"
+ADDRESS_SPACE_BYTES: Final = 4 << 30
+
+
+def measure_memory() -> None:
+    """No sabotage: at its end the program writes down the most memory that it took.
+
+    What the system tells its parent would count the parent's own memory too, from before ``exec``.
+    """
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
+    atexit.register(_write_peak)
+
+
+def _write_peak() -> None:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
+    Path(PEAK_KB).write_text(peak)
+
+
+def rows_without_limit() -> None:
+    """As many rows at once as are fixed, however long they are."""
+    load.CHUNK_CHARS = 1 << 40  # type: ignore[misc]

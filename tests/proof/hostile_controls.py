@@ -1,0 +1,23 @@
+"""The program with its guard against hostile servers taken down."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from bulk_unenroll import client, protocol
+from bulk_unenroll.protocol import Reply
+
+
+def read_it_all() -> None:
+    """Answers are read whole, however long they are."""
+
+    async def read(response: Any) -> Reply:
+        return Reply(response.status, await response.read())
+
+    client._read = read
+
+
+def show_as_it_is() -> None:
+    """What a server says reaches the terminal as it is."""
+    protocol.UNPRINTABLE = re.compile("(?!)")  # type: ignore[misc]

@@ -1,0 +1,84 @@
+"""What must hold after any crash, told from two sides: the witness and the ledger's own views."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Collection
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.desk import Witness
+
+Key = tuple[int, int, int, int]
+"""org (0 for SELF), group, target, customer."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """What came out. ``twice`` counts customers/targets that the server saw more than once."""
+
+    requests: int
+    succeeded: int
+    twice: int
+    in_doubt: int
+    left: int
+
+
+def key_of(entry: dict[str, Any]) -> Key:
+    return entry["org"] or 0, entry["group"], entry["target"], entry["customer"]
+
+
+def check_laws(folder: Path, witness: Witness, wanted: Collection[int]) -> Account:
+    """Compare what the server saw of ``wanted`` customers with the ledger in ``folder``.
+
+    ``wanted`` are the customers of the inputs; each must have been used in this folder alone.
+    """
+    seen = Counter(key_of(e) for e in witness.seen() if e["customer"] in set(wanted))
+    applied = {key_of(e) for e in witness.ask("book")}
+    states, lines, unanswered = _ledger(folder)
+    unknown = {key for key, number in seen.items() if number > lines[key]}
+    assert not unknown, f"{len(unknown)} were called without a line in the ledger: {unknown}"
+    false = {key for key, state in states.items() if state == "succeeded"} - applied
+    assert not false, f"{len(false)} succeeded that the server never took out: {false}"
+    twice = {key for key, number in seen.items() if number > 1}
+    listed = {key for key, number in lines.items() if number > 1 and key in unanswered}
+    assert twice <= listed, f"called twice and not listed: {twice - listed}"
+    gone = set(wanted) - {customer for *_, customer in states}
+    assert not states or not gone, f"{len(gone)} customers were lost: {gone}"
+    counts = Counter(states.values())
+    return Account(
+        requests=sum(seen.values()),
+        succeeded=counts["succeeded"],
+        twice=len(twice),
+        in_doubt=counts["in_doubt"] + counts["sending"],
+        left=counts["pending"],
+    )
+
+
+def check_strangers(witness: Witness, wanted: Collection[int]) -> None:
+    """Nobody was called who stands in no input."""
+    strangers = {e["customer"] for e in witness.seen()} - set(wanted)
+    assert not strangers, f"called though in no input: {strangers}"
+
+
+def _ledger(folder: Path) -> tuple[dict[Key, str], Counter[Key], set[Key]]:
+    """States, lines of ``attempt_history``, and who has an unanswered one."""
+    path = folder / "ledger.sqlite"
+    if not path.exists():
+        return {}, Counter(), set()
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        rows = connection.execute(
+            "SELECT coalesce(org_id, 0), target_group_id, target_id, customer_id, status"
+            " FROM results WHERE status NOT IN ('invalid', 'duplicate')"
+        ).fetchall()
+        history = connection.execute(
+            "SELECT coalesce(org_id, 0), target_group_id, target_id, customer_id, outcome"
+            " FROM attempt_history"
+        ).fetchall()
+    lines = Counter((org, group, target, who) for org, group, target, who, _ in history)
+    unanswered = {tuple(line[:4]) for line in history if line[4] == "unanswered"}
+    states = {(org, group, target, who): state for org, group, target, who, state in rows}
+    return states, lines, unanswered

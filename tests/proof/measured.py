@@ -1,0 +1,24 @@
+"""Run a command and write down the most memory it held.
+
+``python -m tests.proof.measured FILE COMMAND...``: FILE gets the peak resident set, in kB. This is
+a process of its own, because a child's peak begins with that of the process that started it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def measuring(file: Path, command: tuple[str, ...]) -> tuple[str, ...]:
+    """The command line that runs ``command`` so."""
+    return (sys.executable, "-m", "tests.proof.measured", str(file), *command)
+
+
+if __name__ == "__main__":
+    process = subprocess.Popen(sys.argv[2:])
+    _, status, usage = os.wait4(process.pid, 0)
+    Path(sys.argv[1]).write_text(str(usage.ru_maxrss))
+    raise SystemExit(os.waitstatus_to_exitcode(status))

@@ -1,0 +1,159 @@
+"""Files of mutated records: refused whole, or read so that it adds up and every id stands there."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.proof import file_controls as controls
+from tests.proof.in_process import InProcess
+from tests.proof.mutated_files import (
+    Key,
+    Mutated,
+    ends_in_quotes,
+    expected,
+    ids_that_stand_there,
+    mutated_file,
+)
+
+RECORDS_A_FILE = 100
+CONTROL_FILES = 200
+Line = tuple[str, int | None, int | None, int | None]
+
+
+@dataclass
+class Findings:
+    """What the files came to, and each law that was broken, with the number of the file."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+
+    def fault(self, number: int, what: str) -> None:
+        self.faults.append(f"file {number}: {what}")
+
+
+def lines_of(folder: Path) -> list[Line]:
+    """Status, group, target and customer of every row in the ledger."""
+    with closing(sqlite3.connect(folder / "ledger.sqlite")) as connection:
+        columns = "status, target_group_id, target_id, customer_id"
+        return connection.execute(
+            f"SELECT {columns} FROM results ORDER BY source_id, row"
+        ).fetchall()
+
+
+def attack(place: Path, seed: int, files: int) -> Findings:
+    """Plan ``files`` files from dice, and look at what the ledger holds of each."""
+    findings = Findings()
+    for number in range(files):
+        plan(findings, place, seed, number)
+    return findings
+
+
+def plan(findings: Findings, place: Path, seed: int, number: int) -> None:
+    file = mutated_file(random.Random(f"{seed}/file fuzz/{number}"), RECORDS_A_FILE)
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    (place / file.name).write_bytes(file.data)
+    ended = InProcess(place).do("plan", file.name, "--json", "--out", "x.unenroll")
+    lines = lines_of(place / "x.unenroll")
+    findings.counts.update(files=1, records=file.records)
+    if ended.code == 65:
+        findings.counts["refused"] += 1
+        _check_refusal(findings, number, file, lines)
+    elif ended.code in (0, 1):
+        rows = ended.json["rows"]
+        findings.counts.update({name: rows[name] for name in ("read", "invalid", "unique")})
+        _check_counts(findings, number, rows, lines)
+        _check_ids(findings, number, file, lines)
+        _check_rows(findings, number, file, lines)
+    else:
+        findings.fault(number, f"exit {ended.code}: {ended.err}")
+
+
+def _check_refusal(findings: Findings, number: int, file: Mutated, lines: list[Line]) -> None:
+    if lines:
+        findings.fault(number, f"refused, but {len(lines)} rows are in the ledger")
+    if file.intact and expected(file) is not None:
+        findings.fault(number, "well-formed, but refused")
+
+
+def _check_counts(findings: Findings, number: int, rows: dict[str, int], lines: list[Line]) -> None:
+    found = Counter(status for status, *_ in lines)
+    stated = (rows["read"], rows["invalid"], rows["duplicate"], rows["unique"])
+    if stated != (len(lines), found["invalid"], found["duplicate"], found["pending"]):
+        findings.fault(number, f"{rows} stated, {found} kept")
+    if rows["read"] != rows["invalid"] + rows["duplicate"] + rows["unique"]:
+        findings.fault(number, f"{rows} do not add up")
+
+
+def _check_ids(findings: Findings, number: int, file: Mutated, lines: list[Line]) -> None:
+    taken = {found for _, *ids in lines for found in ids if found is not None}
+    invented = taken - ids_that_stand_there(file)
+    if invented:
+        findings.fault(number, f"{sorted(invented)[:3]} do not stand in the file")
+
+
+def _check_rows(findings: Findings, number: int, file: Mutated, lines: list[Line]) -> None:
+    if file.text is None and not file.cells:
+        findings.fault(number, "no text, but read")
+    if ends_in_quotes(file):
+        findings.fault(number, "a quote never closes, but read")
+    wanted = expected(file)
+    if wanted is None:
+        return
+    found: list[Key | None] = [
+        None if group is None or target is None or customer is None else (group, target, customer)
+        for _, group, target, customer in lines
+    ]
+    findings.counts["compared"] += len(found)
+    if found != wanted:
+        findings.fault(number, f"{len(found)} rows read, {len(wanted)} expected, or other keys")
+
+
+@pytest.mark.attack(
+    "file fuzz", "refused whole, or read = invalid + duplicate + unique; no id that stands nowhere"
+)
+@pytest.mark.parametrize("records", [10_000, pytest.param(200_000, marks=pytest.mark.long)])
+def test_no_id_is_taken_that_does_not_stand_in_the_file(
+    tmp_path: Path, seed: int, proof: Callable[..., None], records: int
+) -> None:
+    findings = attack(tmp_path / "x", seed, records // RECORDS_A_FILE)
+    proof(**findings.counts, faults=len(findings.faults))
+    assert findings.faults == [], f"seed {seed}"
+    assert 0 < findings.counts["refused"] < findings.counts["files"] / 2
+    assert findings.counts["compared"] > records / 3
+    assert findings.counts["invalid"] > records / 10
+
+
+@pytest.mark.parametrize(
+    ("broken", "by", "sign"),
+    [
+        ("bulk_unenroll.rows.parse_id", controls.lenient_id, "do not stand in the file"),
+        (
+            "bulk_unenroll.csv_source.csv.reader",
+            controls.forgiving_reader,
+            "never closes, but read",
+        ),
+        ("codecs.getincrementaldecoder", controls.forgiving_decoder, "no text, but read"),
+        ("bulk_unenroll.load._stage", controls.by_position(), "other keys"),
+    ],
+)
+def test_a_reader_with_a_law_broken_is_found_out(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch, broken: str, by: object, sign: str
+) -> None:
+    """The controls."""
+    monkeypatch.setattr(broken, by)
+    findings = Findings()
+    for number in range(CONTROL_FILES):
+        plan(findings, tmp_path / "x", seed, number)
+        if any(sign in fault for fault in findings.faults):
+            return
+    pytest.fail(f"seed {seed}: not found out in {CONTROL_FILES} files")

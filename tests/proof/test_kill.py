@@ -1,0 +1,135 @@
+"""kill -9 at any moment: nobody is lost, nobody was called without a line in the ledger."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.desk import Desk, Witness
+from tests.proof.laws import Account, check_laws, check_strangers
+from tests.proof.sabotaged import program
+
+Start = Callable[..., Witness]
+CONCURRENCY = 8
+CUSTOMERS = 250
+REPEATED = 60
+"""How often each customer stands in the file: loading and export take a while, too."""
+
+SLOW = """
+[[rule]]
+every = 10
+code = 310011
+delay_s = 0.03
+[[rule]]
+act = "apply"
+delay_s = 0.03
+"""
+SEND = ("--rate", "300/s", "--concurrency", str(CONCURRENCY), "--canary", "0", "-q")
+
+
+@dataclass
+class Job:
+    """A file of its own customers, run again and again until it is done."""
+
+    desk: Desk
+    witness: Witness
+    number: int
+    kills: int = 0
+    phases: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        first = 1_000_000 * (self.number + 1)
+        self.customers = range(first, first + CUSTOMERS)
+        self.desk.write(
+            f"{self.name}.csv", [(who, 1001, 2001) for who in self.customers] * REPEATED
+        )
+
+    @property
+    def name(self) -> str:
+        return f"job-{self.number}"
+
+    @property
+    def folder(self) -> Path:
+        return self.desk.folder / f"{self.name}.unenroll"
+
+    def go_on(self, dice: random.Random) -> bool:
+        """Start or go on, and kill it some time later; whether it ended before."""
+        resumable = (self.folder / "results.csv").exists() or self.phases["send"] > 0
+        words = ["resume", self.folder.name] if resumable else ["run", f"{self.name}.csv", "--yes"]
+        process = self.desk.start(*words, *SEND)
+        try:
+            process.communicate(timeout=dice.uniform(0.3, 2.5))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            self.kills += 1
+            self.phases[self._phase()] += 1
+            return False
+        assert process.returncode == 1, process.returncode
+        return True
+
+    def _phase(self) -> str:
+        if (self.folder / ".results.csv.part").exists():
+            return "export"
+        mine = set(self.customers)
+        if not any(entry["customer"] in mine for entry in self.witness.seen()):
+            return "load"
+        return "send"
+
+    def account(self) -> Account:
+        return check_laws(self.folder, self.witness, self.customers)
+
+
+def kill_often(desk: Desk, witness: Witness, moments: int, dice: random.Random) -> Counter[str]:
+    """Kill at so many moments, and check the laws after each; what was hit and seen."""
+    found: Counter[str] = Counter()
+    job = Job(desk, witness, 0)
+    while found["kills"] < moments:
+        ended = job.go_on(dice)
+        account = job.account()
+        assert account.twice <= 2 * CONCURRENCY * job.kills
+        found["kills"] += not ended
+        if ended:
+            assert account.left == account.in_doubt == 0
+            verified = desk.do("verify", job.folder)
+            assert verified.code == 0, verified.err
+            found += job.phases
+            found["requests"] += account.requests
+            found["called twice, all listed"] += account.twice
+            found["jobs done"] += 1
+            job = Job(desk, witness, job.number + 1)
+    found += job.phases
+    check_strangers(witness, range(1_000_000, 1_000_000 * (job.number + 2)))
+    return found
+
+
+@pytest.mark.attack(
+    "kill -9",
+    "0 customers lost, 0 seen by the server without a line in the ledger, 0 false `succeeded`;"
+    " repeats at most 2 × concurrency a kill, each listed",
+)
+@pytest.mark.parametrize("moments", [25, pytest.param(1000, marks=pytest.mark.long)])
+def test_a_kill_at_any_moment_loses_nobody(
+    desk: Desk, witness: Start, seed: int, moments: int, proof: Callable[..., None]
+) -> None:
+    found = kill_often(desk, witness(SLOW), moments, random.Random(f"{seed}/kill"))
+    proof(**{name: found[name] for name in sorted(found)}, lost=0, unseen=0, false=0)
+
+
+@pytest.mark.parametrize(
+    ("control", "said"),
+    [("no_intent", "without a line"), ("result_before_answer", "never took out")],
+)
+def test_a_program_without_the_law_does_not_pass(
+    desk: Desk, witness: Start, seed: int, control: str, said: str
+) -> None:
+    """The controls."""
+    desk.program = program(f"tests.proof.crash_controls:{control}")
+    with pytest.raises(AssertionError, match=said):
+        kill_often(desk, witness(SLOW), 20, random.Random(f"{seed}/control"))

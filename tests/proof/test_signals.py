@@ -1,0 +1,127 @@
+"""A signal at any moment: a clean stop, nobody in doubt, the promised exit code."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.desk import PROGRAM, Desk, Witness
+from tests.proof.laws import check_laws, check_strangers
+from tests.proof.sabotaged import program
+
+Start = Callable[..., Witness]
+CUSTOMERS = 300
+REPEATED = 40
+SLOW = "[[rule]]\nact = 'apply'\ndelay_s = 0.1\n"
+SEND = ("--rate", "300/s", "--concurrency", "16", "--canary", "0", "-q")
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
+ONE = [(signal.SIGINT,), (signal.SIGTERM,), (signal.SIGHUP,)]
+TWO = [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT)]
+LATEST_S = 2.0
+
+
+class Job:
+    """A file of its own customers in a folder of its own."""
+
+    def __init__(self, desk: Desk, number: int) -> None:
+        self._desk = desk
+        first = 1_000_000 * (number + 1)
+        self.customers = range(first, first + CUSTOMERS)
+        self.name = f"job-{number}"
+        desk.write(f"{self.name}.csv", [(who, 1001, 2001) for who in self.customers] * REPEATED)
+
+    @property
+    def folder(self) -> Path:
+        return self._desk.folder / f"{self.name}.unenroll"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return ("run", f"{self.name}.csv", "--yes", *SEND)
+
+
+def interrupt(
+    desk: Desk, job: Job, signals: tuple[signal.Signals, ...], dice: random.Random
+) -> int:
+    """Start the job, send the signals at random moments; how it ended."""
+    process = desk.start(*job.words)
+    while not job.folder.exists():  # until then Python itself begins
+        time.sleep(0.01)
+    wait_s = dice.uniform(0.0, LATEST_S)
+    for number in signals:
+        try:
+            process.communicate(timeout=wait_s)
+            break
+        except subprocess.TimeoutExpired:
+            process.send_signal(number)
+            wait_s = dice.uniform(0.0, 0.08)
+    _, err = process.communicate(timeout=30)
+    assert b"Traceback" not in err, err.decode()
+    return process.returncode
+
+
+def stop_and_go_on(
+    desk: Desk, witness: Witness, number: int, signals: tuple[signal.Signals, ...], seed: int
+) -> str:
+    """Stop a job with signals, check the laws, finish it; how it ended."""
+    job = Job(desk, number)
+    code = interrupt(desk, job, signals, random.Random(f"{seed}/signals/{number}"))
+    ended = code == 0
+    assert ended or code in {CODES[one] for one in signals}, f"job {number}: exit {code}"
+    stopped = check_laws(job.folder, witness, job.customers)
+    if len(signals) == 1:
+        assert stopped.in_doubt == 0, f"job {number}: {stopped.in_doubt} in doubt"
+        assert stopped.twice == 0
+    desk.program = PROGRAM
+    done = desk.do(*job.words)
+    assert done.code == 0, done.err
+    account = check_laws(job.folder, witness, job.customers)
+    assert account.left == account.in_doubt == 0
+    if ended:
+        return "had ended before"
+    return "stopped with some sent" if stopped.requests else "stopped before sending"
+
+
+def stop_often(
+    desk: Desk,
+    witness: Witness,
+    seed: int,
+    moments: int,
+    kinds: Sequence[tuple[signal.Signals, ...]],
+    by: Sequence[str] = PROGRAM,
+) -> Counter[str]:
+    """Stop jobs at so many moments with signals of these kinds; how they ended."""
+    dice = random.Random(f"{seed}/signals")
+    found: Counter[str] = Counter()
+    for number in range(moments):
+        desk.program = by
+        found[stop_and_go_on(desk, witness, number, dice.choice(kinds), seed)] += 1
+    check_strangers(witness, range(1_000_000, 1_000_000 * (moments + 2)))
+    return found
+
+
+@pytest.mark.attack(
+    "signals",
+    "after one signal nobody is in doubt; the right exit code every time; a resume finishes",
+)
+@pytest.mark.parametrize("moments", [9, pytest.param(200, marks=pytest.mark.long)])
+def test_a_signal_at_any_moment(
+    desk: Desk, witness: Start, seed: int, moments: int, proof: Callable[..., None]
+) -> None:
+    found = stop_often(desk, witness(SLOW), seed, moments, (*ONE, *ONE, *TWO))
+    proof(moments=moments, **dict(sorted(found.items())))
+
+
+def test_a_program_that_drops_what_is_in_flight_does_not_pass(
+    desk: Desk, witness: Start, seed: int
+) -> None:
+    """The control."""
+    sabotaged = program("tests.proof.crash_controls:drop_on_stop")
+    with pytest.raises(AssertionError, match="in doubt"):
+        stop_often(desk, witness(SLOW), seed, 10, ONE, sabotaged)
