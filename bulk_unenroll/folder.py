@@ -9,7 +9,7 @@ import fcntl
 import os
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -29,13 +29,26 @@ def ledger_path(folder: Path) -> Path:
 
 
 def make_folder(folder: Path) -> None:
-    """Make the run folder, 0700; raises ``FolderUnusable`` (73)."""
+    """Make the run folder, 0700, durably; raises ``FolderUnusable`` (73)."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            sync_directory(folder.absolute().parent)
     except (FileExistsError, NotADirectoryError):
         raise FolderUnusable(f"{folder} is a file, not a folder", "give --out DIR") from None
     except OSError as error:
         raise FolderUnusable(f"cannot make {folder}: {error.strerror}", "give --out DIR") from None
+
+
+def _check_owner(folder: Path) -> None:
+    """Refuse what somebody else could swap under our hands: a planted folder or ledger."""
+    for path in (folder, ledger_path(folder)):
+        with suppress(FileNotFoundError):
+            owner = path.lstat().st_uid
+            if owner != os.geteuid() and not path.is_symlink():
+                raise FolderUnusable(
+                    f"{path} belongs to somebody else (uid {owner})", "run as its owner"
+                )
 
 
 def existing_folder(given: Path) -> Path:
@@ -49,10 +62,12 @@ def existing_folder(given: Path) -> Path:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder alone; raises ``FolderBusy`` (75) at once if another process holds it.
+    """Hold the folder alone; raises ``FolderBusy`` (75) if another process holds it, or
+    ``FolderUnusable`` (73) where it cannot be locked or is not ours.
 
     The lock is the system's (``flock``), so a killed process leaves none behind.
     """
+    _check_owner(folder)
     lock = FileLock(folder / LOCK_NAME, mode=0o600)
     try:
         lock.acquire(timeout=PROBED_S, poll_interval=PROBED_S / 4)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Any
 
+from filelock import FileLock
+
+from bulk_unenroll import ledger
 from bulk_unenroll.client import Client
+from bulk_unenroll.errors import LedgerFailed
 from bulk_unenroll.ledger import Ledger
 from bulk_unenroll.protocol import Reply
 from bulk_unenroll.runner import Runner
@@ -60,3 +65,31 @@ def drop_on_stop() -> None:
         real(self, code, reason)
 
     Runner.stop = stop  # type: ignore[method-assign]
+
+
+def synchronous_normal() -> None:
+    """Commits are left to the system's cache."""
+    real = ledger._prepare
+
+    def prepare(connection: sqlite3.Connection) -> None:
+        real(connection)
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+    ledger._prepare = prepare
+
+
+def deaf_to_the_disk() -> None:
+    """An error of the ledger is swallowed, and what was claimed is sent."""
+    real = Ledger._transaction
+
+    @contextmanager
+    def careless(self: Ledger) -> Iterator[None]:
+        with suppress(LedgerFailed), real(self):
+            yield
+
+    Ledger._transaction = careless  # type: ignore[method-assign]
+
+
+def lock_that_does_not_lock() -> None:
+    """Everybody gets the folder."""
+    FileLock.acquire = lambda self, *_, **__: None  # type: ignore[assignment]

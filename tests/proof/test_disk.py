@@ -1,0 +1,108 @@
+"""A disk that is full or fails: sending stops at once, nothing is lost, a resume finishes."""
+
+from __future__ import annotations
+
+import errno
+import random
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.desk import PROGRAM, Desk, Witness
+from tests.proof.disks import break_disk, compiled, mend_disk, needs_a_compiler
+from tests.proof.laws import check_laws, check_strangers
+from tests.proof.sabotaged import program
+
+pytestmark = needs_a_compiler
+Start = Callable[..., Witness]
+CUSTOMERS = 60
+CONCURRENCY = 4
+SLOW = "[[rule]]\nact = 'apply'\ndelay_s = 0.02\n"
+SEND = ("--rate", "300/s", "--concurrency", str(CONCURRENCY), "--canary", "0", "-q", "--yes")
+ERRORS = (errno.ENOSPC, errno.EIO)
+PROMISED = {0, 73, 74}
+"""0 where the run was over before the disk broke."""
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled(tmp_path_factory.mktemp("disk"))
+
+
+def break_it(
+    desk: Desk, witness: Witness, library: Path, number: int, at: int, control: str = ""
+) -> int:
+    """Run with a disk that breaks at its ``at``-th write, check, mend it, finish; the exit code."""
+    first = 1_000_000 * (number + 1)
+    customers = range(first, first + CUSTOMERS)
+    name = f"job-{number}.csv"
+    desk.write(name, [(who, 1001, 2001) for who in customers])
+    folder = desk.folder / f"job-{number}.unenroll"
+    break_disk(desk, folder, library, at, ERRORS[number % 2])
+    desk.program = program(f"tests.proof.crash_controls:{control}") if control else PROGRAM
+    broken = desk.do("run", name, *SEND)
+    mend_disk(desk)
+    desk.program = PROGRAM
+    where = f"write {at} failed, exit {broken.code}: {broken.err[-300:]}"
+    assert broken.code in PROMISED, where
+    account = check_laws(folder, witness, customers)
+    assert account.in_doubt <= 2 * CONCURRENCY, where
+    finished = desk.do("run", name, *SEND)
+    assert finished.code == 0, f"{where}; then {finished.err}"
+    settled = check_laws(folder, witness, customers)
+    assert settled.left == settled.in_doubt == 0, where
+    assert settled.twice <= 2 * CONCURRENCY, where
+    assert desk.do("verify", folder.name).code == 0, where
+    return broken.code
+
+
+def break_often(
+    desk: Desk, witness: Witness, library: Path, moments: list[int], control: str = ""
+) -> Counter[int]:
+    found: Counter[int] = Counter()
+    for number, at in enumerate(moments):
+        found[break_it(desk, witness, library, number, at, control)] += 1
+    check_strangers(witness, range(1_000_000, 1_000_000 * (len(moments) + 2)))
+    return found
+
+
+def spread(seed: int, moments: int) -> list[int]:
+    """The first writes one by one, then ever farther apart."""
+    dice = random.Random(f"{seed}/disk")
+    at, found = 0, []
+    for number in range(moments):
+        at += 1 if number < moments // 3 else dice.randint(1 + at // 8, 2 + at // 2)
+        found.append(at)
+    return found
+
+
+@pytest.mark.attack(
+    "disk full, I/O error",
+    "exit 74 (73 for a folder that cannot be made), nothing is sent after that; resume finishes",
+)
+@pytest.mark.parametrize("moments", [15, pytest.param(120, marks=pytest.mark.long)])
+def test_the_nth_write_fails(
+    desk: Desk,
+    witness: Start,
+    library: Path,
+    seed: int,
+    moments: int,
+    proof: Callable[..., None],
+) -> None:
+    found = break_often(desk, witness(SLOW), library, spread(seed, moments))
+    assert found[74] > moments // 2, found
+    proof(
+        moments=moments,
+        last_write=spread(seed, moments)[-1],
+        **{f"exit {code}": found[code] for code in sorted(found)},
+    )
+
+
+def test_a_program_that_is_deaf_to_the_disk_does_not_pass(
+    desk: Desk, witness: Start, library: Path, seed: int
+) -> None:
+    """The control."""
+    with pytest.raises(AssertionError):
+        break_often(desk, witness(SLOW), library, spread(seed, 40)[15::3], "deaf_to_the_disk")
