@@ -33,6 +33,7 @@ def race(desk: Desk, witness: Witness, number: int, senders: int) -> None:
         assert [process.returncode for process in refused] == [75] * (senders - 1)
         (sender,) = [process for process in racing if process not in refused]
         assert sender.poll() is None, "the others waited until the sender was done"
+        sender.communicate(timeout=60)
     assert sender.returncode == 0
     account = check_laws(desk.folder / f"job-{number}.unenroll", witness, customers)
     assert (account.requests, account.twice) == (CUSTOMERS, 0)
