@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import replace
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -58,8 +59,7 @@ FOLDER = click.argument("folder", type=click.Path(path_type=Path))
 def main() -> NoReturn:
     """Run the command line and exit. Expected errors end in two lines, never in a traceback."""
     json = "--json" in sys.argv[1:]
-    for number in SIGNALS:
-        signal.signal(number, _interrupt)
+    _set_up()
     try:
         code = cli.main(standalone_mode=False) or 0
     except click.ClickException as error:
@@ -78,6 +78,14 @@ def main() -> NoReturn:
     for number in SIGNALS:  # Python resets handlers while it ends, but not this
         signal.signal(number, signal.SIG_IGN)
     raise SystemExit(code)
+
+
+def _set_up() -> None:
+    for number in SIGNALS:
+        signal.signal(number, _interrupt)
+    for stream in (sys.stdout, sys.stderr):  # a file's name need not be text
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _interrupt(number: int, _: FrameType | None) -> None:
@@ -134,9 +142,12 @@ def _broken(error: Exception, *, json: bool) -> int:
 
 
 def _two_lines(code: int, reason: str, then: str) -> None:
-    line = " ".join(reason.split())
-    click.echo(f"bulk-unenroll: {line} (exit {code})", err=True)
-    click.echo(f"next: {then or _same()}", err=True)
+    click.echo(f"bulk-unenroll: {_one_line(reason)} (exit {code})", err=True)
+    click.echo(f"next: {_one_line(then or _same())}", err=True)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines())
 
 
 def _print_json(value: Any) -> None:

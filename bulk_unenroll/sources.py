@@ -140,7 +140,8 @@ def default_folder(names: Sequence[str]) -> Path:
         bare = bare[: bare.rindex(".")]
     stem, _, ending = bare.rpartition(".")
     known = f".{ending.lower()}" in ENDINGS or not path.is_dir()
-    return Path(f"{stem if stem and known else bare}{RUN_FOLDER_ENDING}")
+    folder = Path(f"{stem if stem and known else bare}{RUN_FOLDER_ENDING}")
+    return folder.absolute() if folder.name.startswith("-") else folder  # or it would be an option
 
 
 def _matches(name: str) -> list[str]:

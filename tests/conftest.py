@@ -33,8 +33,9 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if session.config.getoption("--write-proof"):
-        session.config.stash[FIGURES].write()
+    figures = session.config.stash[FIGURES]
+    if session.config.getoption("--write-proof") and figures.found:
+        figures.write()
 
 
 SEED = pytest.StashKey[int]()

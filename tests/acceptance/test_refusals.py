@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import resource
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -259,3 +261,21 @@ def test_an_https_server_with_a_strange_certificate_halts(desk: Desk, tmp_path: 
     refused(desk.do("run", "a.csv", "--yes", "--base-url", url), 78, "certificate")
     server.shutdown()
     server.server_close()
+
+
+def test_a_file_s_name_need_not_be_text(desk: Desk) -> None:
+    desk.environment["PYTHONIOENCODING"] = "utf-8:strict"
+    (desk.folder / os.fsdecode(b"\xff.csv")).write_text("customerId,targetGroupId,targetId\n")
+    refused(desk.do("plan", os.fsdecode(b"\xff.csv"), "--json"), 65)
+
+
+def test_the_last_two_lines_are_two_whatever_a_file_is_called(desk: Desk) -> None:
+    refused(desk.do("plan", "two\nlines.csv"), 66)
+
+
+def test_a_name_that_begins_with_a_dash_leads_to_a_command_that_works(desk: Desk) -> None:
+    desk.write("-a.csv", [(999310011, 1001, 2001)])
+    ended = desk.do("run", "--sandbox", "--yes", "--canary", "0", "--", "-a.csv")
+    assert ended.code == 1, ended.err
+    words = shlex.split(ended.last_lines[1].removeprefix("next: "))[1:]
+    assert desk.do(*words).code == 1

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from filelock import FileLock
+
 DOCS: Final = Path(__file__).parents[2] / "docs"
 PAGE: Final = DOCS / "proof.md"
 KEPT: Final = DOCS / "proof.json"
@@ -34,19 +36,31 @@ class Figures:
 
     def write(self) -> None:
         """Merge into what earlier sessions found, and write the page anew."""
-        kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-        kept |= self.found
-        KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
-        head = PAGE.read_text().partition(MARK)[0]
-        PAGE.write_text(f"{head}{MARK}\n\n{_table(kept)}")
+        with FileLock(f"{KEPT}.lock"):  # several processes may share the tests
+            kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+            kept |= self.found
+            KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+            head = PAGE.read_text().partition(MARK)[0]
+            PAGE.write_text(f"{head}{MARK}\n\n{_table(kept)}")
 
 
 def _table(kept: dict[str, dict[str, Any]]) -> str:
     lines = ["| attack | what must hold | measured | again |", "|---|---|---|---|"]
     for _, entry in sorted(kept.items()):
         figures = entry["measured"].items()
-        measured = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in figures)
-        tests = " ".join(f"`{test.partition('[')[0]}`" for test in sorted(entry["tests"]))
+        measured = "; ".join(
+            f"{name.replace('_', ' ')}: {_shown(value)}" for name, value in figures
+        )
+        tests = " ".join(f"`{test}`" for test in sorted({_place(test) for test in entry["tests"]}))
         again = f"{tests}, {entry['tier']}, seed {entry['seed']}"
         lines.append(f"| {entry['attack']} | {entry['promise']} | {measured} | {again} |")
     return "\n".join(lines) + "\n"
+
+
+def _place(test: str) -> str:
+    """The file of a test, and its name without parameters."""
+    return test.partition("[")[0].removeprefix("tests/proof/")
+
+
+def _shown(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
