@@ -378,6 +378,25 @@ def export(folder: Path, to: Path, states: tuple[str, ...], codes: tuple[str, ..
 
 @cli.command()
 @FOLDER
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where to. [default: report.html in the folder]",
+)
+def report(folder: Path, to: Path | None) -> int:
+    """Write one page for people: what happened, what to do, how fast, by whom.
+
+    Runs write it too, into the run folder. With the extra `report` it has charts.
+    """
+    from bulk_unenroll import commands
+
+    click.echo(f"report → {commands.report(folder, to)}")
+    return 0
+
+
+@cli.command()
+@FOLDER
 @click.argument("customer_id", type=ID)
 def explain(folder: Path, customer_id: int) -> int:
     """Show every input row and every attempt of one customer."""

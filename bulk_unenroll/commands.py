@@ -11,13 +11,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from bulk_unenroll.console import watching
+from bulk_unenroll.digest import digest
 from bulk_unenroll.errors import (
     EXIT_FINISHED,
     EXIT_LEDGER,
@@ -31,11 +32,18 @@ from bulk_unenroll.errors import (
     Stop,
     UsageError,
 )
-from bulk_unenroll.folder import existing_folder, is_locked, ledger_path, locked, make_folder
+from bulk_unenroll.folder import (
+    existing_folder,
+    is_locked,
+    ledger_path,
+    locked,
+    make_folder,
+    who_works,
+)
 from bulk_unenroll.ledger import DAMAGED, DAMAGED_REMEDY, Ledger, failure, is_left_open
 from bulk_unenroll.load import load
 from bulk_unenroll.model import Invalid, Key, State
-from bulk_unenroll.outcome import Exit, Outcome, command, conclude, next_command
+from bulk_unenroll.outcome import SHOWN_TROUBLES, Exit, Outcome, command, conclude, next_command
 from bulk_unenroll.planning import Plan, survey
 from bulk_unenroll.policy import RESEND_WINDOW_S, Share
 from bulk_unenroll.queries import (
@@ -55,6 +63,7 @@ from bulk_unenroll.settings import (
     Sending,
     check_scope,
     credentials,
+    is_rehearsal,
     parse_base_url,
     read_environment,
     same_api,
@@ -67,6 +76,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+REPORT_NAME: Final = "report.html"
 NOTHING_CONFIRMED: Final = "nothing in this folder was confirmed by a `run`"
 
 
@@ -223,7 +233,8 @@ def _go(
     to_call = callable_count(ledger.connection, sources, _resend_after_s(sending))
     before = count(ledger.connection, sources)
     log.info("run", run_id=run_id, command=name, to_call=to_call, rate=str(sending.rate))
-    order = Order(run_id, name, sources, _time_left_s(going), _end_now(folder, run_id, going))
+    end_now = _end_now(folder, run_id, going)
+    order = Order(run_id, name, who_works(), sources, _time_left_s(going), end_now)
     metrics = _metrics(folder, before, going)
     try:
         with watching(before, to_call, log_ids=going.log_ids, quiet=going.quiet) as watch:
@@ -299,35 +310,78 @@ def _finish(
     sending: Sending,
     going: Going,
 ) -> Outcome:
-    from bulk_unenroll.report import write_results  # pandas is slow to import
-
-    connection = ledger.connection
     _check_conservation(ledger)
     if going.export:
-        try:
-            write_results(connection, folder, ledger.confirmed_sources())
-        except LedgerFailed as failed:
-            endings[EXIT_LEDGER] = f"the results could not be written: {failed.reason}"
+        with _noting_failure(endings):
+            _write_results(folder, ledger)
+    outcome = _conclude(folder, ledger, sources, run_id, endings, sending, going)
+    if going.export:
+        with _noting_failure(endings):
+            _write_page(folder, ledger.connection, outcome)
+        if EXIT_LEDGER in endings:
+            outcome = _conclude(folder, ledger, sources, run_id, endings, sending, going)
+    return outcome
+
+
+@contextmanager
+def _noting_failure(endings: dict[int, str]) -> Iterator[None]:
+    try:
+        yield
+    except LedgerFailed as failed:
+        endings[EXIT_LEDGER] = f"the results could not be written: {failed.reason}"
+
+
+def _write_results(folder: Path, ledger: Ledger) -> None:
+    from bulk_unenroll.report import write_results  # pandas is slow to import
+
+    write_results(ledger.connection, folder, ledger.confirmed_sources())
+
+
+def _write_page(folder: Path, connection: sqlite3.Connection, outcome: Outcome) -> None:
+    from bulk_unenroll.page import write_page  # jinja2 and matplotlib are slow to import
+
+    write_page(connection, folder / REPORT_NAME, outcome, _sources(connection))
+
+
+def _conclude(
+    folder: Path,
+    ledger: Ledger,
+    sources: list[int],
+    run_id: str,
+    endings: dict[int, str],
+    sending: Sending,
+    going: Going,
+) -> Outcome:
+    connection = ledger.connection
     counts = count(connection, sources)
     ((doubts,),) = ask(connection, "doubts_left")
     ended = conclude(counts, endings, doubts)
     ledger.end_run(ended.code, ended.reason)
-    then = _next(ledger, str(folder), ended, counts, sources, sending)
-    seconds = time.monotonic() - going.began_s
-    return Outcome(str(folder), ended, _with_sandbox(then, going), run_id, counts, seconds)
+    resend_after_s = _resend_after_s(sending)
+    then = _next(connection, str(folder), ended, counts, sources, resend_after_s)
+    return Outcome(
+        str(folder),
+        ended,
+        _with_sandbox(then, going),
+        run_id,
+        counts,
+        time.monotonic() - going.began_s,
+        digest=digest(connection, sources, targets=0, troubles=SHOWN_TROUBLES),
+        sandbox=going.sandbox,
+    )
 
 
 def _next(
-    ledger: Ledger,
+    connection: sqlite3.Connection,
     folder: str,
     ended: Exit,
     counts: Counts,
     sources: list[int],
-    sending: Sending,
+    resend_after_s: float,
 ) -> str:
-    worst = ask(ledger.connection, "worst_code", sources=sources)
+    worst = ask(connection, "worst_code", sources=sources)
     found = (State(worst[0][0]), worst[0][1]) if worst else None
-    left = callable_count(ledger.connection, sources, _resend_after_s(sending))
+    left = callable_count(connection, sources, resend_after_s)
     return next_command(folder, ended, counts, found, callable_=left)
 
 
@@ -524,15 +578,19 @@ def status(given: Path) -> Status:
     folder = existing_folder(given)
     going_on = is_locked(folder)
     with reader(folder) as connection:
-        sources = [source for (source,) in ask(connection, "confirmed_sources")]
-        sources = sources or [source for (source,) in ask(connection, "planned_sources")]
-        counts = count(connection, sources)
+        counts = count(connection, _sources(connection))
         runs = ask(connection, "runs")
         told = ask(connection, "get_meta", name="pace")
     pace = json.loads(told[0][0]) if told and told[0][0] else None
     ended = _last_end(folder, counts, runs, going_on)
     outcome = Outcome(str(folder), *ended, counts=counts, pace=pace)
     return Status(outcome, runs, going_on)
+
+
+def _sources(connection: sqlite3.Connection) -> list[int]:
+    """What a folder is about: its confirmed sources, or as long as there are none the planned."""
+    confirmed = ask(connection, "confirmed_sources")
+    return [source for (source,) in confirmed or ask(connection, "planned_sources")]
 
 
 def _last_end(
@@ -559,12 +617,45 @@ def export(given: Path, to: Path, states: Sequence[str], codes: Sequence[str]) -
         if state not in known:
             raise UsageError(f"{state!r} is no state", f"one of {', '.join(sorted(known))}")
     folder = existing_folder(given)
-    if not to.parent.is_dir():
-        raise FolderUnusable(f"{to.parent} is no folder", "make it, or give another --to")
+    _check_place(to)
     with reader(folder) as connection:
         return report.export(
             connection, to, report.Selection(states=states or None, codes=codes or None)
         )
+
+
+def report(given: Path, to: Path | None) -> Path:
+    """Write the page of a folder to ``to``, or into the folder; where it lies now."""
+    folder = existing_folder(given)
+    to = to or folder / REPORT_NAME
+    if to.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{to} does not end in .html", f"give --to {REPORT_NAME}")
+    _check_place(to)
+    found = status(folder)
+    with reader(folder) as connection:
+        _write_page_of(connection, to, found)
+    return to
+
+
+def _write_page_of(connection: sqlite3.Connection, to: Path, found: Status) -> None:
+    from bulk_unenroll.page import write_page  # jinja2 and matplotlib are slow to import
+
+    sources, outcome = _sources(connection), found.outcome
+    base_url = ask(connection, "get_meta", name="base_url")
+    sandbox = bool(base_url) and is_rehearsal(base_url[0][0])
+    if found.runs and not found.going_on and outcome.counts:
+        resend_after_s = time.time() - RESEND_WINDOW_S
+        then = _next(
+            connection, outcome.folder, outcome.exit, outcome.counts, sources, resend_after_s
+        )
+        also = " --sandbox" if then and sandbox else ""
+        outcome = replace(outcome, next=f"{then}{also}")
+    write_page(connection, to, replace(outcome, sandbox=sandbox), sources)
+
+
+def _check_place(to: Path) -> None:
+    if not to.parent.is_dir():
+        raise FolderUnusable(f"{to.parent} is no folder", "make it, or give another --to")
 
 
 @dataclass(frozen=True, slots=True)

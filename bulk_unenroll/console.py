@@ -19,8 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bulk_unenroll.codes import CODES, WORDS, advice
+from bulk_unenroll.digest import Digest, Trouble
 from bulk_unenroll.model import GOOD, Call, State
-from bulk_unenroll.outcome import Outcome
+from bulk_unenroll.outcome import Outcome, mend_command, rerun_command
 from bulk_unenroll.planning import Plan
 from bulk_unenroll.policy import Step
 from bulk_unenroll.queries import Counts
@@ -220,6 +221,13 @@ def watching(counts: Counts, to_call: int, *, log_ids: bool, quiet: bool) -> Ite
 
 def show_counts(console: Console, counts: Counts) -> None:
     """Print the accounting: rows, states, codes with advice."""
+    _show_states(console, counts)
+    if counts.codes:
+        console.print(_code_table(counts))
+    _show_oddities(console, counts)
+
+
+def _show_states(console: Console, counts: Counts) -> None:
     console.print(
         f"{counts.read:,} rows = {counts.invalid:,} invalid + {counts.duplicate:,} duplicate"
         f" + {counts.unique:,} customers/targets"
@@ -228,8 +236,9 @@ def show_counts(console: Console, counts: Counts) -> None:
         if number:
             style = STYLES.get(state, "default")
             console.print(f"  [{style}]{state.value:<13}{number:>10,}[/]")
-    if counts.codes:
-        console.print(_code_table(counts))
+
+
+def _show_oddities(console: Console, counts: Counts) -> None:
     if counts.mismatches:
         console.print(f"[yellow]{counts.mismatches:,} answers echoed another customer id[/]")
     if counts.withdrawn:
@@ -242,13 +251,18 @@ def _code_table(counts: Counts) -> Table:
     table.add_column("what to do")
     ranked = sorted(counts.codes.items(), key=lambda pair: -pair[1])
     for code, number in ranked[:SHOWN_CODES]:
-        table.add_row(escape(code), f"{number:,}", escape(advice(code)))
+        table.add_row(harmless(code), f"{number:,}", escape(advice(code)))
     return table
 
 
 def show_outcome(console: Console, outcome: Outcome) -> None:
     """Print the end of a run."""
-    if outcome.counts:
+    if outcome.counts and outcome.digest:
+        _show_states(console, outcome.counts)
+        for line in digest_lines(outcome, outcome.counts, outcome.digest):
+            console.print(line)
+        _show_oddities(console, outcome.counts)
+    elif outcome.counts:
         show_counts(console, outcome.counts)
     if outcome.run_id is None:
         return
@@ -256,6 +270,39 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
     console.print(f"{attempts:,} attempts on record; this took {duration(outcome.seconds)}")
     if outcome.exit.code == 0:
         console.print(f"[green]{escape(outcome.exit.reason)}[/] → {escape(outcome.folder)}")
+
+
+def digest_lines(outcome: Outcome, counts: Counts, digest: Digest) -> list[str]:
+    """What did not end well, in ten lines at most: most take two, the second being a command."""
+    lines: list[str] = []
+    for found in digest.shown:
+        lines += _trouble_lines(outcome, found)
+    if counts.invalid:
+        then = escape(mend_command(outcome.folder, sandbox=outcome.sandbox))
+        lines.append(f"[red]{counts.invalid:,} invalid[/]: mend them in failed.csv, then {then}")
+    if digest.troubles.others:
+        more, customers = digest.troubles.others, digest.troubles.others_weight
+        lines.append(f"and {more:,} more pairs of code and target, with {customers:,} customers")
+    return lines
+
+
+def _trouble_lines(outcome: Outcome, found: Trouble) -> list[str]:
+    target = f"{found.where.group}/{found.where.target}"
+    code, sandbox = found.code, outcome.sandbox
+    then = rerun_command(outcome.folder, found.state, code, target, sandbox=sandbox)
+    style, state = STYLES[found.state], found.state.value
+    example = f", such as row {found.row} of {harmless(found.file)}" if found.row else ""
+    return [
+        f"[{style}]{found.number:,} {state}[/]: {harmless(code or 'no code')} at {found.where}"
+        f"{example}: {escape(advice(code))}",
+        f"  {escape(then)}",
+    ]
+
+
+def harmless(text: str) -> str:
+    """``text`` from elsewhere: no markup, and nothing that a terminal obeys."""
+    seen = (char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return escape("".join(seen))
 
 
 # ── looking back ─────────────────────────────────────────────────────────────────────────────────

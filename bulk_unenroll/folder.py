@@ -6,8 +6,10 @@ Every file is 0600 and the folder 0700, for customer ids are personal data.
 from __future__ import annotations
 
 import fcntl
+import getpass
 import os
 import shlex
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -98,6 +100,15 @@ def is_locked(folder: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def who_works() -> str:
+    """Who works in the folder, and where: ``user@host``, as the environment and system tell it."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # in a container, a user may have no name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from bulk_unenroll.seal import Mark, Opened, Sealed, checksum, mark_path, read_m
 from bulk_unenroll.statements import SQL
 
 APPLICATION_ID: Final = 0x62756E72
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 CHECK_BELOW_BYTES: Final = 256 << 20
 DAMAGED: Final = "the ledger is damaged"
 DAMAGED_REMEDY: Final = "keep the folder as it is and restore a copy of it"
@@ -147,10 +147,17 @@ class Ledger:
     def _recover(self) -> None:
         with self._transaction():
             self._set_meta("open", "yes")
+            self._upgrade()
             self._do("recover_attempts")
             self._do("recover_items", now=time.time())
             for (source,) in self._all("unfinished_sources"):
                 self._drop(source)
+
+    def _upgrade(self) -> None:
+        """Version 1 did not keep who started a run."""
+        if not self._all("has_started_by")[0][0]:
+            self._do("add_started_by")
+            self.connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     # ── sources ──────────────────────────────────────────────────────────────────────────────────
 
@@ -259,14 +266,17 @@ class Ledger:
         *,
         now_s: float,
         resend_after_s: float,
+        started_by: str | None = None,
     ) -> None:
-        """Begin a run over ``sources``.
+        """Begin a run over ``sources``, started by ``user@host``.
 
         Calls in doubt are scheduled again if their unanswered attempt was sent after
         ``resend_after_s`` (Unix seconds; infinity: none), or if a person reopened them.
         """
         with self._transaction():
-            self._run = self._all("add_run", run_id=run_id, command=command, now=now_s)[0][0]
+            self._run = self._all(
+                "add_run", run_id=run_id, command=command, now=now_s, started_by=started_by
+            )[0][0]
             self._set_meta("pace", "")
             for source in sources:
                 self._do("add_run_source", run=self._run, source=source)

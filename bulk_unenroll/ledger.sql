@@ -74,7 +74,8 @@ CREATE TABLE run (
     started_at REAL NOT NULL,
     ended_at   REAL,
     exit_code  INTEGER,
-    reason     TEXT
+    reason     TEXT,
+    started_by TEXT                         -- user@host
 ) STRICT;
 
 CREATE TABLE run_source (
@@ -195,6 +196,12 @@ UPDATE item SET state = 'in_doubt', attempts = attempts + 1, tries = tries + 1, 
     updated_at = :now
 WHERE state = 'sending';
 
+-- name: has_started_by
+SELECT count(*) FROM pragma_table_info('run') WHERE name = 'started_by';
+
+-- name: add_started_by
+ALTER TABLE run ADD COLUMN started_by TEXT;
+
 -- name: get_meta
 SELECT value FROM meta WHERE name = :name;
 
@@ -299,7 +306,8 @@ WHERE confirmed_at IS NOT NULL AND superseded_at IS NULL AND loaded_at IS NOT NU
 -- ── running ──────────────────────────────────────────────────────────────────────────────────────
 
 -- name: add_run
-INSERT INTO run (run_id, command, started_at) VALUES (:run_id, :command, :now) RETURNING id;
+INSERT INTO run (run_id, command, started_at, started_by)
+VALUES (:run_id, :command, :now, :started_by) RETURNING id;
 
 -- name: add_run_source
 INSERT INTO run_source (run, source) VALUES (:run, :source);
@@ -586,3 +594,82 @@ GROUP BY i.state, i.code ORDER BY i.state = 'review', count(*) DESC, i.code LIMI
 
 -- name: planned_sources
 SELECT id FROM source WHERE superseded_at IS NULL AND loaded_at IS NOT NULL ORDER BY id;
+
+-- ── reporting ────────────────────────────────────────────────────────────────────────────────────
+
+-- name: row_of
+SELECT source, row, message FROM results
+WHERE customer_id = :customer AND target_group_id = :group AND target_id = :target
+  AND org_id IS :org AND status NOT IN ('invalid', 'duplicate')
+  AND source_id IN (SELECT value FROM json_each(:sources))
+ORDER BY source_id, row LIMIT 1;
+
+-- name: report_runs
+SELECT run_id, command, started_by, started_at, ended_at, exit_code, reason
+FROM run ORDER BY id DESC LIMIT :most;
+
+-- name: report_runs_of_version_1
+SELECT run_id, command, NULL, started_at, ended_at, exit_code, reason
+FROM run ORDER BY id DESC LIMIT :most;
+
+-- name: run_count
+SELECT count(*) FROM run;
+
+-- name: report_sources
+SELECT name, sha256, row_count, confirmed_at, superseded_at
+FROM source WHERE loaded_at IS NOT NULL ORDER BY id DESC LIMIT :most;
+
+-- name: source_count
+SELECT count(*) FROM source WHERE loaded_at IS NOT NULL;
+
+-- name: run_calls
+SELECT u.run_id, c.number, c.first_s, c.last_s
+FROM (SELECT run, count(*) AS number, min(sent_at) AS first_s, max(sent_at) AS last_s
+      FROM attempt GROUP BY run) c
+JOIN run u ON u.id = c.run ORDER BY u.id;
+
+-- name: attempt_bins
+SELECT u.run_id, b.slot, b.kind, b.bin_ms, b.number
+FROM (SELECT run, slot, kind, CASE WHEN ms < 100 THEN ms / 2 * 2
+                                   WHEN ms < 1000 THEN ms / 20 * 20
+                                   WHEN ms < 10000 THEN ms / 200 * 200
+                                   ELSE ms / 2000 * 2000 END AS bin_ms, count(*) AS number
+      FROM (SELECT run,
+                   CASE WHEN run = (SELECT id FROM run WHERE run_id = :run_id)
+                        THEN CAST((sent_at - :begin) / :width AS INTEGER) END AS slot,
+                   CASE WHEN outcome IN ('succeeded', 'not_enrolled') THEN 'done'
+                        WHEN outcome = 'unanswered' THEN 'unanswered'
+                        ELSE 'refused' END AS kind,
+                   CAST(min(max(answered_at - sent_at, 0), 3600) * 1000 AS INTEGER) AS ms
+            FROM attempt)
+      GROUP BY 1, 2, 3, 4) b
+JOIN run u ON u.id = b.run;
+
+-- name: tries
+SELECT attempts, count(*) FROM item WHERE attempts > 0 GROUP BY attempts ORDER BY attempts;
+
+-- name: sent_again
+SELECT before.outcome, before.code, count(*) FILTER (WHERE again.run = before.run),
+       count(*) FILTER (WHERE again.run <> before.run),
+       avg(max(again.sent_at - coalesce(before.answered_at, before.sent_at), 0))
+           FILTER (WHERE again.run = before.run),
+       max(again.sent_at - coalesce(before.answered_at, before.sent_at))
+           FILTER (WHERE again.run = before.run)
+FROM attempt again
+JOIN attempt before ON before.item = again.item AND before.attempt = again.attempt - 1
+WHERE again.attempt > 1
+GROUP BY before.outcome, before.code ORDER BY count(*) DESC, before.code LIMIT :most;
+
+-- name: waiting
+SELECT count(*), min(not_before) FROM item
+WHERE state IN ('pending', 'in_doubt') AND not_before > 0;
+
+-- name: slowest
+SELECT s.took_s, s.sent_at, s.outcome, s.code, s.http_status,
+       nullif(t.org_id, 0), t.target_group_id, t.target_id, i.customer_id
+FROM (SELECT item, answered_at - sent_at AS took_s, sent_at, outcome, code, http_status
+      FROM attempt WHERE answered_at IS NOT NULL
+      ORDER BY answered_at - sent_at DESC LIMIT :most) s
+JOIN item i ON i.id = s.item
+JOIN target t ON t.id = i.target
+ORDER BY s.took_s DESC;

@@ -208,7 +208,7 @@ sending_options = _grouped(
     click.option("--stop-at", type=Parsed("HH:MM", _clock), help="Local time."),
     click.option("--expect", type=click.IntRange(0), help="Refuse unless so many would be called."),
     click.option("--yes", is_flag=True, help="Ask no question."),
-    click.option("--no-export", is_flag=True, help="Skip results.csv and failed.csv."),
+    click.option("--no-export", is_flag=True, help="Skip results.csv, failed.csv and report.html."),
     click.option(
         "--metrics-file",
         type=click.Path(path_type=Path),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from bulk_unenroll.digest import Digest
 from bulk_unenroll.errors import (
     EXIT_API_FAILS,
     EXIT_CONFIG,
@@ -23,6 +25,9 @@ from bulk_unenroll.model import BAD, State
 from bulk_unenroll.queries import Counts
 
 PROGRAM: Final = "bulk-unenroll"
+SHOWN_TROUBLES: Final = 4
+"""How many lines of what did not end well a command ends with, beside one of invalid rows."""
+PLAIN_CODE: Final = re.compile(r"[A-Za-z0-9_.-]+")
 PRECEDENCE: Final = (
     EXIT_INTERNAL,
     EXIT_LEDGER,
@@ -47,6 +52,7 @@ class Outcome:
     """What a command came to. ``next`` is the exact next command, empty when all is done.
 
     ``pace`` is how an adaptive pace stands: ``rate_per_s``, ``ceiling_per_s``, ``cuts``.
+    ``digest`` tells what did not end well. ``sandbox``: the next command is for the sandbox again.
     """
 
     folder: str
@@ -56,6 +62,8 @@ class Outcome:
     counts: Counts | None = None
     seconds: float = 0.0
     pace: Mapping[str, float] | None = None
+    digest: Digest | None = None
+    sandbox: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The object of ``--json``."""
@@ -133,10 +141,33 @@ def next_command(
     if exit_.code == EXIT_LEFT_OVER:  # in superseded inputs only: nothing may call these again
         return command("export", folder, "--to", "in_doubt.csv", "--state", "in_doubt")
     if worst is None:
-        return command("run", f"{folder}/failed.csv")
+        return mend_command(folder)
     state, code = worst
     states = ["--state", state.value] if state is State.REVIEW else []
     return command("retry", folder, *states, "--code", code)
+
+
+def rerun_command(
+    folder: str, state: State, code: str | None, target: str = "", *, sandbox: bool = False
+) -> str:
+    """The exact command that calls again what ended in ``state`` with ``code``, at all targets.
+
+    The code comes from a server: one that is not plain is left out of what will be pasted.
+    """
+    words = ["retry", folder]
+    plain = code is not None and PLAIN_CODE.fullmatch(code) is not None
+    if state in (State.REVIEW, State.IN_DOUBT) or not plain:
+        words += ["--state", state.value]
+    if code is not None and plain:
+        words += ["--code", code]
+    if target:
+        words += ["--target", target]
+    return command(*words, *(["--sandbox"] if sandbox else []))
+
+
+def mend_command(folder: str, *, sandbox: bool = False) -> str:
+    """The exact command for rows that were invalid, once they are mended in ``failed.csv``."""
+    return command("run", f"{folder}/failed.csv", *(["--sandbox"] if sandbox else []))
 
 
 def command(*words: str) -> str:

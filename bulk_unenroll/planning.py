@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bulk_unenroll.model import State
+from bulk_unenroll.digest import TargetFact
 from bulk_unenroll.queries import Counts, ask, callable_count, count, known_state
 from bulk_unenroll.settings import Rate
 
@@ -22,25 +22,6 @@ class SourceFact:
     name: str
     sha256: str
     rows: int
-
-
-@dataclass(slots=True)
-class TargetFact:
-    """One target: how many customers it has by state, ``example`` being one of them."""
-
-    org: int | None
-    group: int
-    target: int
-    states: dict[State, int]
-
-    @property
-    def unique(self) -> int:
-        """Customers of this target."""
-        return sum(self.states.values())
-
-    def __str__(self) -> str:
-        scope = f"org {self.org} " if self.org else ""
-        return f"{scope}{self.group}/{self.target}"
 
 
 @dataclass(frozen=True, slots=True)

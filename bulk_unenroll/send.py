@@ -36,6 +36,7 @@ class Order:
 
     run_id: str
     command: str
+    started_by: str
     sources: Sequence[int]
     stop_in_s: float | None
     end_now: Callable[[int], None]
@@ -88,6 +89,7 @@ def _begin(ledger: Ledger, runner: Runner, sending: Sending, order: Order) -> li
         order.sources,
         now_s=now_s,
         resend_after_s=runner.resend_after_s(),
+        started_by=order.started_by,
     )
     return starts
 

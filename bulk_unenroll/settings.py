@@ -114,6 +114,11 @@ def parse_base_url(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
 
 
+def is_rehearsal(base_url: str) -> bool:
+    """Whether what is sent to ``base_url`` stays on this machine, so that nobody is taken out."""
+    return is_loopback(urlsplit(base_url).hostname or "")
+
+
 def is_loopback(host: str) -> bool:
     """Whether ``host`` is this machine by its name or address alone."""
     try:

@@ -1,0 +1,99 @@
+"""A real Chromium, headless and offline, and axe-core to judge a page by."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+
+CHROMIUM: Final = shutil.which("chromium")
+DRIVER: Final = shutil.which("chromedriver")
+AXE: Final = os.environ.get("AXE_CORE")
+"""Path of ``axe.min.js`` from the npm package axe-core."""
+
+RULES: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+JUDGE: Final = """
+const [rules, done] = arguments;
+axe.run({runOnly: rules}).then(found => done(JSON.stringify(found.violations)));
+"""
+
+
+class Browser:
+    """Opens pages from files. What a page does that it should not is found in ``complaints``."""
+
+    def __init__(self, driver: Chrome) -> None:
+        self._driver = driver
+
+    def open(self, page: Path) -> None:
+        self._driver.get(page.absolute().as_uri())
+
+    def ask(self, script: str, *values: object) -> Any:
+        """What ``script`` returns, run in the page from outside of its policy."""
+        return self._driver.execute_script(script, *values)
+
+    def complaints(self) -> list[str]:
+        """What the page logged since it was opened: refused resources, errors, violations."""
+        found = self._driver.get_log("browser")  # type: ignore[no-untyped-call]
+        return [entry["message"] for entry in found]
+
+    def fetched(self) -> list[str]:
+        """What the page loaded beside itself."""
+        listed = "return performance.getEntriesByType('resource').map(entry => entry.name)"
+        found: list[str] = self.ask(listed)
+        return found
+
+    def violations(self, axe: str) -> list[str]:
+        """What axe-core, whose path is given, finds wrong with the page."""
+        self.ask(Path(axe).read_text("utf-8"))
+        found = self._driver.execute_async_script(JUDGE, RULES)
+        return [
+            f"{one['id']}: {one['help']}: {[node['html'][:200] for node in one['nodes'][:3]]}"
+            for one in json.loads(found)
+        ]
+
+    def sheets(self) -> int:
+        """How many sheets of paper the page takes in print."""
+        printed = base64.b64decode(self._driver.print_page())
+        return len(re.findall(rb"/Type\s*/Page\b", printed))
+
+    def resize(self, width: int, height: int) -> None:
+        self._driver.set_window_size(width, height)
+
+    def shoot(self, to: Path) -> None:
+        """A picture of what the window shows."""
+        assert self._driver.save_screenshot(str(to))
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Chromium without a network: every host name leads nowhere."""
+    assert CHROMIUM
+    assert DRIVER
+    options = ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",
+        "--force-device-scale-factor=1",
+        "--hide-scrollbars",
+        "--window-size=1100,900",
+    ):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = Chrome(options, Service(DRIVER))
+    try:
+        yield Browser(driver)
+    finally:
+        driver.quit()
