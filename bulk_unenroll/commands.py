@@ -318,7 +318,7 @@ def _finish(
     if going.export:
         with _noting_failure(endings):
             _write_page(folder, ledger.connection, outcome)
-        if EXIT_LEDGER in endings:
+        if EXIT_LEDGER in endings:  # it ended in another way then
             outcome = _conclude(folder, ledger, sources, run_id, endings, sending, going)
     return outcome
 
@@ -640,17 +640,25 @@ def report(given: Path, to: Path | None) -> Path:
 def _write_page_of(connection: sqlite3.Connection, to: Path, found: Status) -> None:
     from bulk_unenroll.page import write_page  # jinja2 and matplotlib are slow to import
 
-    sources, outcome = _sources(connection), found.outcome
     base_url = ask(connection, "get_meta", name="base_url")
     sandbox = bool(base_url) and is_rehearsal(base_url[0][0])
-    if found.runs and not found.going_on and outcome.counts:
-        resend_after_s = time.time() - RESEND_WINDOW_S
-        then = _next(
-            connection, outcome.folder, outcome.exit, outcome.counts, sources, resend_after_s
-        )
-        also = " --sandbox" if then and sandbox else ""
-        outcome = replace(outcome, next=f"{then}{also}")
-    write_page(connection, to, replace(outcome, sandbox=sandbox), sources)
+    sources = _sources(connection)
+    then = _next_after(connection, found, sources, sandbox=sandbox)
+    write_page(connection, to, replace(found.outcome, next=then, sandbox=sandbox), sources)
+
+
+def _next_after(
+    connection: sqlite3.Connection, found: Status, sources: list[int], *, sandbox: bool
+) -> str:
+    """The exact next command for a folder as it was found."""
+    outcome = found.outcome
+    if found.going_on:
+        return command("status", outcome.folder, "--follow")
+    if not found.runs or outcome.counts is None:
+        return command("run", "INPUT", "--out", outcome.folder)
+    resend_after_s = time.time() - RESEND_WINDOW_S
+    then = _next(connection, outcome.folder, outcome.exit, outcome.counts, sources, resend_after_s)
+    return f"{then} --sandbox" if then and sandbox else then
 
 
 def _check_place(to: Path) -> None:

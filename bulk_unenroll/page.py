@@ -6,23 +6,23 @@ id is masked in what a server said. Who started a run (``user@host``) does: a pe
 
 from __future__ import annotations
 
-import re
+import logging
 import sqlite3
 import time
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
-from typing import Any, Final
+from typing import Final
 
+import structlog
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bulk_unenroll import __version__
-from bulk_unenroll.codes import CODES, WORDS, advice
+from bulk_unenroll.codes import advice
 from bulk_unenroll.digest import Digest, TargetFact, Trouble, digest
-from bulk_unenroll.errors import EXIT_FINISHED, EXIT_LEFT_OVER, EXIT_ROWS_FAILED
 from bulk_unenroll.folder import replacing
 from bulk_unenroll.ledger import translated
 from bulk_unenroll.model import State
@@ -31,6 +31,9 @@ from bulk_unenroll.planning import InvalidFact
 from bulk_unenroll.queries import Counts, Row, ask, count
 from bulk_unenroll.settings import is_rehearsal
 from bulk_unenroll.timeline import KINDS, Calls, Timeline, calls_over_time
+from bulk_unenroll.wording import headline, message_of, reason_of, says, visible
+
+log = structlog.get_logger()
 
 SHOWN_TARGETS: Final = 50
 SHOWN_TROUBLES: Final = 20
@@ -38,18 +41,6 @@ SHOWN_CODES: Final = 20
 SHOWN_RUNS: Final = 30
 SHOWN_SOURCES: Final = 50
 SHOWN_SLOWEST: Final = 10
-SHOWN_CHARS: Final = 200
-OWN_REASONS: Final = frozenset({EXIT_FINISHED, EXIT_ROWS_FAILED, EXIT_LEFT_OVER})
-
-SAID: Final = {
-    State.NOT_ENROLLED: "had no record to take out",
-    State.FAILED: "failed",
-    State.BLOCKED: "are blocked",
-    State.REVIEW: "need a look by hand",
-    State.IN_DOUBT: "are in doubt",
-    State.SENDING: "are being called",
-    State.PENDING: "wait",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +113,23 @@ def write_page(
 ) -> None:
     """Write the page of ``sources`` to ``to``, whole or not at all."""
     with translated():
-        text = render(look(connection, outcome, sources))
+        with _at_one_moment(connection):
+            seen = look(connection, outcome, sources)
         with replacing(to) as part:
-            part.write_text(text, "utf-8")
+            part.write_text(render(seen), "utf-8")
 
 
 # ── looking ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def _at_one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+    """All answers are of one moment, also while a run goes on, so that they add up."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def look(connection: sqlite3.Connection, outcome: Outcome, sources: Sequence[int]) -> Page:
@@ -221,58 +223,6 @@ def _slow_call(connection: sqlite3.Connection, sources: list[int], found: Row) -
     return SlowCall(took_s, sent_s, outcome, code or "", http_status, str(where), file, row)
 
 
-# ── wording ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def headline(counts: Counts) -> str:
-    """What happened, in one sentence."""
-    if not counts.unique:
-        return "There was no customer/target to call."
-    done = counts.states[State.SUCCEEDED]
-    said = [f"{done:,} of {counts.unique:,} customers/targets were taken out"]
-    found = ((counts.states[state], how) for state, how in SAID.items())
-    said += [f"{number:,} {how}" for number, how in found if number]
-    return ", ".join(said) + "."
-
-
-def says(code: str | None) -> str:
-    """What a code means, as far as it is documented."""
-    if code is None:
-        return ""
-    meaning = CODES.get(code) or WORDS.get(code) or WORDS.get(f"{code[:-2]}xx")
-    return meaning.says if meaning else "not documented"
-
-
-def message_of(found: Trouble) -> str:
-    """What the server said about the example, where that is all there is to go by."""
-    if "read the message" not in advice(found.code):
-        return ""
-    return masked(found.message.replace(str(found.customer), "…"))
-
-
-def reason_of(code: int | None, reason: str) -> str:
-    """Why a run ended; masked where a server's words may be in it."""
-    return reason if code in OWN_REASONS else masked(reason)
-
-
-def masked(text: str) -> str:
-    """``text`` without what may be a customer's id, phone number or address; not too long."""
-    text = re.sub(r"\S+@\S+", "…", text)
-    text = re.sub(r"\d(?:[ .,()/-]?\d){6,}", "…", text)
-    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}…"
-
-
-def visible(text: object) -> str:
-    """``text``, where what has no glyph (control, format, unassigned) shows as U+FFFD.
-
-    Autoescaping leaves it in, and some of it turns the direction of what stands around it.
-    """
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(char)[0] == "C" else char
-        for char in str(text)
-    )
-
-
 # ── rendering ────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -308,7 +258,7 @@ def render(page: Page) -> str:
     )
 
 
-def _rerun(outcome: Outcome) -> Any:
+def _rerun(outcome: Outcome) -> Callable[[Trouble], str]:
     def rerun(found: Trouble) -> str:
         where = f"{found.where.group}/{found.where.target}"
         sandbox = outcome.sandbox
@@ -318,12 +268,19 @@ def _rerun(outcome: Outcome) -> Any:
 
 
 def _chart(line: Timeline | None) -> Markup | None:
-    """The timeline as a picture; None without the extra ``report``."""
+    """The timeline as a picture; None without calls, or without the extra ``report``."""
+    if line is None:
+        return None
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # its caches are of no interest here
     try:
         from bulk_unenroll.charts import draw
+
+        return Markup(draw(line))  # noqa: S704 - drawn from numbers alone
     except ImportError:
         return None
-    return Markup(draw(line)) if line else None  # noqa: S704 - drawn from numbers alone
+    except Exception as error:  # a wrong MPLBACKEND will do: no picture is worth the end of a run
+        log.warning("no_chart", error=repr(error))
+        return None
 
 
 def _moment(at_s: float | None) -> Markup:

@@ -101,9 +101,8 @@ def calls_over_time(connection: sqlite3.Connection) -> tuple[dict[str, Calls], T
     line = _empty(busiest, runs[busiest])
     values = {"run_id": busiest, "begin": runs[busiest].first_s, "width": float(line.width_s)}
     for run_id, slot, kind, bin_ms, number in connection.execute(SQL["attempt_bins"], values):
-        if run_id in runs:  # else it began since
-            runs[run_id].latencies.add(bin_ms, number)
-        if slot is not None and slot < len(line.slots):
+        runs[run_id].latencies.add(bin_ms, number)
+        if slot is not None:
             line.slots[slot].kinds[kind] += number
             line.slots[slot].latencies.add(bin_ms, number)
     return runs, line

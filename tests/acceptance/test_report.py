@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import stat
+import time
 from collections.abc import Callable
 
 import pytest
@@ -59,6 +60,22 @@ class TestPage:
         text = Paper(desk.folder / "job.unenroll/report.html").root.text
         assert "0 of 2 customers/targets were taken out, 2 wait." in text
         assert "Planned, not run." in text
+        assert "bulk-unenroll run INPUT --out job.unenroll" in text
+
+    def test_it_can_be_written_while_a_run_goes_on(self, desk: Desk, witness: Start) -> None:
+        api = witness()
+        desk.write("job.csv", [(who, 1001, 2001) for who in range(1, 101)])
+        process = desk.start("run", "job.csv", "--rate", "20/s", "--yes")
+        for _ in range(1000):
+            if len(api.seen()) >= 1:
+                break
+            time.sleep(0.01)
+        assert desk.do("report", "job.unenroll", "--to", "now.html").code == 0
+        process.terminate()
+        process.communicate(timeout=30)
+        paper = Paper(desk.folder / "now.html")
+        assert "the run is going on" in paper.root.text
+        assert paper.all("code")[0].text == "bulk-unenroll status job.unenroll --follow"
 
     def test_a_stopped_run_is_resumed_by_the_command_on_its_page(
         self, desk: Desk, witness: Start
@@ -99,6 +116,20 @@ class TestPage:
         assert ended.code == 74
         assert ended.json["status"]["succeeded"] == 1
         assert desk.do("status", "job.unenroll", "--json").json["exit"]["code"] == 74
+
+    def test_a_chart_that_cannot_be_drawn_changes_nothing_of_how_a_run_ends(
+        self, desk: Desk, witness: Start
+    ) -> None:
+        pytest.importorskip("matplotlib")
+        witness()
+        desk.environment["MPLBACKEND"] = "none such"
+        desk.write("job.csv", [(7, 1001, 2001)])
+        ended = desk.do("run", "job.csv", *FAST)
+        assert ended.code == 0
+        assert "no_chart" in ended.err
+        paper = Paper(desk.folder / "job.unenroll/report.html")
+        assert not paper.all("svg")
+        assert paper.table("line")
 
 
 class TestDigest:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from bulk_unenroll.digest import Most
 from bulk_unenroll.model import State
-from bulk_unenroll.page import headline, masked, reason_of, says, visible
 from bulk_unenroll.queries import Counts
 from bulk_unenroll.timeline import SLOTS_MOST, Calls, Latencies, slot_width_s
+from bulk_unenroll.wording import headline, masked, reason_of, says, visible
 
 
 def binned(latency_ms: int) -> int:

@@ -19,6 +19,7 @@ from bulk_unenroll.ledger import SCHEMA_VERSION, Ledger
 from bulk_unenroll.model import State
 from bulk_unenroll.queries import reader
 from bulk_unenroll.seal import mark_path
+from bulk_unenroll.timeline import Calls, Timeline, calls_over_time
 from tests.io.kit import (
     BAD_ID,
     NOW_S,
@@ -166,6 +167,24 @@ class TestFigures:
         )
         assert (name, rows, sha256) == ("a.csv", "3", "ab" * 32)
         assert stands.startswith("confirmed 20")
+
+    def test_all_figures_are_of_one_moment_while_a_run_goes_on(
+        self, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        confirmed(ledger, keys(*range(1, 21)))
+        begin(ledger)
+        calls = claim(ledger)
+        asked = calls_over_time
+
+        def meanwhile(connection: sqlite3.Connection) -> tuple[dict[str, Calls], Timeline | None]:
+            turn(ledger, *(answer(call) for call in calls))
+            return asked(connection)
+
+        monkeypatch.setattr(page, "calls_over_time", meanwhile)
+        paper = paper_of(ledger, tmp_path)
+        assert paper.table("targets") == {"1001/2001": ["20", "20"]}
+        assert paper.table("rows")["sending"][0] == "20"
+        assert "No call was made." in paper.root.text
 
     def test_only_customers_of_the_sources_in_force_are_counted(
         self, ledger: Ledger, tmp_path: Path
