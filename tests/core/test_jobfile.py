@@ -112,4 +112,3 @@ def test_the_schema_names_every_key_and_refuses_others() -> None:
         assert schema()["$defs"][kind.__name__]["additionalProperties"] is False
         for key in kind.model_fields:
             assert f'"{key}"' in text
-
