@@ -41,7 +41,7 @@ CREATE TABLE item (                         -- one customer/target
     tries       INTEGER NOT NULL DEFAULT 0, -- charged in that run
     not_before  REAL DEFAULT 0,             -- 0: never tried; NULL: not by itself
     claimed_at  REAL,                       -- the intent, while sending
-    doubtful    INTEGER NOT NULL DEFAULT 0, -- an unanswered attempt may have been applied
+    doubtful    INTEGER NOT NULL DEFAULT 0, -- an unanswered attempt may still have been applied
     doubt_at    REAL,                       -- when that attempt was sent; NULL: reopened by a person
     code        TEXT,
     message     TEXT,
@@ -110,7 +110,7 @@ INSERT INTO transition (old, new) VALUES
     ('sending', 'failed'), ('sending', 'blocked'), ('sending', 'review'),
     ('sending', 'in_doubt'),
     ('in_doubt', 'sending'),
-    ('failed', 'pending'), ('blocked', 'pending'), ('review', 'pending'),
+    ('failed', 'pending'), ('blocked', 'pending'), ('review', 'pending'), ('review', 'in_doubt'),
     ('withdrawn', 'pending');
 
 CREATE TRIGGER legal_transition BEFORE UPDATE OF state ON item
@@ -379,7 +379,7 @@ FROM item WHERE id = :item;
 -- name: record
 UPDATE item SET state = :state, attempts = attempts + 1, tries = tries + :charged,
     not_before = :not_before, claimed_at = NULL,
-    doubtful = CASE WHEN :state = 'in_doubt' THEN 1 ELSE doubtful END,
+    doubtful = CASE :state WHEN 'in_doubt' THEN 1 WHEN 'review' THEN doubtful ELSE 0 END,
     doubt_at = CASE WHEN :outcome = 'unanswered' THEN :sent_at ELSE doubt_at END,
     code = :code, message = :message, http_status = :http_status, request_id = :request_id,
     updated_at = :now, mismatch = :mismatch
@@ -398,12 +398,11 @@ WHERE state = 'pending'
 
 -- name: reopen
 UPDATE item SET
-    state = CASE WHEN state = 'in_doubt' THEN 'in_doubt' ELSE 'pending' END,
-    not_before = CASE WHEN state = 'in_doubt' THEN :now ELSE 0 END,
-    code = CASE WHEN state = 'in_doubt' THEN code END,
-    message = CASE WHEN state = 'in_doubt' THEN message END,
+    state = CASE WHEN doubtful THEN 'in_doubt' ELSE 'pending' END,
+    not_before = CASE WHEN doubtful THEN :now ELSE 0 END,
+    code = CASE WHEN doubtful THEN code END,
+    message = CASE WHEN doubtful THEN message END,
     doubt_at = NULL,
-    doubtful = CASE WHEN state IN ('in_doubt', 'review') THEN doubtful ELSE 0 END,
     tries = 0, updated_at = :now
 WHERE state IN (SELECT value FROM json_each(:states))
   AND (:codes IS NULL OR code IN (SELECT value FROM json_each(:codes)))

@@ -73,6 +73,7 @@ class Customer:
     state: State = State.PENDING
     attempts: int = 0
     doubted: bool = False
+    doubtful: bool = False
 
 
 @dataclass
@@ -208,6 +209,7 @@ class Accounting(RuleBasedStateMachine):
             customer.attempts += fate != "unsent"
             if isinstance(fate, State):
                 customer.state = fate
+                customer.doubtful &= fate is State.REVIEW
                 entries.append(answer(call, fate, code=CODES.get(fate)))
             elif fate == "unsent":
                 entries.append(unsent(call))
@@ -215,6 +217,7 @@ class Accounting(RuleBasedStateMachine):
                 entries.append(answer(call, waiting, outcome=fate, code="521", again_s=NOW_S))
             else:
                 customer.state, customer.doubted = State.IN_DOUBT, True
+                customer.doubtful = True
                 killed |= fate == "killed"
                 if fate == "unanswered":
                     entries.append(unanswered(call, again_s=NOW_S))
@@ -251,8 +254,7 @@ class Accounting(RuleBasedStateMachine):
         ]
         assert self.ledger.reopen(sorted(chosen), [], [], now_s=NOW_S) == len(meant)
         for customer in meant:
-            if customer.state is not State.IN_DOUBT:
-                customer.state = State.PENDING
+            customer.state = State.IN_DOUBT if customer.doubtful else State.PENDING
         self.running = set()
 
     @rule()

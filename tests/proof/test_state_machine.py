@@ -126,6 +126,7 @@ class Model:
 
     def answered(self, who: int, state: State, code: str | None) -> None:
         self._landed(who, state, code)
+        self.people[who].doubtful &= state is State.REVIEW
         if state is State.BLOCKED:
             for each in self.run:
                 person = self.people[each]
@@ -160,9 +161,10 @@ class Model:
             if person.state is state and who in standing and code in (None, person.code):
                 number += 1
                 person.asked = True
-                if state is not State.IN_DOUBT:
+                if person.doubtful:
+                    person.state = State.IN_DOUBT
+                else:
                     person.state, person.code = State.PENDING, None
-                    person.doubtful = person.doubtful and state is State.REVIEW
         return number
 
 
