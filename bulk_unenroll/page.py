@@ -268,8 +268,8 @@ def _rerun(outcome: Outcome) -> Callable[[Trouble], str]:
 
 
 def _chart(line: Timeline | None) -> Markup | None:
-    """The timeline as a picture; None without calls, or without the extra ``report``."""
-    if line is None:
+    """The timeline as a picture; None where there is no course, or without the extra ``report``."""
+    if line is None or line.brief:
         return None
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # its caches are of no interest here
     try:

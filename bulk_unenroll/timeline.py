@@ -12,6 +12,8 @@ from bulk_unenroll.queries import ask
 from bulk_unenroll.statements import SQL
 
 SLOTS_MOST: Final = 40
+SLOTS_LEAST: Final = 3
+"""Fewer have no course that a picture could show."""
 DAY_S: Final = 86_400
 WIDTHS_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200)
 
@@ -85,6 +87,11 @@ class Timeline:
     run_id: str
     width_s: int
     slots: list[Slot]
+
+    @property
+    def brief(self) -> bool:
+        """Whether it was over before there was a course to draw."""
+        return len(self.slots) < SLOTS_LEAST
 
     def per_min(self, slot: Slot, kind: Kind | None = None) -> float:
         """Starts a minute in ``slot``, of one kind or of all."""

@@ -123,8 +123,8 @@ class TestPage:
         pytest.importorskip("matplotlib")
         witness()
         desk.environment["MPLBACKEND"] = "none such"
-        desk.write("job.csv", [(7, 1001, 2001)])
-        ended = desk.do("run", "job.csv", *FAST)
+        desk.write("job.csv", [(who, 1001, 2001) for who in (7, 8, 9)])
+        ended = desk.do("run", "job.csv", "--yes", "--rate", "1/s")
         assert ended.code == 0
         assert "no_chart" in ended.err
         paper = Paper(desk.folder / "job.unenroll/report.html")

@@ -305,6 +305,11 @@ class TestAlone:
         assert "pip install 'bulk-unenroll[report]'" in plain.root.text
         assert plain.table("line")
 
+    def test_what_was_over_at_once_has_its_figures_and_no_chart(self, attacked: Paper) -> None:
+        assert not attacked.all("svg")
+        assert "too soon for a chart" in attacked.root.text
+        assert attacked.table("line")
+
     @pytest.mark.parametrize("extra", ["with charts", "without"])
     def test_a_folder_in_which_nothing_was_read_has_a_page(
         self, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: str

@@ -82,7 +82,7 @@ def spread(seed: int, moments: int) -> list[int]:
     "disk full, I/O error",
     "exit 74 (73 for a folder that cannot be made), nothing is sent after that; resume finishes",
 )
-@pytest.mark.parametrize("moments", [15, pytest.param(120, marks=pytest.mark.long)])
+@pytest.mark.parametrize("moments", [8, pytest.param(120, marks=pytest.mark.long)])
 def test_the_nth_write_fails(
     desk: Desk,
     witness: Start,

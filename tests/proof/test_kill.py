@@ -41,6 +41,7 @@ class Job:
     witness: Witness
     number: int
     kills: int = 0
+    code: int | None = None
     phases: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -71,7 +72,7 @@ class Job:
             self.kills += 1
             self.phases[self._phase()] += 1
             return False
-        assert process.returncode == 1, process.returncode
+        self.code = process.returncode
         return True
 
     def _phase(self) -> str:
@@ -96,6 +97,7 @@ def kill_often(desk: Desk, witness: Witness, moments: int, dice: random.Random) 
         assert account.twice <= 2 * CONCURRENCY * job.kills
         found["kills"] += not ended
         if ended:
+            assert job.code == 1
             assert account.left == account.in_doubt == 0
             verified = desk.do("verify", job.folder)
             assert verified.code == 0, verified.err
@@ -114,7 +116,7 @@ def kill_often(desk: Desk, witness: Witness, moments: int, dice: random.Random) 
     "0 customers lost, 0 seen by the server without a line in the ledger, 0 false `succeeded`;"
     " repeats at most 2 × concurrency a kill, each listed",
 )
-@pytest.mark.parametrize("moments", [25, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("moments", [15, pytest.param(1000, marks=pytest.mark.long)])
 def test_a_kill_at_any_moment_loses_nobody(
     desk: Desk, witness: Start, seed: int, moments: int, proof: Callable[..., None]
 ) -> None:

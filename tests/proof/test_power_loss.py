@@ -71,7 +71,7 @@ def cut_often(
 @pytest.mark.attack(
     "power loss", "0 requests without an intent in what survives; a resume finishes"
 )
-@pytest.mark.parametrize("cuts", [8, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("cuts", [5, pytest.param(60, marks=pytest.mark.long)])
 def test_what_was_synced_holds_every_call(
     desk: Desk,
     witness: Start,

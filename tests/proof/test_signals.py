@@ -110,7 +110,7 @@ def stop_often(
     "signals",
     "after one signal nobody is in doubt; the right exit code every time; a resume finishes",
 )
-@pytest.mark.parametrize("moments", [9, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("moments", [6, pytest.param(200, marks=pytest.mark.long)])
 def test_a_signal_at_any_moment(
     desk: Desk, witness: Start, seed: int, moments: int, proof: Callable[..., None]
 ) -> None:
