@@ -38,10 +38,20 @@ class Figures:
         """Merge into what earlier sessions found, and write the page anew."""
         with FileLock(f"{KEPT}.lock"):  # several processes may share the tests
             kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-            kept |= self.found
+            for name, entry in self.found.items():
+                kept[name] = _merged(kept.get(name, {}), entry)
             KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
             head = PAGE.read_text().partition(MARK)[0]
             PAGE.write_text(f"{head}{MARK}\n\n{_table(kept)}")
+
+
+def _merged(kept: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """What one attack came to, of which another process may have made another part."""
+    tests = {*kept.get("tests", ()), *found["tests"]}
+    return found | {
+        "tests": sorted(tests),
+        "measured": kept.get("measured", {}) | found["measured"],
+    }
 
 
 def _table(kept: dict[str, dict[str, Any]]) -> str:
