@@ -71,7 +71,7 @@ def test_one_of_many_sends(
         each_s.append(race(desk, api, number, senders) / senders)
         found["refused"] += senders - 1
     check_strangers(api, range(1_000_000, 1_000_000 * (rounds + 2)))
-    proof(rounds=rounds, **found, seconds_from_start_to_refusal=round(max(each_s), 2))
+    proof(rounds=rounds, **found, seconds_to_refusal_each=round(max(each_s), 2))
 
 
 def test_the_next_one_starts_at_once_after_a_kill(desk: Desk, witness: Start) -> None:
