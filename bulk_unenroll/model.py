@@ -40,7 +40,7 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.IN_DOUBT: frozenset({State.SENDING}),
     State.FAILED: frozenset({State.PENDING}),
     State.BLOCKED: frozenset({State.PENDING}),
-    State.REVIEW: frozenset({State.PENDING}),
+    State.REVIEW: frozenset({State.PENDING, State.IN_DOUBT}),
     State.WITHDRAWN: frozenset({State.PENDING}),
     State.SUCCEEDED: frozenset(),
     State.NOT_ENROLLED: frozenset(),
