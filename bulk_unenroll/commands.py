@@ -203,8 +203,9 @@ def resume(
             _check_orgs(ledger, api)
             if reopening:
                 _reopen(ledger, reopening)
-            to_call = callable_count(ledger.connection, sources, _resend_after_s(sending))
-            _check_expected(to_call, going.expect)
+            if going.expect is not None:
+                to_call = callable_count(ledger.connection, sources, _resend_after_s(sending))
+                _check_expected(to_call, going.expect)
             name = "retry" if reopening else "resume"
             return _go(folder, ledger, api, sources, name, sending, going)
 
@@ -230,8 +231,8 @@ def _go(
     from bulk_unenroll.send import Order, send  # aiohttp is slow to import
 
     run_id = uuid.uuid4().hex[:12]
-    to_call = callable_count(ledger.connection, sources, _resend_after_s(sending))
     before = count(ledger.connection, sources)
+    to_call = callable_count(ledger.connection, sources, _resend_after_s(sending), before)
     log.info("run", run_id=run_id, command=name, to_call=to_call, rate=str(sending.rate))
     end_now = _end_now(folder, run_id, going)
     order = Order(run_id, name, who_works(), sources, _time_left_s(going), end_now)
@@ -381,7 +382,7 @@ def _next(
 ) -> str:
     worst = ask(connection, "worst_code", sources=sources)
     found = (State(worst[0][0]), worst[0][1]) if worst else None
-    left = callable_count(connection, sources, resend_after_s)
+    left = callable_count(connection, sources, resend_after_s, counts)
     return next_command(folder, ended, counts, found, callable_=left)
 
 

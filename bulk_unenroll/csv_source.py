@@ -10,17 +10,24 @@ import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from bulk_unenroll.errors import InputRefused, UsageError
 from bulk_unenroll.headers import name_of, normal, title
 from bulk_unenroll.ids import shown
 from bulk_unenroll.model import Invalid, Record
+from bulk_unenroll.pieces import grouped
 from bulk_unenroll.rows import Mapper, Reading
-from bulk_unenroll.text import Lines, Text
+from bulk_unenroll.text import Lines, Text, line_count, split_lines
+
+if TYPE_CHECKING:
+    from bulk_unenroll.pieces import Piece
+    from bulk_unenroll.table import Table
 
 DELIMITERS: Final = (",", ";", "\t", "|")
 FIELD_LIMIT_CHARS: Final = 1 << 20
+TABLE_FROM_CHARS: Final = 1 << 16
+"""A text that is smaller is read before pyarrow would be imported."""
 QUOTE_REMEDY: Final = "close the quote, or double the quotes inside the cell"
 
 
@@ -47,18 +54,38 @@ class CsvRecords:
         A single line with damaged quotes, or a record with a NUL in it, has a ``flaw``.
         """
         with _field_limit():
-            lines = self._text.lines()
-            reader = self._reader(lines, self._delimiter)
-            if _header(reader) != self.header:
-                raise InputRefused("changed while it was being read", "run it again when it rests")
-            yield from _framed(reader, lines, self._delimiter, self.header)
+            framing = self._framing()
+            for stretch in framing.stretches():
+                yield from framing.records(stretch)
 
-    def _reader(self, lines: Lines, delimiter: str) -> Any:
-        return csv.reader(chain.from_iterable(lines), delimiter=delimiter, strict=True)
+    def pieces(self, mapper: Mapper) -> Iterator[Piece]:
+        """The same records, as tables where nothing in the text is special."""
+        with _field_limit():
+            framing = self._framing()
+            for stretch in framing.stretches():
+                table = self._table(stretch, framing.row_count + 1, mapper)
+                if table is None:
+                    yield from grouped(framing.records(stretch))
+                else:
+                    framing.skip(stretch, table.row_count)
+                    yield table
+
+    def _table(self, stretch: str, first_row: int, mapper: Mapper) -> Table | None:
+        if not TABLE_FROM_CHARS <= len(stretch) < FIELD_LIMIT_CHARS:
+            return None
+        from bulk_unenroll.csv_table import read_table  # pyarrow is slow to import
+
+        return read_table(stretch, self._delimiter, first_row, mapper)
+
+    def _framing(self) -> _Framing:
+        framing = _Framing(self._text.lines(), self._delimiter, self.header)
+        if framing.take_header() != self.header:
+            raise InputRefused("changed while it was being read", "run it again when it rests")
+        return framing
 
     def _read_header(self, delimiter: str) -> tuple[str, ...]:
         with _field_limit():
-            return _header(self._reader(self._text.lines(), delimiter))
+            return _Framing(self._text.lines(), delimiter, ()).take_header()
 
     def _tell_delimiter(self, reading: Reading) -> str:
         """The delimiter that gives the most id columns in the header, then the most columns."""
@@ -75,40 +102,87 @@ class CsvRecords:
         return max(DELIMITERS, key=merit)
 
 
-def _header(reader: Any) -> tuple[str, ...]:
-    try:
-        cells = next(filter(None, reader), None)
-    except csv.Error as error:
-        raise InputRefused(f"the header cannot be read: {error}", QUOTE_REMEDY) from None
-    if cells is None:
-        raise InputRefused(
-            "the file is empty: there is no header", "put customerId into its first row"
-        )
-    return tuple(cells)
+class _Framing:
+    """Cuts the lines of a text into records, a stretch at a time."""
 
+    def __init__(self, lines: Lines, delimiter: str, header: tuple[str, ...]) -> None:
+        self._lines = lines
+        self._delimiter = delimiter
+        self._header = header
+        self._stretches = iter(lines)
+        self._rest: list[str] = []
+        self._lines_fed = 0
+        self._lines_done = 0
+        self.row_count = 0
+        """How many records were read, without the header."""
 
-def _framed(reader: Any, lines: Lines, delimiter: str, header: tuple[str, ...]) -> Iterator[Record]:
-    """The records that are left in ``reader``, which takes its lines from ``lines``."""
-    row = 0
-    while True:
-        before = reader.line_num
+    def take_header(self) -> tuple[str, ...]:
+        """The cells of the first record."""
+        reader = self._reader(self._stretches)
         try:
-            for cells in reader:
-                if cells:
-                    row += 1
-                    if lines.has_nul and any("\0" in cell for cell in cells):
-                        yield Record(row, tuple(cells), _nul(cells, header))
-                    else:
-                        yield Record(row, tuple(cells))
-                before = reader.line_num
+            cells = next(filter(None, reader), None)
         except csv.Error as error:
-            row += 1
-            lines_taken = reader.line_num - before
-            if lines_taken > 1 or "expected after" not in str(error):
-                raise _unreadable(error, row, before + 1, lines_taken) from None
-            yield _damaged(row, lines.line(reader.line_num), before + 1, delimiter)
-        else:
+            raise InputRefused(f"the header cannot be read: {error}", QUOTE_REMEDY) from None
+        if cells is None:
+            raise InputRefused(
+                "the file is empty: there is no header", "put customerId into its first row"
+            )
+        self._lines_done = reader.line_num
+        left = self._lines_fed - self._lines_done
+        self._rest = self._rest[len(self._rest) - left :]
+        return tuple(cells)
+
+    def stretches(self) -> Iterator[str]:
+        """The text after the header. Each stretch begins with a record, and must be taken."""
+        rest = "".join(self._rest)
+        yield from chain((rest,) if rest else (), self._stretches)
+
+    def skip(self, stretch: str, row_count: int) -> None:
+        """A stretch was read elsewhere."""
+        self._lines_done += line_count(stretch)
+        self.row_count += row_count
+
+    def records(self, stretch: str) -> Iterator[Record]:
+        """The records from a stretch on, up to the first that ends where a stretch ends."""
+        done = self._lines_fed = self._lines_done
+        reader = self._reader(chain((stretch,), self._stretches))
+        while True:
+            before = reader.line_num
+            try:
+                for cells in reader:
+                    if cells:
+                        self.row_count += 1
+                        yield self._record(cells)
+                    before = reader.line_num
+                    if done + before == self._lines_fed:
+                        break
+            except csv.Error as error:
+                self.row_count += 1
+                yield self._damaged(error, done + before, done + reader.line_num)
+                if done + reader.line_num != self._lines_fed:
+                    continue
+            self._lines_done = done + reader.line_num
             return
+
+    def _reader(self, stretches: Iterator[str]) -> Any:
+        lines = chain.from_iterable(map(self._feed, stretches))
+        return csv.reader(lines, delimiter=self._delimiter, strict=True)
+
+    def _feed(self, stretch: str) -> list[str]:
+        self._rest = split_lines(stretch)
+        self._lines_fed += len(self._rest)
+        return self._rest
+
+    def _record(self, cells: list[str]) -> Record:
+        if self._lines.has_nul and any("\0" in cell for cell in cells):
+            return Record(self.row_count, tuple(cells), _nul(cells, self._header))
+        return Record(self.row_count, tuple(cells))
+
+    def _damaged(self, error: csv.Error, before: int, number: int) -> Record:
+        lines_taken = number - before
+        if lines_taken > 1 or "expected after" not in str(error):
+            raise _unreadable(error, self.row_count, before + 1, lines_taken) from None
+        return _damaged(self.row_count, self._lines.line(number), before + 1, self._delimiter)
 
 
 def _nul(cells: list[str], header: tuple[str, ...]) -> Invalid:

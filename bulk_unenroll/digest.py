@@ -14,8 +14,7 @@ from pathlib import PurePath
 from typing import Final, Generic, TypeVar
 
 from bulk_unenroll.model import BAD, State
-from bulk_unenroll.queries import Row, ask, known_state
-from bulk_unenroll.statements import SQL
+from bulk_unenroll.queries import Row, ask, known_state, tally
 
 TROUBLED: Final = BAD | {State.IN_DOUBT}
 T = TypeVar("T")
@@ -103,8 +102,7 @@ def digest(
     """Digest ``sources`` down to so many ``targets`` and ``troubles``."""
     listed = json.dumps(list(sources))
     made = Digest(Most(targets), Most(troubles), Counter())
-    counted = connection.execute(SQL["target_counts"], {"sources": listed})
-    for (org, group, target), rows in itertools.groupby(counted, key=_place):
+    for (org, group, target), rows in itertools.groupby(tally(connection, sources), key=_place):
         _add(made, TargetFact(org, group, target, {}), rows)
     made.shown = [_with_example(connection, listed, found) for found in made.troubles.listed()]
     return made
@@ -116,7 +114,7 @@ def _place(row: Row) -> tuple[int | None, int, int]:
 
 
 def _add(made: Digest, fact: TargetFact, rows: Iterable[Row]) -> None:
-    for *_, name, code, number, customer in rows:
+    for _, _, _, name, code, number, customer, *_ in rows:
         state = known_state(name)
         fact.states[state] = fact.states.get(state, 0) + number
         made.states.add(state)

@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
+from bulk_unenroll.batch import Batch, Scope, Share, StagedRow, staged_batch
 from bulk_unenroll.errors import LedgerFailed
 from bulk_unenroll.folder import ledger_path, replacing, sync_directory
 from bulk_unenroll.model import Blocked, Call, Entry, Key, State
@@ -23,12 +25,21 @@ from bulk_unenroll.seal import Mark, Opened, Sealed, checksum, mark_path, read_m
 from bulk_unenroll.statements import SQL
 
 APPLICATION_ID: Final = 0x62756E72
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 CHECK_BELOW_BYTES: Final = 256 << 20
 DAMAGED: Final = "the ledger is damaged"
 DAMAGED_REMEDY: Final = "keep the folder as it is and restore a copy of it"
 
+PLACE_BITS: Final = 40
+LAST_ROW: Final = (1 << PLACE_BITS) - 1
+CACHE: Final = "PRAGMA cache_size = -65536"
+BULK_CACHE: Final = "PRAGMA cache_size = -2000"
+SPREAD_ROWS: Final = 10_000
+"""How far a target's next call is looked for, so that a target without any costs little."""
+
 Row = tuple[Any, ...]
+
+__all__ = ["Ledger", "SourceInfo", "StagedRow", "Turn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +54,23 @@ class SourceInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class StagedRow:
-    """One input row on its way in: a key, or why there is none. ``cells`` is JSON."""
+class Bulk:
+    """What was found out about a large source beside the ledger, once all of it was read.
 
-    row: int
-    key: Key | None
-    code: str | None
-    message: str | None
-    cells: str
+    ``repeats``: rows with the first row that each repeats.
+    """
+
+    repeats: Iterable[tuple[int, int]]
+    shares: Iterable[Share]
+
+
+@dataclass(slots=True)
+class _Line:
+    """Calls of a source that were never tried: after which place to look for the next."""
+
+    statement: str
+    after: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +123,9 @@ class Ledger:
         self._mark = mark
         self._commits = commits
         self._failed = False
-        self._targets: dict[tuple[int, int, int], int] = {}
-        self._fresh: dict[int, int] = {}
+        self._targets: dict[Scope, int] = {}
+        self._lines: deque[_Line] = deque()
+        self._spread: deque[tuple[int, int]] | None = None
         self._run = 0
 
     # ── opening and closing ──────────────────────────────────────────────────────────────────────
@@ -147,17 +168,11 @@ class Ledger:
     def _recover(self) -> None:
         with self._transaction():
             self._set_meta("open", "yes")
-            self._upgrade()
             self._do("recover_attempts")
             self._do("recover_items", now=time.time())
             for (source,) in self._all("unfinished_sources"):
                 self._drop(source)
-
-    def _upgrade(self) -> None:
-        """Version 1 did not keep who started a run."""
-        if not self._all("has_started_by")[0][0]:
-            self._do("add_started_by")
-            self.connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            self._do_each("make_indexes")
 
     # ── sources ──────────────────────────────────────────────────────────────────────────────────
 
@@ -177,7 +192,6 @@ class Ledger:
     def add_source(self, info: SourceInfo) -> int:
         """Begin a source; it counts only once ``source_loaded``."""
         with self._transaction():
-            self._do("stage_table")
             source: int = self._all(
                 "add_source",
                 path=info.path,
@@ -188,48 +202,103 @@ class Ledger:
             )[0][0]
             return source
 
+    def is_empty(self) -> bool:
+        """Whether it holds no customer/target yet: then a large source is loaded in bulk."""
+        with translated():
+            return not self._all("has_items")[0][0]
+
+    def begin_bulk(self) -> None:
+        """Load the next source without indexes; ``source_loaded`` makes them again."""
+        # sorting and appending go faster where they stay within the processor's cache
+        self.connection.execute(BULK_CACHE)
+        with self._transaction():
+            self._do_each("drop_indexes")
+
     def add_rows(self, source: int, rows: Sequence[StagedRow]) -> None:
         """Add the next rows of a source; the UNIQUE key of ``item`` finds the duplicates."""
         with self._transaction():
-            self.connection.executemany(SQL["stage_row"], map(self._staged, rows))
-            self._do("load_items", source=source)
-            self._do("load_rows", source=source)
-            self._do("clear_stage")
+            self._add_batch(source, staged_batch(rows), "add_new_items")
 
-    def _staged(self, row: StagedRow) -> Row:
-        key = row.key
-        target = None if key is None else self._target(key)
-        customer = None if key is None else key.customer
-        return row.row, target, customer, row.code, row.message, row.cells
+    def add_batches(
+        self, source: int, batches: Iterable[Batch], *, bulk: bool = False
+    ) -> Iterator[tuple[Batch, list[int]]]:
+        """Add the next batches of a source; each, with the numbers of its targets.
 
-    def _target(self, key: Key) -> int:
-        name = (key.org or 0, key.group, key.target)
-        found = self._targets.get(name)
+        In ``bulk`` the indexes are gone, and every row becomes an item at first.
+        """
+        with self._transaction():
+            for batch in batches:
+                statement = "add_items" if bulk else "add_new_items"
+                yield batch, self._add_batch(source, batch, statement)
+
+    def _add_batch(self, source: int, batch: Batch, statement: str) -> list[int]:
+        place = source << PLACE_BITS | batch.first_row
+        targets = [self._target(scope) for scope in batch.scopes]
+        keys = batch.keys(targets)
+        sent = {"place": place, "width": keys.width, "keys": keys.text}
+        kept = batch.row_count - len(batch.apart)
+        self._do("add_chunk", place=place, row_count=kept, cells=batch.cells)
+        self.connection.executemany(
+            SQL["add_invalid"], ((source, *row, batch.apart.get(row.row)) for row in batch.invalid)
+        )
+        added = self._do(statement, **sent).rowcount
+        if added < len(batch.rows):
+            self._do("add_known_rows", source=source, **sent)
+            last = batch.first_row + batch.row_count - 1
+            self._do("mark_repeats", source=source, first=batch.first_row, last=last)
+        return targets
+
+    def _target(self, scope: Scope) -> int:
+        found = self._targets.get(scope)
         if found is None:
-            org, group, target = name
-            found = self._all("add_target", org=org, group=group, target=target)[0][0]
-            self._targets[name] = found
+            found = self._all("add_target", org=scope.org, group=scope.group, target=scope.target)[
+                0
+            ][0]
+            self._targets[scope] = found
         return found
 
-    def source_loaded(self, source: int, row_count: int) -> None:
+    def source_loaded(self, source: int, row_count: int, bulk: Bulk | None = None) -> None:
         """The source was read to its end. It is planned now."""
         now = time.time()
         with self._transaction():
+            if bulk is None:
+                self._do("add_shares", source=source)
+            else:
+                self._end_bulk(source, bulk)
             self._do("source_loaded", source=source, row_count=row_count, now=now)
             self._do("unwithdraw", source=source, now=now)
+        self.connection.execute(CACHE)
+
+    def _end_bulk(self, source: int, bulk: Bulk) -> None:
+        base = source << PLACE_BITS
+        self.connection.executemany(
+            SQL["add_repeat"],
+            (
+                {"source": source, "row": row, "item": base | first, "repeats": first}
+                for row, first in bulk.repeats
+            ),
+        )
+        self._do("drop_repeated_items", source=source)
+        self._do_each("make_indexes")
+        self.connection.executemany(
+            SQL["add_share"],
+            (
+                (source, share.target, share.items, share.phone_like, base | share.first_row)
+                for share in bulk.shares
+            ),
+        )
 
     def drop_source(self, source: int) -> None:
         """Forget a source whose input was refused half way."""
         self._targets.clear()
         with self._transaction():
             self._drop(source)
+            self._do_each("make_indexes")
+        self.connection.execute(CACHE)
 
     def _drop(self, source: int) -> None:
-        self._do("orphans_of_source", source=source)
-        self._do("drop_rows", source=source)
-        self._do("drop_orphans")
-        self._do("forget_orphans")
-        self._do("drop_source", source=source)
+        for statement in ("drop_items", "drop_chunks", "drop_rows", "drop_shares", "drop_source"):
+            self._do(statement, source=source)
 
     def confirm(self, sources: Sequence[int], base_url: str) -> None:
         """Confirm ``sources`` for ``base_url``; older contents of their paths are superseded."""
@@ -288,7 +357,12 @@ class Ledger:
                 resend=resend_after_s != float("inf"),
                 cutoff=resend_after_s,
             )
-            self._fresh = {target: 0 for target, *_ in self._all("run_targets")}
+            self._spread = None
+            self._lines = deque(
+                _Line(statement, source << PLACE_BITS, source << PLACE_BITS | LAST_ROW)
+                for source in sources
+                for statement in ("fresh", "fresh_known")
+            )
 
     def turn(
         self,
@@ -327,31 +401,65 @@ class Ledger:
         self, most: int, now_s: float, halted: str, among: str | None, spread: bool
     ) -> list[Call]:
         found = self._all("due", run=self._run, now=now_s, halted=halted, only=among, most=most)
+        self._claim_all(found, now_s)
         while among is None and len(found) < most and self._has_fresh(halted):
-            found += self._fresh_calls(1 if spread else most - len(found))
-        rows = ({"item": row[0], "run": self._run, "now": now_s} for row in found)
-        self.connection.executemany(SQL["claim"], rows)
+            fresh = (spread and self._spread_call(halted)) or self._next_calls(
+                most - len(found), halted
+            )
+            self._claim_all(fresh, now_s)
+            found += fresh
         return [_call(row) for row in found]
 
+    def _claim_all(self, found: list[Row], now_s: float) -> None:
+        rows = ({"item": row[0], "run": self._run, "now": now_s} for row in found)
+        self.connection.executemany(SQL["claim"], rows)
+
     def _has_fresh(self, halted: str) -> bool:
-        """Whether a call is left that was never claimed; the first target in line has one then."""
-        skip = json.loads(halted)
-        while self._fresh:
-            target, after = next(iter(self._fresh.items()))
-            found = self._all("fresh", run=self._run, target=target, after=after, most=1)
-            if found and found[0][1] not in skip:
+        """Whether a call is left that was never tried; the first line has one then."""
+        while self._lines:
+            found = self._look(1, halted)
+            if found:
+                self._lines[0].after = found[0][-1] - 1
                 return True
-            del self._fresh[target]
+            self._lines.popleft()
         return False
 
-    def _fresh_calls(self, most: int) -> list[Row]:
-        """Calls of the first target in line, which then goes to the end of it."""
-        target, after = next(iter(self._fresh.items()))
-        found = self._all("fresh", run=self._run, target=target, after=after, most=most)
-        del self._fresh[target]
-        if found:
-            self._fresh[target] = found[-1][0]
+    def _look(self, most: int, halted: str) -> list[Row]:
+        line = self._lines[0]
+        return self._all(line.statement, after=line.after, last=line.last, halted=halted, most=most)
+
+    def _next_calls(self, most: int, halted: str) -> list[Row]:
+        """Up to ``most`` calls in the order of their rows, from the first line."""
+        found = self._look(most, halted)
+        self._lines[0].after = found[-1][-1]
         return found
+
+    def _spread_call(self, halted: str) -> list[Row]:
+        """A call of the target whose turn it is, if any has one near where it was last found."""
+        if self._spread is None:
+            self._spread = self._begin_spread(halted)
+        while self._spread:
+            target, after = self._spread.popleft()
+            found = self._all(
+                "fresh_of_target",
+                run=self._run,
+                target=target,
+                after=after,
+                last=after + SPREAD_ROWS,
+                halted=halted,
+            )
+            if found:
+                self._spread.append((target, found[0][0]))
+                return found
+        return []
+
+    def _begin_spread(self, halted: str) -> deque[tuple[int, int]]:
+        line = self._lines[0]
+        # what stands before the first call in line was tried
+        least = self._look(1, halted)[0][-1] - 1 if line.statement == "fresh" else 0
+        return deque(
+            (target, max(first - 1, least)) for target, first in self._all("targets_of_ledger")
+        )
 
     def _record(self, entry: Entry) -> None:
         attempt = entry.attempt
@@ -380,6 +488,7 @@ class Ledger:
         )
 
     def _block(self, block: Blocked) -> int:
+        self._do("index_pending")  # at the first block only: most runs never need it
         return self._do(
             "block",
             run=self._run,
@@ -455,6 +564,10 @@ class Ledger:
     def _do(self, statement: str, /, **values: object) -> sqlite3.Cursor:
         return self.connection.execute(SQL[statement], values)
 
+    def _do_each(self, statements: str) -> None:
+        for statement in SQL[statements].split(";"):
+            self.connection.execute(statement)
+
     def _all(self, statement: str, /, **values: object) -> list[Row]:
         return self.connection.execute(SQL[statement], values).fetchall()
 
@@ -463,7 +576,7 @@ class Ledger:
 
 
 def _call(row: Row) -> Call:
-    item, org, group, target, customer, tries, doubtful = row
+    item, org, group, target, customer, tries, doubtful, *_ = row
     return Call(item, Key(org or None, group, target, customer), tries, bool(doubtful))
 
 
@@ -479,7 +592,7 @@ def _create(path: Path) -> None:
     with replacing(path) as part, closing(sqlite3.connect(part)) as connection:
         connection.executescript(
             f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
-            f"BEGIN; {SQL['schema']} COMMIT;"
+            f"BEGIN; {SQL['schema']} {SQL['make_indexes']} COMMIT;"
         )
     sync_directory(path.parent)
 
@@ -497,6 +610,8 @@ def check_file(path: Path) -> None:
     version = int.from_bytes(head[60:64], "big")
     if version > SCHEMA_VERSION:
         raise LedgerFailed(f"{path} was made by a newer bulk-unenroll", "upgrade bulk-unenroll")
+    if version < SCHEMA_VERSION:
+        raise LedgerFailed(f"{path} was made by an older bulk-unenroll", "go on with that one")
 
 
 def log_path(path: Path) -> Path:
@@ -600,6 +715,6 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     if connection.execute("PRAGMA synchronous").fetchone()[0] != 2:
         raise LedgerFailed("SQLite does not keep synchronous=FULL", "use another SQLite")
-    connection.execute("PRAGMA temp_store = MEMORY")
-    connection.execute("PRAGMA cache_size = -65536")
+    connection.execute("PRAGMA temp_store = FILE")  # an index of millions is sorted there
+    connection.execute(CACHE)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,4 +1,5 @@
 -- Every statement of the ledger, each under its name. Times are Unix seconds; org_id 0 is SELF.
+-- A place is an input row as one number: source << 40 | row.
 
 -- name: schema
 CREATE TABLE meta (
@@ -30,11 +31,9 @@ CREATE TABLE target (
 ) STRICT;
 
 CREATE TABLE item (                         -- one customer/target
-    id          INTEGER PRIMARY KEY,
+    id          INTEGER PRIMARY KEY,        -- the place where it stands first in this folder
     target      INTEGER NOT NULL REFERENCES target (id),
     customer_id INTEGER NOT NULL,
-    seen_source INTEGER NOT NULL,           -- the last source read that holds it, and in which row
-    seen_row    INTEGER NOT NULL,
     state       TEXT NOT NULL DEFAULT 'pending',
     attempts    INTEGER NOT NULL DEFAULT 0, -- on record
     run         INTEGER,                    -- the last run that claimed it
@@ -48,24 +47,41 @@ CREATE TABLE item (                         -- one customer/target
     http_status INTEGER,
     request_id  TEXT,
     updated_at  REAL,
-    mismatch    INTEGER NOT NULL DEFAULT 0, -- the answer echoed another customer
-    UNIQUE (customer_id, target)            -- this is the dedupe
+    mismatch    INTEGER NOT NULL DEFAULT 0  -- the answer echoed another customer
 ) STRICT;
-CREATE INDEX item_pending ON item (target) WHERE state = 'pending';
-CREATE INDEX item_due ON item (not_before)
-    WHERE not_before > 0 AND state IN ('pending', 'in_doubt');
 
-CREATE TABLE row (                          -- one input row
+-- Few rows at a time are in these states: they cost next to nothing while millions are loaded.
+CREATE INDEX item_due ON item (not_before) WHERE not_before > 0;
+CREATE INDEX item_sending ON item (id) WHERE state = 'sending';
+CREATE INDEX item_in_doubt ON item (id) WHERE state = 'in_doubt';
+CREATE INDEX item_withdrawn ON item (id) WHERE state = 'withdrawn';
+
+CREATE TABLE row (                          -- an input row that is not the first of an item
     source  INTEGER NOT NULL REFERENCES source (id),
     row     INTEGER NOT NULL,
     item    INTEGER REFERENCES item (id),   -- NULL: invalid
     repeats INTEGER,                        -- the earlier row of this source that it repeats
     code    TEXT,                           -- why it is invalid
     message TEXT,
-    cells   TEXT NOT NULL,                  -- JSON: the row as it was
+    cells   TEXT,                           -- JSON: the row as it was, if it is not in its chunk
     PRIMARY KEY (source, row)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX row_item ON row (item) WHERE item IS NOT NULL;
+
+CREATE TABLE chunk (                        -- some rows that follow each other, as they were
+    id        INTEGER PRIMARY KEY,          -- the place of the first of them
+    row_count INTEGER NOT NULL,
+    cells     BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE share (                        -- how much of a source's items falls to a target
+    source     INTEGER NOT NULL REFERENCES source (id),
+    target     INTEGER NOT NULL REFERENCES target (id),
+    items      INTEGER NOT NULL,
+    phone_like INTEGER NOT NULL,            -- of these, with a customer id like a phone number
+    first_item INTEGER NOT NULL,
+    PRIMARY KEY (source, target)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE run (
     id         INTEGER PRIMARY KEY,
@@ -126,7 +142,34 @@ BEGIN
 END;
 
 -- A row of a superseded source is shown while its customer/target stands in no newer row.
-CREATE VIEW results AS
+CREATE VIEW first_row AS
+SELECT
+    s.name AS source,
+    i.id & 0xFFFFFFFFFF AS row,
+    nullif(t.org_id, 0) AS org_id,
+    t.target_group_id AS target_group_id,
+    t.target_id AS target_id,
+    i.customer_id AS customer_id,
+    i.state AS status,
+    i.code AS code,
+    i.message AS message,
+    i.http_status AS http_status,
+    i.attempts AS attempts,
+    CASE WHEN i.updated_at IS NOT NULL
+         THEN strftime('%Y-%m-%dT%H:%M:%fZ', i.updated_at, 'unixepoch') END AS updated_at,
+    i.request_id AS request_id,
+    s.id AS source_id,
+    i.id AS place
+FROM item i
+CROSS JOIN source s ON s.id = i.id >> 40
+CROSS JOIN target t ON t.id = i.target
+WHERE s.loaded_at IS NOT NULL
+  AND (s.superseded_at IS NULL OR NOT EXISTS (
+        SELECT 1 FROM row n JOIN source ns ON ns.id = n.source
+        WHERE n.item = i.id AND n.source <> s.id
+          AND (ns.superseded_at IS NULL OR n.source > s.id)));
+
+CREATE VIEW other_row AS
 SELECT
     s.name AS source,
     r.row AS row,
@@ -147,18 +190,30 @@ SELECT
     CASE WHEN r.repeats IS NULL
          THEN strftime('%Y-%m-%dT%H:%M:%fZ', i.updated_at, 'unixepoch') END AS updated_at,
     CASE WHEN r.repeats IS NULL THEN i.request_id END AS request_id,
-    r.cells AS input,
-    r.source AS source_id
+    r.source AS source_id,
+    r.source << 40 | r.row AS place
 FROM row r
 JOIN source s ON s.id = r.source
 LEFT JOIN item i ON i.id = r.item
 LEFT JOIN target t ON t.id = i.target
+LEFT JOIN source h ON h.id = r.item >> 40
 WHERE s.loaded_at IS NOT NULL
   AND (s.superseded_at IS NULL
-       OR (r.item IS NOT NULL AND r.repeats IS NULL AND NOT EXISTS (
+       OR (r.item IS NOT NULL AND r.repeats IS NULL
+           AND h.superseded_at IS NOT NULL AND h.id < s.id
+           AND NOT EXISTS (
             SELECT 1 FROM row n JOIN source ns ON ns.id = n.source
             WHERE n.item = r.item AND n.source <> r.source
               AND (ns.superseded_at IS NULL OR n.source > r.source))));
+
+CREATE VIEW results AS
+SELECT source, row, org_id, target_group_id, target_id, customer_id, status, code, message,
+       http_status, attempts, updated_at, request_id, source_id
+FROM first_row
+UNION ALL
+SELECT source, row, org_id, target_group_id, target_id, customer_id, status, code, message,
+       http_status, attempts, updated_at, request_id, source_id
+FROM other_row;
 
 -- What is being sent stands here as unanswered: after a kill that is what it is.
 CREATE VIEW attempt_history AS
@@ -181,6 +236,17 @@ JOIN target t ON t.id = i.target
 JOIN run u ON u.id = i.run
 WHERE i.state = 'sending';
 
+-- name: make_indexes
+-- this is the dedupe
+CREATE UNIQUE INDEX IF NOT EXISTS item_key ON item (customer_id, target);
+
+-- name: drop_indexes
+DROP INDEX IF EXISTS item_key;
+DROP INDEX IF EXISTS item_pending;
+
+-- name: index_pending
+CREATE INDEX IF NOT EXISTS item_pending ON item (target) WHERE state = 'pending';
+
 -- ── opening ──────────────────────────────────────────────────────────────────────────────────────
 
 -- name: recover_attempts
@@ -195,12 +261,6 @@ UPDATE item SET state = 'in_doubt', attempts = attempts + 1, tries = tries + 1, 
     message = 'the program ended before the answer came', http_status = NULL, request_id = NULL,
     updated_at = :now
 WHERE state = 'sending';
-
--- name: has_started_by
-SELECT count(*) FROM pragma_table_info('run') WHERE name = 'started_by';
-
--- name: add_started_by
-ALTER TABLE run ADD COLUMN started_by TEXT;
 
 -- name: get_meta
 SELECT value FROM meta WHERE name = :name;
@@ -222,31 +282,52 @@ VALUES (:path, :name, :sha256, :reading, :header) RETURNING id;
 INSERT INTO target (org_id, target_group_id, target_id) VALUES (:org, :group, :target)
 ON CONFLICT DO UPDATE SET org_id = org_id RETURNING id;
 
--- name: stage_table
-CREATE TEMP TABLE IF NOT EXISTS stage (
-    row INTEGER PRIMARY KEY, target INTEGER, customer_id INTEGER, code TEXT, message TEXT,
-    cells TEXT NOT NULL
-) STRICT;
+-- name: has_items
+SELECT EXISTS (SELECT 1 FROM item);
 
--- name: stage_row
-INSERT INTO stage (row, target, customer_id, code, message, cells) VALUES (?, ?, ?, ?, ?, ?);
+-- name: add_chunk
+INSERT INTO chunk (id, row_count, cells) VALUES (:place, :row_count, :cells);
 
--- name: load_items
-INSERT INTO item (target, customer_id, seen_source, seen_row)
-SELECT target, customer_id, :source, row FROM stage WHERE target IS NOT NULL ORDER BY row
-ON CONFLICT (customer_id, target) DO UPDATE
-SET seen_source = excluded.seen_source, seen_row = excluded.seen_row
-WHERE seen_source <> excluded.seen_source;
+-- name: add_invalid
+INSERT INTO row (source, row, code, message, cells) VALUES (?, ?, ?, ?, ?);
 
--- name: load_rows
-INSERT INTO row (source, row, item, repeats, code, message, cells)
-SELECT :source, s.row, i.id, nullif(i.seen_row, s.row), s.code, s.message, s.cells
-FROM stage s
-LEFT JOIN item i ON i.customer_id = s.customer_id AND i.target = s.target
-ORDER BY s.row;
+-- name: add_items
+INSERT INTO item (id, target, customer_id)
+SELECT :place + key / :width, key % :width, value FROM json_each(:keys);
 
--- name: clear_stage
-DELETE FROM stage;
+-- name: add_new_items
+INSERT INTO item (id, target, customer_id)
+SELECT :place + key / :width, key % :width, value FROM json_each(:keys) WHERE true
+ON CONFLICT (customer_id, target) DO NOTHING;
+
+-- name: add_known_rows
+INSERT INTO row (source, row, item, repeats)
+SELECT :source, (:place + key / :width) & 0xFFFFFFFFFF, i.id,
+       CASE WHEN i.id >> 40 = :source THEN i.id & 0xFFFFFFFFFF END
+FROM json_each(:keys) CROSS JOIN item i
+    ON i.customer_id = json_each.value AND i.target = json_each.key % :width
+WHERE i.id <> :place + key / :width;
+
+-- name: mark_repeats
+UPDATE row SET repeats = (
+    SELECT min(f.row) FROM row f
+    WHERE f.item = row.item AND f.source = row.source AND f.row < row.row AND f.repeats IS NULL)
+WHERE source = :source AND row BETWEEN :first AND :last AND item >> 40 <> :source;
+
+-- name: add_repeat
+INSERT INTO row (source, row, item, repeats) VALUES (:source, :row, :item, :repeats);
+
+-- name: drop_repeated_items
+DELETE FROM item WHERE id IN (
+    SELECT source << 40 | row FROM row WHERE source = :source AND repeats IS NOT NULL);
+
+-- name: add_shares
+INSERT INTO share (source, target, items, phone_like, first_item)
+SELECT :source, target, count(*), sum(customer_id BETWEEN 1000000000 AND 999999999999), min(id)
+FROM item WHERE id BETWEEN :source << 40 AND (:source << 40) + 0xFFFFFFFFFF GROUP BY target;
+
+-- name: add_share
+INSERT INTO share (source, target, items, phone_like, first_item) VALUES (?, ?, ?, ?, ?);
 
 -- name: source_loaded
 UPDATE source SET loaded_at = :now, row_count = :row_count WHERE id = :source;
@@ -258,20 +339,17 @@ WHERE id = :source AND superseded_at IS NOT NULL;
 -- name: unfinished_sources
 SELECT id FROM source WHERE loaded_at IS NULL;
 
--- name: orphans_of_source
-CREATE TEMP TABLE orphan AS
-SELECT DISTINCT r.item AS item FROM row r JOIN item i ON i.id = r.item
-WHERE r.source = :source AND i.attempts = 0 AND i.state = 'pending'
-  AND NOT EXISTS (SELECT 1 FROM row o WHERE o.item = r.item AND o.source <> :source);
+-- name: drop_items
+DELETE FROM item WHERE id BETWEEN :source << 40 AND (:source << 40) + 0xFFFFFFFFFF;
+
+-- name: drop_chunks
+DELETE FROM chunk WHERE id BETWEEN :source << 40 AND (:source << 40) + 0xFFFFFFFFFF;
 
 -- name: drop_rows
 DELETE FROM row WHERE source = :source;
 
--- name: drop_orphans
-DELETE FROM item WHERE id IN (SELECT item FROM orphan);
-
--- name: forget_orphans
-DROP TABLE orphan;
+-- name: drop_shares
+DELETE FROM share WHERE source = :source;
 
 -- name: drop_source
 DELETE FROM source WHERE id = :source;
@@ -291,13 +369,15 @@ WHERE superseded_at IS NULL AND loaded_at IS NOT NULL
 -- name: withdraw
 UPDATE item SET state = 'withdrawn', updated_at = :now
 WHERE state = 'pending' AND attempts = 0
+  AND id >> 40 IN (SELECT id FROM source WHERE superseded_at IS NOT NULL)
   AND NOT EXISTS (SELECT 1 FROM row r JOIN source s ON s.id = r.source
                   WHERE r.item = item.id AND s.superseded_at IS NULL);
 
 -- name: unwithdraw
 UPDATE item SET state = 'pending', updated_at = :now
 WHERE state = 'withdrawn'
-  AND EXISTS (SELECT 1 FROM row r WHERE r.item = item.id AND r.source = :source);
+  AND (id >> 40 = :source
+       OR EXISTS (SELECT 1 FROM row r WHERE r.item = item.id AND r.source = :source));
 
 -- name: confirmed_sources
 SELECT id FROM source
@@ -317,12 +397,13 @@ UPDATE run SET ended_at = :now, exit_code = :exit_code, reason = :reason WHERE i
 
 -- name: expired_backoffs
 UPDATE item SET not_before = 0
-WHERE state = 'pending' AND not_before > 0 AND not_before <= :now;
+WHERE not_before > 0 AND state = 'pending' AND not_before <= :now;
 
 -- name: schedule_doubts
-UPDATE item SET not_before = CASE
-    WHEN NOT EXISTS (SELECT 1 FROM row r JOIN run_source s ON s.source = r.source
-                     WHERE r.item = item.id AND s.run = :run) THEN NULL
+UPDATE item AS i SET not_before = CASE
+    WHEN NOT (i.id >> 40 IN (SELECT source FROM run_source WHERE run = :run)
+       OR EXISTS (SELECT 1 FROM row r JOIN run_source s ON s.source = r.source
+                  WHERE r.item = i.id AND s.run = :run)) THEN NULL
     WHEN doubt_at IS NULL THEN coalesce(not_before, :now)
     WHEN :resend AND doubt_at > :cutoff THEN coalesce(not_before, :now)
 END
@@ -330,11 +411,7 @@ WHERE state = 'in_doubt';
 
 -- name: park_stale_doubts
 UPDATE item SET not_before = NULL
-WHERE state = 'in_doubt' AND not_before > 0 AND not_before <= :now AND doubt_at <= :cutoff;
-
--- name: run_targets
-SELECT t.id, t.org_id, t.target_group_id, t.target_id FROM target t
-WHERE EXISTS (SELECT 1 FROM item i WHERE i.target = t.id AND i.state = 'pending') ORDER BY t.id;
+WHERE not_before > 0 AND state = 'in_doubt' AND not_before <= :now AND doubt_at <= :cutoff;
 
 -- name: due
 SELECT i.id, t.org_id, t.target_group_id, t.target_id, i.customer_id,
@@ -343,8 +420,9 @@ FROM item i JOIN target t ON t.id = i.target
 WHERE i.state IN ('pending', 'in_doubt') AND i.not_before > 0 AND i.not_before <= :now
   AND (:only IS NULL OR i.id IN (SELECT value FROM json_each(:only)))
   AND t.org_id NOT IN (SELECT value FROM json_each(:halted))
-  AND EXISTS (SELECT 1 FROM row r JOIN run_source s ON s.source = r.source
-              WHERE r.item = i.id AND s.run = :run)
+  AND (i.id >> 40 IN (SELECT source FROM run_source WHERE run = :run)
+       OR EXISTS (SELECT 1 FROM row r JOIN run_source s ON s.source = r.source
+                  WHERE r.item = i.id AND s.run = :run))
 ORDER BY i.not_before LIMIT :most;
 
 -- name: next_due
@@ -352,17 +430,40 @@ SELECT i.not_before FROM item i JOIN target t ON t.id = i.target
 WHERE i.state IN ('pending', 'in_doubt') AND i.not_before > 0
   AND (:only IS NULL OR i.id IN (SELECT value FROM json_each(:only)))
   AND t.org_id NOT IN (SELECT value FROM json_each(:halted))
-  AND EXISTS (SELECT 1 FROM row r JOIN run_source s ON s.source = r.source
-              WHERE r.item = i.id AND s.run = :run)
+  AND (i.id >> 40 IN (SELECT source FROM run_source WHERE run = :run)
+       OR EXISTS (SELECT 1 FROM row r JOIN run_source s ON s.source = r.source
+                  WHERE r.item = i.id AND s.run = :run))
 ORDER BY i.not_before LIMIT 1;
 
 -- name: fresh
-SELECT i.id, t.org_id, t.target_group_id, t.target_id, i.customer_id, 0, i.doubtful
-FROM item i JOIN target t ON t.id = i.target
-WHERE i.target = :target AND i.state = 'pending' AND i.not_before = 0 AND i.id > :after
-  AND EXISTS (SELECT 1 FROM row r JOIN run_source s ON s.source = r.source
-              WHERE r.item = i.id AND s.run = :run)
+SELECT i.id, t.org_id, t.target_group_id, t.target_id, i.customer_id, 0, i.doubtful, i.id
+FROM item i CROSS JOIN target t ON t.id = i.target
+WHERE i.id > :after AND i.id <= :last AND i.state = 'pending' AND i.not_before = 0
+  AND t.org_id NOT IN (SELECT value FROM json_each(:halted))
 ORDER BY i.id LIMIT :most;
+
+-- name: fresh_of_target
+SELECT i.id, t.org_id, t.target_group_id, t.target_id, i.customer_id, 0, i.doubtful
+FROM item i CROSS JOIN target t ON t.id = i.target
+WHERE i.id > :after AND i.id <= :last AND i.target = :target
+  AND i.state = 'pending' AND i.not_before = 0
+  AND t.org_id NOT IN (SELECT value FROM json_each(:halted))
+  AND (i.id >> 40 IN (SELECT source FROM run_source WHERE run = :run)
+       OR EXISTS (SELECT 1 FROM row r JOIN run_source s ON s.source = r.source
+                  WHERE r.item = i.id AND s.run = :run))
+ORDER BY i.id LIMIT 1;
+
+-- name: fresh_known
+SELECT i.id, t.org_id, t.target_group_id, t.target_id, i.customer_id, 0, i.doubtful,
+       r.source << 40 | r.row
+FROM row r CROSS JOIN item i ON i.id = r.item CROSS JOIN target t ON t.id = i.target
+WHERE r.source = :last >> 40 AND r.row > (:after & 0xFFFFFFFFFF) AND r.repeats IS NULL
+  AND i.state = 'pending' AND i.not_before = 0
+  AND t.org_id NOT IN (SELECT value FROM json_each(:halted))
+ORDER BY r.row LIMIT :most;
+
+-- name: targets_of_ledger
+SELECT target, min(first_item) FROM share GROUP BY target ORDER BY min(first_item);
 
 -- name: claim
 UPDATE item SET state = 'sending', claimed_at = :now,
@@ -389,12 +490,13 @@ WHERE id = :item;
 UPDATE item SET state = :state, not_before = :not_before, claimed_at = NULL WHERE id = :item;
 
 -- name: block
-UPDATE item SET state = 'blocked', code = :code, message = :message, updated_at = :now
+UPDATE item AS i SET state = 'blocked', code = :code, message = :message, updated_at = :now
 WHERE state = 'pending'
   AND target IN (SELECT id FROM target WHERE org_id = :org AND target_group_id = :group
                  AND (:target IS NULL OR target_id = :target))
-  AND EXISTS (SELECT 1 FROM row r JOIN run_source s ON s.source = r.source
-              WHERE r.item = item.id AND s.run = :run);
+  AND (i.id >> 40 IN (SELECT source FROM run_source WHERE run = :run)
+       OR EXISTS (SELECT 1 FROM row r JOIN run_source s ON s.source = r.source
+                  WHERE r.item = i.id AND s.run = :run));
 
 -- name: reopen
 UPDATE item SET
@@ -409,8 +511,11 @@ WHERE state IN (SELECT value FROM json_each(:states))
   AND (:targets IS NULL OR EXISTS (
         SELECT 1 FROM target t JOIN json_each(:targets) j
         ON j.value = t.target_group_id || '/' || t.target_id WHERE t.id = item.target))
-  AND EXISTS (SELECT 1 FROM row r JOIN source s ON s.id = r.source
-              WHERE r.item = item.id AND s.confirmed_at IS NOT NULL AND s.superseded_at IS NULL);
+  AND (id >> 40 IN (SELECT id FROM source
+                    WHERE confirmed_at IS NOT NULL AND superseded_at IS NULL)
+       OR EXISTS (SELECT 1 FROM row r JOIN source s ON s.id = r.source
+                  WHERE r.item = item.id AND s.confirmed_at IS NOT NULL
+                    AND s.superseded_at IS NULL));
 
 -- name: recent_starts
 SELECT sent_at, answered_at FROM attempt ORDER BY id DESC;
@@ -418,15 +523,8 @@ SELECT sent_at, answered_at FROM attempt ORDER BY id DESC;
 -- ── reading ──────────────────────────────────────────────────────────────────────────────────────
 
 -- name: row_counts
-SELECT count(*), count(*) - count(item) FROM row
-WHERE source IN (SELECT value FROM json_each(:sources));
-
--- name: item_counts
-SELECT i.state, i.code, count(*), sum(i.attempts), sum(i.mismatch)
-FROM item i
-WHERE i.id IN (SELECT item FROM row
-               WHERE source IN (SELECT value FROM json_each(:sources)) AND item IS NOT NULL)
-GROUP BY i.state, i.code;
+SELECT (SELECT coalesce(sum(row_count), 0) FROM source WHERE id IN (SELECT value FROM json_each(:sources))),
+       (SELECT count(*) FROM row WHERE source IN (SELECT value FROM json_each(:sources)) AND item IS NULL);
 
 -- name: withdrawn_count
 SELECT count(*) FROM item WHERE state = 'withdrawn';
@@ -434,20 +532,43 @@ SELECT count(*) FROM item WHERE state = 'withdrawn';
 -- name: doubts_left
 SELECT count(*) FROM item WHERE state = 'in_doubt';
 
--- name: callable_count
-SELECT count(*) FROM item i
-WHERE (i.state = 'pending'
-       OR (i.state = 'in_doubt' AND (doubt_at IS NULL OR (:resend AND doubt_at > :cutoff))))
-  AND i.id IN (SELECT item FROM row
-               WHERE source IN (SELECT value FROM json_each(:sources)) AND item IS NOT NULL);
-
 -- name: target_counts
-SELECT nullif(t.org_id, 0), t.target_group_id, t.target_id, i.state, i.code, count(*),
-       min(i.customer_id)
-FROM item i JOIN target t ON t.id = i.target
-WHERE i.id IN (SELECT item FROM row
-               WHERE source IN (SELECT value FROM json_each(:sources)) AND item IS NOT NULL)
-GROUP BY t.id, i.state, i.code ORDER BY t.id;
+WITH
+    asked (source) AS (SELECT value FROM json_each(:sources)),
+    planned (target, number) AS (
+        SELECT target, sum(items) FROM share
+        WHERE source IN (SELECT source FROM asked) GROUP BY target),
+    changed (target, state, code, number, customer_id, attempts, mismatches) AS (
+        SELECT target, state, code, count(*), min(customer_id), sum(attempts), sum(mismatch)
+        FROM item
+        WHERE (state <> 'pending' OR run IS NOT NULL) AND id >> 40 IN (SELECT source FROM asked)
+        GROUP BY target, state, code),
+    known (target, state, code, number, customer_id, attempts, mismatches) AS (
+        SELECT target, state, code, count(*), min(customer_id), sum(attempts), sum(mismatch)
+        FROM item
+        WHERE id IN (SELECT item FROM row
+                     WHERE source IN (SELECT source FROM asked) AND repeats IS NULL
+                       AND item >> 40 NOT IN (SELECT source FROM asked))
+        GROUP BY target, state, code),
+    every (target, state, code, number, customer_id, attempts, mismatches) AS (
+        SELECT target, 'pending', NULL,
+               number - coalesce((SELECT sum(number) FROM changed c WHERE c.target = p.target), 0),
+               NULL, 0, 0
+        FROM planned p
+        UNION ALL SELECT * FROM changed
+        UNION ALL SELECT * FROM known)
+SELECT nullif(t.org_id, 0), t.target_group_id, t.target_id, e.state, e.code, sum(e.number),
+       min(e.customer_id), sum(e.attempts), sum(e.mismatches)
+FROM every e JOIN target t ON t.id = e.target
+WHERE e.number <> 0
+GROUP BY t.id, e.state, e.code ORDER BY t.id;
+
+-- name: callable_doubts
+SELECT count(*) FROM item i
+WHERE i.state = 'in_doubt'
+  AND (doubt_at IS NULL OR (:resend AND doubt_at > :cutoff))
+  AND (i.id >> 40 IN (SELECT value FROM json_each(:sources)) OR i.id IN (SELECT item FROM row WHERE source IN (SELECT value FROM json_each(:sources))
+               AND item IS NOT NULL AND repeats IS NULL));
 
 -- name: invalid_counts
 SELECT r.code, count(*), min(r.row), (SELECT f.message FROM row f
@@ -457,17 +578,21 @@ WHERE r.source IN (SELECT value FROM json_each(:sources)) AND r.item IS NULL
 GROUP BY r.code ORDER BY count(*) DESC;
 
 -- name: phone_like
-SELECT count(*), sum(customer_id BETWEEN 1000000000 AND 999999999999) FROM item
-WHERE id IN (SELECT item FROM row
-             WHERE source IN (SELECT value FROM json_each(:sources)) AND item IS NOT NULL);
+SELECT coalesce(sum(number), 0), coalesce(sum(phones), 0) FROM (
+    SELECT items AS number, phone_like AS phones FROM share WHERE source IN (SELECT value FROM json_each(:sources))
+    UNION ALL
+    SELECT count(*), sum(customer_id BETWEEN 1000000000 AND 999999999999) FROM item
+    WHERE id IN (SELECT item FROM row WHERE source IN (SELECT value FROM json_each(:sources))
+                 AND item >> 40 NOT IN (SELECT value FROM json_each(:sources)) AND repeats IS NULL));
 
 -- name: swapped_before
 SELECT count(*) FROM target n JOIN target o
 ON o.target_group_id = n.target_id AND o.target_id = n.target_group_id
 WHERE n.target_id <> n.target_group_id
   AND EXISTS (SELECT 1 FROM item i WHERE i.target = o.id AND i.state = 'succeeded')
-  AND EXISTS (SELECT 1 FROM item i JOIN row r ON r.item = i.id
-              WHERE i.target = n.id AND r.source IN (SELECT value FROM json_each(:sources)));
+  AND (EXISTS (SELECT 1 FROM share WHERE target = n.id AND source IN (SELECT value FROM json_each(:sources)))
+       OR EXISTS (SELECT 1 FROM row r JOIN item i ON i.id = r.item
+                  WHERE i.target = n.id AND r.source IN (SELECT value FROM json_each(:sources))));
 
 -- name: source_facts
 SELECT id, name, path, sha256, row_count, header, confirmed_at IS NOT NULL,
@@ -479,27 +604,34 @@ SELECT p.row_count FROM source p JOIN source s ON s.path = p.path
 WHERE s.id = :source AND p.id < s.id AND p.loaded_at IS NOT NULL ORDER BY p.id DESC LIMIT 1;
 
 -- name: gone
-SELECT count(DISTINCT r.item) FROM row r
-JOIN source o ON o.id = r.source
-JOIN item i ON i.id = r.item
-WHERE o.superseded_at IS NULL AND o.loaded_at IS NOT NULL
-  AND o.path IN (SELECT path FROM source WHERE id IN (SELECT value FROM json_each(:sources)))
-  AND o.id NOT IN (SELECT value FROM json_each(:sources))
-  AND i.state = 'pending' AND i.attempts = 0
-  AND NOT EXISTS (
-    SELECT 1 FROM row k JOIN source ks ON ks.id = k.source
-    WHERE k.item = r.item AND ks.superseded_at IS NULL
-      AND (ks.id IN (SELECT value FROM json_each(:sources))
-           OR ks.path NOT IN (SELECT path FROM source
-                              WHERE id IN (SELECT value FROM json_each(:sources)))));
+WITH replaced AS (
+    SELECT id FROM source
+    WHERE superseded_at IS NULL AND loaded_at IS NOT NULL AND id NOT IN (SELECT value FROM json_each(:sources))
+      AND path IN (SELECT path FROM source WHERE id IN (SELECT value FROM json_each(:sources)))),
+staying AS (
+    SELECT id FROM source
+    WHERE superseded_at IS NULL
+      AND (id IN (SELECT value FROM json_each(:sources)) OR path NOT IN (SELECT path FROM source WHERE id IN (SELECT value FROM json_each(:sources)))))
+SELECT CASE WHEN EXISTS (SELECT 1 FROM replaced) THEN (SELECT count(*) FROM item i
+WHERE i.state = 'pending' AND i.attempts = 0
+  AND (i.id >> 40 IN (SELECT id FROM replaced)
+       OR i.id IN (SELECT item FROM row WHERE source IN (SELECT id FROM replaced)))
+  AND i.id >> 40 NOT IN (SELECT id FROM staying)
+  AND NOT EXISTS (SELECT 1 FROM row r WHERE r.item = i.id
+                  AND r.source IN (SELECT id FROM staying))) ELSE 0 END;
 
 -- name: known_before
-SELECT count(*) FROM item i
-WHERE EXISTS (SELECT 1 FROM row r WHERE r.item = i.id
-              AND r.source IN (SELECT value FROM json_each(:sources)))
-  AND EXISTS (SELECT 1 FROM row r JOIN source s ON s.id = r.source WHERE r.item = i.id
-              AND s.confirmed_at IS NOT NULL
-              AND r.source NOT IN (SELECT value FROM json_each(:sources)));
+WITH confirmed AS (
+    SELECT id FROM source WHERE confirmed_at IS NOT NULL AND id NOT IN (SELECT value FROM json_each(:sources)))
+SELECT count(*) FROM (
+    SELECT r.item FROM row r
+    WHERE r.source IN (SELECT value FROM json_each(:sources)) AND r.item IS NOT NULL
+      AND (r.item >> 40 IN (SELECT id FROM confirmed)
+           OR EXISTS (SELECT 1 FROM row o WHERE o.item = r.item
+                      AND o.source IN (SELECT id FROM confirmed)))
+    UNION
+    SELECT o.item FROM row o
+    WHERE o.source IN (SELECT id FROM confirmed) AND o.item >> 40 IN (SELECT value FROM json_each(:sources)));
 
 -- name: runs
 SELECT run_id, command, started_at, ended_at, exit_code, reason FROM run ORDER BY id;
@@ -509,26 +641,55 @@ SELECT run_id, exit_code, reason FROM run ORDER BY id DESC LIMIT 1;
 
 -- name: result_rows
 SELECT source, row, org_id, target_group_id, target_id, customer_id, status, code, message,
-       http_status, attempts, updated_at, request_id, input, source_id
-FROM results
-WHERE (:sources IS NULL OR source_id IN (SELECT value FROM json_each(:sources)))
+       http_status, attempts, updated_at, request_id, place
+FROM first_row
+WHERE place BETWEEN :first AND :last
   AND (:states IS NULL OR status IN (SELECT value FROM json_each(:states)))
   AND (:codes IS NULL OR code IN (SELECT value FROM json_each(:codes)))
-ORDER BY source_id, row;
+ORDER BY place;
+
+-- name: other_result_rows
+SELECT source, row, org_id, target_group_id, target_id, customer_id, status, code, message,
+       http_status, attempts, updated_at, request_id, place
+FROM other_row
+WHERE source_id = :first >> 40
+  AND row BETWEEN (:first & 0xFFFFFFFFFF) AND (:last & 0xFFFFFFFFFF)
+  AND (:states IS NULL OR status IN (SELECT value FROM json_each(:states)))
+  AND (:codes IS NULL OR code IN (SELECT value FROM json_each(:codes)))
+ORDER BY row;
+
+-- name: chunks
+SELECT id FROM chunk
+WHERE id BETWEEN :source << 40 AND (:source << 40) + 0xFFFFFFFFFF ORDER BY id;
+
+-- name: chunk_cells
+SELECT cells FROM chunk WHERE id = :place;
+
+-- name: cells_apart
+SELECT source << 40 | row, cells FROM row
+WHERE source = :first >> 40
+  AND row BETWEEN (:first & 0xFFFFFFFFFF) AND (:last & 0xFFFFFFFFFF)
+  AND cells IS NOT NULL ORDER BY row;
 
 -- name: headers
 SELECT id, header FROM source WHERE loaded_at IS NOT NULL ORDER BY id;
 
 -- name: explain_rows
 SELECT s.name, s.sha256, r.row, nullif(t.org_id, 0), t.target_group_id, t.target_id,
-       CASE WHEN r.repeats IS NOT NULL THEN 'duplicate' ELSE i.state END,
-       CASE WHEN r.repeats IS NULL THEN i.code END,
-       CASE WHEN r.repeats IS NOT NULL THEN 'repeats row ' || r.repeats ELSE i.message END,
+       CASE WHEN r.repeats IS NOT NULL THEN 'duplicate' ELSE r.state END,
+       CASE WHEN r.repeats IS NULL THEN r.code END,
+       CASE WHEN r.repeats IS NOT NULL THEN 'repeats row ' || r.repeats ELSE r.message END,
        CASE WHEN s.superseded_at IS NOT NULL THEN 'superseded'
             WHEN s.confirmed_at IS NOT NULL THEN 'confirmed' ELSE 'planned' END
-FROM item i JOIN target t ON t.id = i.target
-JOIN row r ON r.item = i.id JOIN source s ON s.id = r.source
-WHERE i.customer_id = :customer ORDER BY s.id, r.row;
+FROM (
+    SELECT id >> 40 AS source, id & 0xFFFFFFFFFF AS row, NULL AS repeats, target, state, code,
+           message
+    FROM item WHERE customer_id = :customer
+    UNION ALL
+    SELECT o.source, o.row, o.repeats, i.target, i.state, i.code, i.message
+    FROM item i JOIN row o ON o.item = i.id WHERE i.customer_id = :customer) r
+JOIN target t ON t.id = r.target JOIN source s ON s.id = r.source
+ORDER BY s.id, r.row;
 
 -- name: explain_attempts
 SELECT org_id, target_group_id, target_id, attempt, run_id, sent_at, answered_at, outcome, code,
@@ -538,26 +699,46 @@ FROM attempt_history WHERE customer_id = :customer ORDER BY sent_at;
 -- ── proving ──────────────────────────────────────────────────────────────────────────────────────
 
 -- name: rows_of_sources
-SELECT s.id, s.name, s.row_count, count(r.row), coalesce(max(r.row), 0)
-FROM source s LEFT JOIN row r ON r.source = s.id
-WHERE s.loaded_at IS NOT NULL GROUP BY s.id
-HAVING s.row_count <> count(r.row) OR s.row_count <> coalesce(max(r.row), 0);
+SELECT s.name, s.row_count,
+       (SELECT count(*) FROM item
+        WHERE id BETWEEN (s.id << 40) + 1 AND (s.id << 40) + s.row_count
+          AND (state = 'pending' OR state IN (SELECT value FROM json_each(:states)))),
+       (SELECT count(*) FROM row WHERE source = s.id AND row BETWEEN 1 AND s.row_count),
+       (SELECT count(*) FROM row WHERE source = s.id AND cells IS NOT NULL),
+       (SELECT coalesce(sum(row_count), 0) FROM chunk
+        WHERE id BETWEEN s.id << 40 AND (s.id << 40) + 0xFFFFFFFFFF),
+       (SELECT coalesce(sum(items), 0) FROM share WHERE source = s.id)
+FROM source s WHERE s.loaded_at IS NOT NULL ORDER BY s.id;
 
--- name: items_without_row
-SELECT count(*) FROM item i WHERE NOT EXISTS (
-    SELECT 1 FROM row r WHERE r.item = i.id AND r.repeats IS NULL);
+-- name: numbers_of_rows
+WITH unfinished AS (SELECT id FROM source WHERE loaded_at IS NULL)
+SELECT (SELECT count(*) FROM item)
+       - (SELECT count(*) FROM unfinished u JOIN item i
+          ON i.id BETWEEN u.id << 40 AND (u.id << 40) + 0xFFFFFFFFFF),
+       (SELECT count(*) FROM row)
+       - (SELECT count(*) FROM unfinished u JOIN row r ON r.source = u.id);
+
+-- name: rows_read_twice
+SELECT count(*) FROM row r JOIN item i ON i.id = (r.source << 40 | r.row);
 
 -- name: rows_without_item
 SELECT count(*) FROM row r WHERE r.item IS NOT NULL
     AND NOT EXISTS (SELECT 1 FROM item i WHERE i.id = r.item);
 
+-- name: rows_first_twice
+SELECT count(*) FROM row r WHERE r.item IS NOT NULL AND r.repeats IS NULL
+  AND (r.item >> 40 >= r.source OR EXISTS (
+        SELECT 1 FROM row f WHERE f.item = r.item AND f.source = r.source AND f.row < r.row));
+
 -- name: repeats_without_row
-SELECT count(*) FROM row r WHERE r.repeats IS NOT NULL AND NOT EXISTS (
+SELECT count(*) FROM row r WHERE r.repeats IS NOT NULL
+  AND (r.repeats >= r.row OR r.item <> (r.source << 40 | r.repeats)) AND NOT EXISTS (
     SELECT 1 FROM row f WHERE f.source = r.source AND f.row = r.repeats AND f.item = r.item
       AND f.repeats IS NULL AND f.row < r.row);
 
 -- name: unknown_states
-SELECT count(*) FROM item WHERE state NOT IN (SELECT value FROM json_each(:states));
+SELECT count(*) FROM item
+WHERE state <> 'pending' AND state NOT IN (SELECT value FROM json_each(:states));
 
 -- name: unfolded
 SELECT i.id FROM item i
@@ -581,14 +762,15 @@ WHERE i.attempts <> coalesce(c.n, 0) OR i.attempts <> coalesce(c.last, 0)
 LIMIT 5;
 
 -- name: has_other_orgs
-SELECT EXISTS (SELECT 1 FROM target t WHERE t.org_id <> 0 AND EXISTS (
-    SELECT 1 FROM item i WHERE i.target = t.id AND i.state IN ('pending', 'in_doubt')));
+SELECT CASE WHEN EXISTS (SELECT 1 FROM target WHERE org_id <> 0) THEN EXISTS (
+    SELECT 1 FROM item WHERE state IN ('pending', 'in_doubt')
+    AND target IN (SELECT id FROM target WHERE org_id <> 0)) ELSE 0 END;
 
 -- name: worst_code
 SELECT i.state, i.code, count(*) FROM item i
 WHERE i.state IN ('failed', 'blocked', 'review') AND i.code IS NOT NULL
-  AND i.id IN (SELECT item FROM row
-               WHERE source IN (SELECT value FROM json_each(:sources)) AND item IS NOT NULL)
+  AND (i.id >> 40 IN (SELECT value FROM json_each(:sources)) OR i.id IN (SELECT item FROM row WHERE source IN (SELECT value FROM json_each(:sources))
+               AND item IS NOT NULL AND repeats IS NULL))
 GROUP BY i.state, i.code ORDER BY i.state = 'review', count(*) DESC, i.code LIMIT 1;
 
 -- name: planned_sources
@@ -605,10 +787,6 @@ ORDER BY source_id, row LIMIT 1;
 
 -- name: report_runs
 SELECT run_id, command, started_by, started_at, ended_at, exit_code, reason
-FROM run ORDER BY id DESC LIMIT :most;
-
--- name: report_runs_of_version_1
-SELECT run_id, command, NULL, started_at, ended_at, exit_code, reason
 FROM run ORDER BY id DESC LIMIT :most;
 
 -- name: run_count

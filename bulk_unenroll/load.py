@@ -1,20 +1,28 @@
-"""The loading pipeline: input files → records → rows of the ledger, in chunks of limited size."""
+"""The loading pipeline: input files → pieces → batches of the ledger, each of limited size."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
-import orjson
-
-from bulk_unenroll.ledger import Ledger, SourceInfo, StagedRow
-from bulk_unenroll.model import Invalid, Record
+from bulk_unenroll.batch import Batch, Scope, StagedRow, staged_batch, staged_row
+from bulk_unenroll.ledger import Bulk, Ledger, SourceInfo
+from bulk_unenroll.model import Record
 from bulk_unenroll.rows import Mapper, Reading
 from bulk_unenroll.sources import InputFile, Source, open_source
 
-CHUNK_ROWS: Final = 20_000
-CHUNK_CHARS: Final = 1 << 22
+if TYPE_CHECKING:
+    from bulk_unenroll.pieces import Piece
+
+COMMIT_ROWS: Final = 200_000
+BULK_FROM_ROWS: Final = 50_000
+FIRST_BYTES: Final = 1 << 25
+
+_T = TypeVar("_T")
 
 
 def load(ledger: Ledger, inputs: Sequence[InputFile], reading: Reading, spool: Path) -> list[int]:
@@ -43,34 +51,86 @@ def _load_one(ledger: Ledger, file: InputFile, reading: Reading, spool: Path) ->
 def _read_all(ledger: Ledger, info: SourceInfo, source: Source) -> int:
     number = ledger.add_source(info)
     try:
-        row_count = 0
-        for chunk in _chunks(source):
-            ledger.add_rows(number, chunk)
-            row_count += len(chunk)
+        _add_all(ledger, number, (_batch(piece, source.mapper) for piece in source.pieces()))
     except BaseException:
         ledger.drop_source(number)
         raise
-    ledger.source_loaded(number, row_count)
     return number
 
 
-def _chunks(source: Source) -> Iterator[list[StagedRow]]:
-    chunk: list[StagedRow] = []
-    chars = 0
-    for record in source.records():
-        row = _stage(record, source.mapper)
-        chunk.append(row)
-        chars += len(row.cells)
-        if len(chunk) == CHUNK_ROWS or chars >= CHUNK_CHARS:
-            yield chunk
-            chunk, chars = [], 0
-    if chunk:
-        yield chunk
+def _add_all(ledger: Ledger, number: int, batches: Iterator[Batch]) -> None:
+    """Add all batches. Some are read before, to see whether it is worth a bulk."""
+    first = _first(batches) if ledger.is_empty() else []
+    if sum(batch.row_count for batch in first) >= BULK_FROM_ROWS:
+        _add_in_bulk(ledger, number, chain(first, batches))
+        return
+    row_count = 0
+    for group in _groups(chain(first, batches)):
+        for batch, _ in ledger.add_batches(number, group):
+            row_count += batch.row_count
+    ledger.source_loaded(number, row_count)
+
+
+def _first(batches: Iterator[Batch]) -> list[Batch]:
+    """Batches enough for a bulk, or all that there are, or as many as memory is meant to hold."""
+    first: list[Batch] = []
+    rows = size_bytes = 0
+    while rows < BULK_FROM_ROWS and size_bytes < FIRST_BYTES:
+        batch = next(batches, None)
+        if batch is None:
+            break
+        first.append(batch)
+        rows += batch.row_count
+        size_bytes += len(batch.cells)
+    return first
+
+
+def _add_in_bulk(ledger: Ledger, number: int, batches: Iterator[Batch]) -> None:
+    """Find the repeated rows beside the ledger; its UNIQUE index then proves that none is left."""
+    from bulk_unenroll.dedupe import Seen  # numpy is slow to import
+
+    ledger.begin_bulk()
+    seen = Seen()
+    row_count = 0
+    for group in _groups(_ahead(_guessed(batches))):
+        for batch, targets in ledger.add_batches(number, group, bulk=True):
+            seen.add(batch, targets)
+            row_count += batch.row_count
+    ledger.source_loaded(number, row_count, Bulk(seen.repeats(), seen.shares()))
+
+
+def _guessed(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The batches, prepared for the numbers that an empty ledger gives to targets."""
+    numbers: dict[Scope, int] = {}
+    for batch in batches:
+        targets = [numbers.setdefault(scope, len(numbers) + 1) for scope in batch.scopes]
+        yield replace(batch, guess=batch.keys(targets))
+
+
+def _batch(piece: Piece, mapper: Mapper) -> Batch:
+    if isinstance(piece, list):
+        return staged_batch([_stage(record, mapper) for record in piece])
+    from bulk_unenroll.table import table_batch  # pyarrow is slow to import
+
+    return table_batch(piece, mapper)
 
 
 def _stage(record: Record, mapper: Mapper) -> StagedRow:
-    key = mapper.key(record)
-    cells = orjson.dumps(mapper.kept_cells(record), default=str).decode()
-    if isinstance(key, Invalid):
-        return StagedRow(record.row, None, key.code, key.message, cells)
-    return StagedRow(record.row, key, None, None, cells)
+    return staged_row(record.row, mapper.key(record), mapper.kept_cells(record))
+
+
+def _groups(batches: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
+    """The batches in groups that are worth a commit each; each must be taken whole."""
+    for batch in batches:
+        most = COMMIT_ROWS // batch.row_count
+        yield chain((batch,), islice(batches, most))
+
+
+def _ahead(items: Iterator[_T]) -> Iterator[_T]:
+    """The same items, each made in another thread while the one before is in use."""
+    end = object()
+    with ThreadPoolExecutor(1, "reading") as executor:
+        coming = executor.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = executor.submit(next, items, end)
+            yield item  # type: ignore[misc]

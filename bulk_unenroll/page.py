@@ -185,8 +185,6 @@ def _invalid(connection: sqlite3.Connection, sources: list[int]) -> list[Invalid
 
 
 def _runs(connection: sqlite3.Connection, calls: dict[str, Calls]) -> list[RunFact]:
-    ((knows_who,),) = ask(connection, "has_started_by")
-    statement = "report_runs" if knows_who else "report_runs_of_version_1"
     return [
         RunFact(
             run_id,
@@ -199,7 +197,7 @@ def _runs(connection: sqlite3.Connection, calls: dict[str, Calls]) -> list[RunFa
             calls.get(run_id),
         )
         for run_id, command, started_by, started_s, ended_s, code, reason in ask(
-            connection, statement, most=SHOWN_RUNS
+            connection, "report_runs", most=SHOWN_RUNS
         )
     ]
 

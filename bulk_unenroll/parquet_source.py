@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import orjson
 import pyarrow as pa
@@ -14,7 +14,12 @@ import pyarrow.parquet as pq
 from bulk_unenroll.errors import InputRefused
 from bulk_unenroll.ids import is_whole, shown
 from bulk_unenroll.model import MAX_ID, Record
+from bulk_unenroll.pieces import grouped
 from bulk_unenroll.rows import Mapper
+from bulk_unenroll.table import Table
+
+if TYPE_CHECKING:
+    from bulk_unenroll.pieces import Piece
 
 BATCH_ROWS: Final = 8192
 READ_BUFFER_BYTES: Final = 1 << 18
@@ -63,11 +68,39 @@ class ParquetRecords:
         """
         row = 0
         for batch in self._batches():
-            columns = [self._cells(place, column) for place, column in enumerate(batch.columns)]
-            for cells in zip(*columns, strict=True):
-                row += 1
-                yield Record(row, cells)
+            yield from self._records(batch, row + 1)
+            row += batch.num_rows
         self._check_count(row)
+
+    def _records(self, batch: Any, first_row: int) -> Iterator[Record]:
+        columns = [self._cells(place, column) for place, column in enumerate(batch.columns)]
+        for row, cells in enumerate(zip(*columns, strict=True), first_row):
+            yield Record(row, cells)
+
+    def pieces(self, mapper: Mapper) -> Iterator[Piece]:
+        """The same records, as tables where the columns of ids are of integers or text."""
+        if not all(_reads_as_table(self._schema.field(p).type) for p in mapper.places.values()):
+            yield from grouped(self.records())
+            return
+        row = 0
+        for batch in self._batches():
+            try:
+                columns = [
+                    self._column(place, column) for place, column in enumerate(batch.columns)
+                ]
+            except ERRORS:
+                yield from grouped(self._records(batch, row + 1))
+            else:
+                yield Table(row + 1, columns)
+            row += batch.num_rows
+        self._check_count(row)
+
+    def _column(self, place: int, column: Any) -> Any:
+        """A column whose values are those of ``records``."""
+        if _reads_as_table(column.type) or pa.types.is_boolean(column.type):
+            column.validate(full=True)
+            return column
+        return pa.array(self._cells(place, column))
 
     def _check_count(self, found: int) -> None:
         """Parquet states its rows twice, and pyarrow reads on where they are not what there is."""
@@ -112,6 +145,11 @@ def _holds_ids(kind: Any) -> bool:
         pa.types.is_large_string,
         pa.types.is_string_view,
     )
+    return any(test(kind) for test in tests)
+
+
+def _reads_as_table(kind: Any) -> bool:
+    tests = (pa.types.is_integer, pa.types.is_string, pa.types.is_large_string)
     return any(test(kind) for test in tests)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bulk_unenroll.digest import TargetFact
-from bulk_unenroll.queries import Counts, ask, callable_count, count, known_state
+from bulk_unenroll.queries import Counts, Row, ask, callable_count, count, known_state, tally
 from bulk_unenroll.settings import Rate
 
 FAR_MORE: Final = 2
@@ -55,8 +55,10 @@ def survey(
 ) -> Plan:
     """Look at ``sources`` as they stand in the ledger."""
     listed = list(sources)
-    to_call = callable_count(connection, listed, resend_after_s)
-    targets = _targets(connection, listed)
+    tallied = tally(connection, listed)
+    counts = count(connection, listed, tallied)
+    to_call = callable_count(connection, listed, resend_after_s, counts)
+    targets = _targets(tallied)
     ((known,),) = ask(connection, "known_before", sources=listed)
     ((gone,),) = ask(connection, "gone", sources=listed)
     return Plan(
@@ -64,7 +66,7 @@ def survey(
             SourceFact(name, sha256, rows)
             for _, name, _, sha256, rows, *_ in ask(connection, "source_facts", sources=listed)
         ],
-        counts=count(connection, listed),
+        counts=counts,
         targets=targets,
         invalid=[InvalidFact(*row) for row in ask(connection, "invalid_counts", sources=listed)],
         to_call=to_call,
@@ -75,11 +77,9 @@ def survey(
     )
 
 
-def _targets(connection: sqlite3.Connection, sources: list[int]) -> list[TargetFact]:
+def _targets(tallied: list[Row]) -> list[TargetFact]:
     facts: dict[tuple[int | None, int, int], TargetFact] = {}
-    for org, group, target, state, _, number, _ in ask(
-        connection, "target_counts", sources=sources
-    ):
+    for org, group, target, state, _, number, *_ in tallied:
         fact = facts.setdefault((org, group, target), TargetFact(org, group, target, {}))
         known = known_state(state)
         fact.states[known] = fact.states.get(known, 0) + number

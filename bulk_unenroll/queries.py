@@ -71,13 +71,23 @@ class Counts:
         return sum(self.states[s] for s in (State.PENDING, State.SENDING, State.IN_DOUBT))
 
 
-def count(connection: sqlite3.Connection, sources: Sequence[int]) -> Counts:
+def tally(connection: sqlite3.Connection, sources: Sequence[int]) -> list[Row]:
+    """The customers/targets of ``sources``, each once, by target, state and code: one pass.
+
+    Org, group, target, state, code, number, a customer, attempts, mismatches; in order of targets.
+    Of ``pending`` ones no customer is told.
+    """
+    return ask(connection, "target_counts", sources=list(sources))
+
+
+def count(
+    connection: sqlite3.Connection, sources: Sequence[int], tallied: list[Row] | None = None
+) -> Counts:
     """Count the rows and states of ``sources``, each customer/target once."""
+    tallied = tally(connection, sources) if tallied is None else tallied
     counts = Counts()
     ((counts.read, counts.invalid),) = ask(connection, "row_counts", sources=list(sources))
-    for state, code, number, attempts, mismatches in ask(
-        connection, "item_counts", sources=list(sources)
-    ):
+    for _, _, _, state, code, number, _, attempts, mismatches in tallied:
         counts.states[known_state(state)] += number
         counts.unique += number
         counts.attempts += attempts
@@ -89,33 +99,52 @@ def count(connection: sqlite3.Connection, sources: Sequence[int]) -> Counts:
 
 
 def callable_count(
-    connection: sqlite3.Connection, sources: Sequence[int], resend_after_s: float
+    connection: sqlite3.Connection,
+    sources: Sequence[int],
+    resend_after_s: float,
+    counts: Counts | None = None,
 ) -> int:
-    """How many customers/targets a run of ``sources`` would call now."""
+    """How many customers/targets a run of ``sources``, with these ``counts``, would call now."""
+    counts = counts or count(connection, sources)
     resend = resend_after_s != float("inf")
-    found = ask(
-        connection, "callable_count", sources=list(sources), resend=resend, cutoff=resend_after_s
+    ((doubts,),) = ask(
+        connection, "callable_doubts", sources=list(sources), resend=resend, cutoff=resend_after_s
     )
-    return int(found[0][0])
+    return counts.states[State.PENDING] + int(doubts)
 
 
 def conservation_faults(connection: sqlite3.Connection) -> list[str]:
     """What does not add up in the ledger as a whole; empty when the accounting closes."""
-    faults = [
-        f"{name}: {stated} rows were read, {kept} are kept"
-        for _, name, stated, kept, _ in ask(connection, "rows_of_sources")
-    ]
+    known = [state.value for state in State]
+    faults = _row_faults(connection, known)
     for statement, what in (
-        ("items_without_row", "customers/targets stand in no row"),
+        ("rows_read_twice", "rows stand there twice"),
         ("rows_without_item", "rows name no customer/target"),
+        ("rows_first_twice", "rows repeat one and do not say so"),
         ("repeats_without_row", "duplicates repeat no row"),
     ):
         ((number,),) = ask(connection, statement)
         if number:
             faults.append(f"{number} {what}")
-    ((number,),) = ask(connection, "unknown_states", states=[state.value for state in State])
-    if number:
-        faults.append(f"{number} customers/targets have no known state")
+    if faults:  # these do not count as kept
+        ((number,),) = ask(connection, "unknown_states", states=known)
+        if number:
+            faults.insert(0, f"{number} customers/targets have no known state")
+    return faults
+
+
+def _row_faults(connection: sqlite3.Connection, known_states: list[str]) -> list[str]:
+    """Where the rows that were read are not the rows that are kept."""
+    faults = []
+    ((items_left, rows_left),) = ask(connection, "numbers_of_rows")
+    found = ask(connection, "rows_of_sources", states=known_states)
+    for name, stated, items, rows, apart, in_chunks, shared in found:
+        for kept in (items + rows, in_chunks + apart, shared + rows):
+            if kept != stated:
+                faults.append(f"{name}: {stated} rows were read, {kept} are kept")
+        items_left, rows_left = items_left - items, rows_left - rows
+    if items_left or rows_left:
+        faults.append(f"{items_left + rows_left} customers/targets stand in no row of an input")
     return faults
 
 

@@ -7,6 +7,8 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -15,15 +17,17 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet as pq
 
+from bulk_unenroll.cells import unpack
+from bulk_unenroll.errors import LedgerFailed
 from bulk_unenroll.folder import open_text, replacing
-from bulk_unenroll.ledger import translated
+from bulk_unenroll.ledger import DAMAGED, DAMAGED_REMEDY, LAST_ROW, PLACE_BITS, translated
 from bulk_unenroll.queries import Row, ask
-from bulk_unenroll.statements import SQL
 
-CHUNK_ROWS: Final = 20_000
 SETTLED_WELL: Final = frozenset({"succeeded", "not_enrolled", "duplicate"})
 RAGGED: Final = frozenset({"missing_fields", "extra_fields"})
 ENDINGS: Final = (".csv", ".parquet", ".jsonl")
+
+_PLACE: Final = itemgetter(-1)
 
 ADDED: Final = (
     "unenroll_source",
@@ -97,18 +101,46 @@ def export(connection: sqlite3.Connection, to: Path, selection: Selection) -> in
 
 
 def _chunks(connection: sqlite3.Connection, selection: Selection) -> Iterator[list[Row]]:
-    values = {
-        "sources": selection.sources,
-        "states": selection.states,
-        "codes": selection.codes,
-    }
-    sent = {
-        name: None if value is None else orjson.dumps(list(value)).decode()
-        for name, value in values.items()
-    }
-    cursor = connection.execute(SQL["result_rows"], sent)
-    while rows := cursor.fetchmany(CHUNK_ROWS):
-        yield rows
+    for source, _ in ask(connection, "headers"):
+        if selection.sources is None or source in selection.sources:
+            for first, last in _extents(connection, source):
+                rows = _rows(connection, selection, first, last)
+                if rows:
+                    yield rows
+
+
+def _extents(connection: sqlite3.Connection, source: int) -> list[tuple[int, int]]:
+    """The first and the last place of each chunk of a source."""
+    places = [place for (place,) in ask(connection, "chunks", source=source)]
+    return list(pairwise([*places, (source << PLACE_BITS | LAST_ROW) + 1]))
+
+
+def _rows(connection: sqlite3.Connection, selection: Selection, first: int, end: int) -> list[Row]:
+    """The selected rows of a chunk: what the view says, their cells, their source."""
+    chosen = {"first": first, "last": end - 1, "states": selection.states, "codes": selection.codes}
+    found = ask(connection, "result_rows", **chosen)
+    others = ask(connection, "other_result_rows", **chosen)
+    if others:
+        found = sorted(found + others, key=_PLACE)
+    if not found:
+        return []
+    cells = _cells(connection, first, end)
+    source = first >> PLACE_BITS
+    try:
+        return [(*row[:-1], cells[row[-1] - first], source) for row in found]
+    except IndexError:
+        raise LedgerFailed(f"{DAMAGED}: cells of rows are missing", DAMAGED_REMEDY) from None
+
+
+def _cells(connection: sqlite3.Connection, first: int, end: int) -> list[Sequence[Any]]:
+    ((packed,),) = ask(connection, "chunk_cells", place=first)
+    try:
+        cells = unpack(packed)
+        for place, kept in ask(connection, "cells_apart", first=first, last=end - 1):
+            cells.insert(place - first, orjson.loads(kept))
+    except ValueError:
+        raise LedgerFailed(f"{DAMAGED}: cells of rows cannot be read", DAMAGED_REMEDY) from None
+    return cells
 
 
 class Columns:
@@ -143,7 +175,7 @@ class Columns:
         good row when the file is read again.
         """
         places = self._places[row[14]]
-        cells = [_text(cell) for cell in orjson.loads(row[13])]
+        cells = [_text(cell) for cell in row[13]]
         if len(cells) != len(places) or (row[6] == "invalid" and row[7] in RAGGED):
             cells = [f"{','.join(cells)} ({row[7]})"]
         out = [""] * len(self.names)
@@ -154,7 +186,7 @@ class Columns:
     def named(self, row: Row) -> dict[str, Any]:
         """The row as it was, by column name; cells beyond the header count from ``extra_1``."""
         header = self._headers[row[14]]
-        cells = orjson.loads(row[13])
+        cells = row[13]
         if len(cells) > len(header):
             beyond = len(cells) - len(header)
             header = _distinct([*header, *(f"extra_{n}" for n in range(1, beyond + 1))])

@@ -27,16 +27,17 @@ class Mapper:
     """Finds the ids in a record, by its header and a ``Reading``.
 
     ``header`` are the column names in order. ``kept`` are the input's own, those that this program
-    did not add. ``places`` tells the column, counted from 0, of each id that has one. Raises
-    ``InputRefused`` (65) where a column is missing, doubtful, or given twice over.
+    did not add, and ``own`` their columns. ``places`` tells the column, counted from 0, of each id
+    that has one. Raises ``InputRefused`` (65) where a column is missing, doubtful, or given twice
+    over.
     """
 
     def __init__(self, header: Sequence[str], reading: Reading) -> None:
         self.header = tuple(header)
         self.places: Mapping[str, int] = find_places(self.header, reading)
         self._constants = reading.constants()
-        self._own = [place for place, name in enumerate(self.header) if not is_added(name)]
-        self.kept = tuple(self.header[place] for place in self._own)
+        self.own = [place for place, name in enumerate(self.header) if not is_added(name)]
+        self.kept = tuple(self.header[place] for place in self.own)
         self._customer = self.places["customerId"]
         self._scope_places = [place for name, place in self.places.items() if name != "customerId"]
         self._scope_cells = _picker(self._scope_places)
@@ -45,9 +46,9 @@ class Mapper:
     def kept_cells(self, record: Record) -> Cells:
         """The cells under ``kept``; what a ragged row has beyond its header stays at the end."""
         cells, width = record.cells, len(self.header)
-        if len(self._own) == width or (record.flaw is not None and len(cells) != width):
+        if len(self.own) == width or (record.flaw is not None and len(cells) != width):
             return cells
-        return tuple(cells[i] for i in self._own if i < len(cells)) + cells[width:]
+        return tuple(cells[i] for i in self.own if i < len(cells)) + cells[width:]
 
     def key(self, record: Record) -> Key | Invalid:
         """The customer/target of a record, or why it has none."""

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, TypeVar
 
 from bulk_unenroll.csv_source import CsvRecords
 from bulk_unenroll.errors import FolderUnusable, InputMissing, InputRefused
@@ -26,6 +26,11 @@ from bulk_unenroll.ids import shown
 from bulk_unenroll.model import Record
 from bulk_unenroll.rows import Mapper, Reading
 from bulk_unenroll.text import PACKED_ENDINGS
+
+if TYPE_CHECKING:
+    from bulk_unenroll.pieces import Piece
+
+_T = TypeVar("_T")
 
 STDIN: Final = "-"
 PARQUET_ENDINGS: Final = (".parquet", ".parq", ".pq")
@@ -52,6 +57,9 @@ class Records(Protocol):
 
     def records(self) -> Iterator[Record]:
         """Every record, numbered from 1."""
+
+    def pieces(self, mapper: Mapper) -> Iterator[Piece]:
+        """The same records, many at a time."""
 
     def check(self, mapper: Mapper) -> None:
         """Raise ``InputRefused`` where a whole column cannot hold ids."""
@@ -179,8 +187,15 @@ class Source:
         Raises ``InputRefused`` (65), at the end also if the file changed since it was opened:
         only what was read to the end can be trusted.
         """
+        yield from self._whole(self._content.records())
+
+    def pieces(self) -> Iterator[Piece]:
+        """The same as ``records``, many at a time."""
+        yield from self._whole(self._content.pieces(self.mapper))
+
+    def _whole(self, content: Iterator[_T]) -> Iterator[_T]:
         with _named(self.file):
-            yield from self._content.records()
+            yield from content
             if _fingerprint(self._handle) != self._before:
                 raise InputRefused("changed while it was being read", "run it again when it rests")
 

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final, NoReturn, cast
 
 from bulk_unenroll.errors import InputRefused
 
-BLOCK_BYTES: Final = 1 << 17
+BLOCK_BYTES: Final = 1 << 19
 LINE_LIMIT_CHARS: Final = 1 << 23
 XZ_MEMORY_BYTES: Final = 1 << 27
 PACKED_ENDINGS: Final = (".gz", ".bz2", ".xz")
@@ -145,39 +145,40 @@ def _xz_member() -> lzma.LZMADecompressor:
 
 
 class Lines:
-    """Lines with their ends, LF, CRLF or CR, in lists of one block each."""
+    """Lines with their ends, LF, CRLF or CR, in stretches of about one block each."""
 
     def __init__(self, blocks: Iterator[bytes], encoding: str, offset_bytes: int) -> None:
         self._blocks = blocks
         self._encoding = encoding
         self._offset_bytes = offset_bytes
-        self._block: list[str] = []
+        self._stretch = ""
         self._count_before = 0
         self._rest = ""
         self.has_nul = False
         """Whether a NUL was seen so far."""
 
-    def __iter__(self) -> Iterator[list[str]]:
+    def __iter__(self) -> Iterator[str]:
         for text in self._texts():
             self.has_nul = self.has_nul or "\0" in text
-            lines = io.StringIO(self._rest + text, newline="").readlines()
+            whole = self._rest + text
             # a CR at the end may be half of a CRLF
-            self._rest = "" if lines[-1].endswith("\n") else lines.pop()
+            end = whole.rfind("\n") + 1 or whole.rfind("\r", 0, -1) + 1
+            self._rest = whole[end:]
             if len(self._rest) > LINE_LIMIT_CHARS:
-                self._refuse_long_line(len(lines))
-            self._show(lines)
-            yield lines
+                self._refuse_long_line(line_count(whole[:end]))
+            if end:
+                yield self._show(whole[:end])
         if self._rest:
-            self._show([self._rest])
-            yield [self._rest]
+            yield self._show(self._rest)
 
     def line(self, number: int) -> str:
-        """Line ``number``, counted from 1, of the list given last."""
-        return self._block[number - 1 - self._count_before]
+        """Line ``number``, counted from 1, of the stretch given last."""
+        return split_lines(self._stretch)[number - 1 - self._count_before]
 
-    def _show(self, lines: list[str]) -> None:
-        self._count_before += len(self._block)
-        self._block = lines
+    def _show(self, stretch: str) -> str:
+        self._count_before += line_count(self._stretch)
+        self._stretch = stretch
+        return stretch
 
     def _texts(self) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder(self._encoding)()
@@ -197,8 +198,8 @@ class Lines:
             raise InputRefused(f"the file is not {what}: {error}", _ENCODING_REMEDY) from None
         good = error.object[: error.start].decode(self._encoding, "ignore")
         # with one more character the line that the bad byte stands in is always counted
-        lines = io.StringIO(f"{self._rest}{good}?", newline="").readlines()
-        number = self._count_before + len(self._block) + len(lines)
+        lines = split_lines(f"{self._rest}{good}?")
+        number = self._count_before + line_count(self._stretch) + len(lines)
         at = self._offset_bytes - pending_bytes + error.start
         raise InputRefused(
             f"byte {at} (0x{error.object[error.start]:02x}) in line {number} is not {what}",
@@ -206,11 +207,22 @@ class Lines:
         ) from None
 
     def _refuse_long_line(self, lines_before: int) -> NoReturn:
-        number = self._count_before + len(self._block) + lines_before + 1
+        number = self._count_before + line_count(self._stretch) + lines_before + 1
         raise InputRefused(
             f"line {number} has more than {LINE_LIMIT_CHARS} characters: this is no table",
             "check how the file was made",
         )
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text, with their ends."""
+    return io.StringIO(text, newline="").readlines()
+
+
+def line_count(text: str) -> int:
+    """How many lines end in a text."""
+    carriage_returns = text.count("\r")
+    return text.count("\n") + (carriage_returns and carriage_returns - text.count("\r\n"))
 
 
 def _tell_encoding(head: bytes, given: str | None) -> tuple[str, int]:

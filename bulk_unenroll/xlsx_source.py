@@ -15,6 +15,7 @@ from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, Shee
 from bulk_unenroll.errors import InputRefused
 from bulk_unenroll.ids import shown
 from bulk_unenroll.model import Record
+from bulk_unenroll.pieces import grouped
 from bulk_unenroll.rows import Mapper
 
 EXACT_BELOW: Final = 10.0**15
@@ -51,6 +52,10 @@ class XlsxRecords:
         next(rows)
         for number, cells in enumerate(rows, 1):
             yield Record(number, cells)
+
+    def pieces(self, mapper: Mapper) -> Iterator[list[Record]]:
+        """The same records, many at a time."""
+        return grouped(self.records())
 
     def _rows(self) -> Iterator[tuple[Cell, ...]]:
         for row in self._sheet.iter_rows():

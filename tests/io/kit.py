@@ -137,7 +137,7 @@ def answer(
         code,
         f"about {code}" if code else None,
         200,
-        f"request-{call.item}",
+        f"request-{call.key.customer}",
     )
     return Entry(call, state, attempt, again_s, charged, mismatch)
 

@@ -14,11 +14,10 @@ from pathlib import Path
 import pytest
 
 from bulk_unenroll import page
-from bulk_unenroll.folder import ledger_path, make_folder, who_works
-from bulk_unenroll.ledger import SCHEMA_VERSION, Ledger
+from bulk_unenroll.folder import make_folder, who_works
+from bulk_unenroll.ledger import Ledger
 from bulk_unenroll.model import State
 from bulk_unenroll.queries import reader
-from bulk_unenroll.seal import mark_path
 from bulk_unenroll.timeline import Calls, Timeline, calls_over_time
 from tests.io.kit import (
     BAD_ID,
@@ -405,32 +404,3 @@ class TestWho:
 
         monkeypatch.setattr("getpass.getuser", nobody)
         assert re.fullmatch(r"\d+@.+", who_works())
-
-    def test_a_ledger_of_version_1_has_a_page_and_keeps_who_from_its_next_run_on(
-        self, tmp_path: Path
-    ) -> None:
-        make_folder(tmp_path / "job")
-        with closing(Ledger.open(tmp_path / "job")) as ledger:
-            confirmed(ledger, keys(1, 2))
-            begin(ledger, run_id="old")
-            ledger.end_run(3, "time is up")
-        path = ledger_path(tmp_path / "job")
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("ALTER TABLE run DROP COLUMN started_by")
-            connection.execute("PRAGMA user_version = 1")
-        mark_path(path).unlink()  # as of a ledger that another tool changed and closed
-
-        old = Paper(page_of(tmp_path / "job", tmp_path / "old.html"))
-        assert old.table("runs")["old"][1] == "not kept"
-        with closing(Ledger.open(tmp_path / "job")) as again:
-            again.begin_run(
-                "new", "resume", again.confirmed_sources(), now_s=NOW_S, resend_after_s=NOW_S,
-                started_by="zoe@desk",
-            )  # fmt: skip
-            ((version,),) = again.connection.execute("PRAGMA user_version")
-        assert version == SCHEMA_VERSION
-        new = Paper(page_of(tmp_path / "job", tmp_path / "new.html"))
-        assert {run: cells[1] for run, cells in new.table("runs").items()} == {
-            "old": "not kept",
-            "new": "zoe@desk",
-        }

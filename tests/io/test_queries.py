@@ -392,24 +392,29 @@ TAMPERINGS = {
     "no state at all": "UPDATE item SET state = 'done' WHERE customer_id = 5",
     "attempts added": "UPDATE item SET attempts = attempts + 1 WHERE customer_id = 2",
     "attempts taken away": "UPDATE item SET attempts = 0 WHERE customer_id = 1",
-    "an attempt deleted": "DELETE FROM attempt WHERE item = 1",
+    "an attempt deleted": "DELETE FROM attempt WHERE item = 1 << 40 | 1",
     "an attempt invented": "INSERT INTO attempt (item, attempt, run, sent_at, outcome)"
-    " VALUES (5, 1, 1, 0, 'succeeded')",
-    "an attempt's outcome changed": "UPDATE attempt SET outcome = 'failed' WHERE item = 1",
-    "an attempt renumbered": "UPDATE attempt SET attempt = 7 WHERE item = 1",
+    " VALUES (1 << 40 | 5, 1, 1, 0, 'succeeded')",
+    "an attempt's outcome changed": "UPDATE attempt SET outcome = 'failed'"
+    " WHERE item = 1 << 40 | 1",
+    "an attempt renumbered": "UPDATE attempt SET attempt = 7 WHERE item = 1 << 40 | 1",
     "the last row deleted": "DELETE FROM row WHERE row = 8",
-    "a row in the middle deleted": "DELETE FROM row WHERE row = 5",
-    "a repeated row deleted": "DELETE FROM row WHERE row = 1",
+    "a row in the middle deleted": "DELETE FROM row WHERE row = 6",
+    "a repeated row deleted": "DELETE FROM item WHERE customer_id = 1",
     "an invalid row deleted": "DELETE FROM row WHERE row = 7",
-    "a row added": "INSERT INTO row (source, row, cells) VALUES (1, 9, '[]')",
+    "a row added": "INSERT INTO row (source, row) VALUES (1, 9)",
     "a row renumbered": "UPDATE row SET row = 99 WHERE row = 8",
-    "a row given to nobody": "UPDATE row SET item = 99 WHERE row = 5",
+    "a row given to nobody": "UPDATE row SET item = 99 WHERE row = 6",
     "a duplicate called another's": "UPDATE row SET repeats = 2 WHERE row = 6",
-    "a row called a duplicate": "UPDATE row SET repeats = 1 WHERE row = 5",
+    "a duplicate called a first row": "UPDATE row SET repeats = NULL WHERE row = 6",
+    "a row that stands there twice": "UPDATE row SET row = 5 WHERE row = 6",
+    "the rows as they were deleted": "DELETE FROM chunk",
+    "the rows as they were renumbered": "UPDATE chunk SET row_count = row_count - 1",
+    "the share of a target changed": "UPDATE share SET items = items + 1",
     "the row count changed": "UPDATE source SET row_count = row_count - 1",
     "a customer deleted": "DELETE FROM item WHERE customer_id = 5",
-    "a customer added": "INSERT INTO item (target, customer_id, seen_source, seen_row)"
-    " VALUES (1, 99, 1, 1)",
+    "a customer added": "INSERT INTO item (id, target, customer_id) VALUES (1 << 40 | 9, 1, 99)",
+    "a customer of no source added": "INSERT INTO item (target, customer_id) VALUES (1, 99)",
     "a target deleted": "DELETE FROM target",
     "a run deleted": "DELETE FROM run",
 }
@@ -446,11 +451,11 @@ class TestTampering:
     def test_an_index_that_lies_is_found(self, booked: Ledger, tmp_path: Path) -> None:
         booked.connection.execute("PRAGMA writable_schema = ON")
         booked.connection.execute(
-            "UPDATE sqlite_schema SET sql = replace(sql, '''pending''', '''failed''')"
-            " WHERE name = 'item_pending'"
+            "UPDATE sqlite_schema SET sql = replace(sql, '''in_doubt''', '''failed''')"
+            " WHERE name = 'item_in_doubt'"
         )
         with closing(sqlite3.connect(ledger_path(tmp_path))) as connection:
-            assert "item_pending" in integrity_faults(connection)[0]
+            assert "item_in_doubt" in integrity_faults(connection)[0]
 
 
 # ── readers ──────────────────────────────────────────────────────────────────────────────────────

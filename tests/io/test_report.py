@@ -131,7 +131,7 @@ class TestResults:
         source = str(job.root / "in.csv")
         assert lines[0] == [
             *("first", "7", "1001", "2001", source, "1", "succeeded", "", ""),
-            *("200", "1", at, "request-1"),
+            *("200", "1", at, "request-7"),
         ]
         assert lines[1][:4] == ["bad", "4.2E+08", "1001", "2001"]
         assert lines[1][5:8] == ["2", "invalid", "exponent"]
@@ -143,7 +143,7 @@ class TestResults:
         ]
         assert lines[3] == [
             *("last", "3", "1001", "2001", source, "4", "failed", "310011", "about 310011"),
-            *("200", "1", at, "request-2"),
+            *("200", "1", at, "request-3"),
         ]
 
     def test_the_added_columns_are_those_of_the_interface(self) -> None:

@@ -31,7 +31,7 @@ from bulk_unenroll.errors import FolderUnusable, InputMissing, InputRefused, Usa
 from bulk_unenroll.model import MAX_ID, Invalid, Key, Record
 from bulk_unenroll.rows import Reading
 from bulk_unenroll.sources import InputFile, default_folder, find_inputs, open_source
-from bulk_unenroll.text import LINE_LIMIT_CHARS, Lines
+from bulk_unenroll.text import LINE_LIMIT_CHARS, Lines, split_lines
 
 HEADER = "customerId,targetGroupId,targetId,name\n"
 
@@ -408,14 +408,14 @@ class TestFraming:
         data = content.encode(encoding)
         cut = (data[at : at + size_bytes] for at in range(0, len(data), size_bytes))
         lines = Lines(cut, encoding, 0)
-        found = [line for block in lines for line in block]
+        found = [line for stretch in lines for line in split_lines(stretch)]
         assert found == re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", content)
 
     def test_a_line_can_be_looked_up_by_its_number(self) -> None:
         number = 0
         lines = Lines(iter([b"a\nb\n", b"c", b"d\ne\r", b"\nf"]), "utf-8", 0)
-        for block in lines:
-            for line in block:
+        for stretch in lines:
+            for line in split_lines(stretch):
                 number += 1
                 assert lines.line(number) == line
         assert number == 5

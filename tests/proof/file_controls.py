@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from bulk_unenroll import load
+from bulk_unenroll import load, pieces
+from bulk_unenroll.batch import StagedRow
 from bulk_unenroll.errors import InputRefused
-from bulk_unenroll.ledger import Ledger, SourceInfo, StagedRow
+from bulk_unenroll.ledger import Ledger, SourceInfo
 from bulk_unenroll.model import Invalid, Key, Record
 from bulk_unenroll.rows import Mapper
 from bulk_unenroll.sources import Source
@@ -101,4 +102,5 @@ def _write_peak() -> None:
 
 def rows_without_limit() -> None:
     """As many rows at once as are fixed, however long they are."""
-    load.CHUNK_CHARS = 1 << 40  # type: ignore[misc]
+    pieces.PIECE_CHARS = 1 << 40  # type: ignore[misc]
+    load.FIRST_BYTES = 1 << 40  # type: ignore[misc]

@@ -41,7 +41,8 @@ def break_it(
     desk.write(name, [(who, 1001, 2001) for who in customers])
     folder = desk.folder / f"job-{number}.unenroll"
     break_disk(desk, folder, library, at, ERRORS[number % 2])
-    desk.program = program(f"tests.proof.crash_controls:{control}") if control else PROGRAM
+    bulk = "tests.proof.failpoints:in_bulk"
+    desk.program = program(f"tests.proof.crash_controls:{control}" if control else bulk)
     broken = desk.do("run", name, *SEND)
     mend_disk(desk)
     desk.program = PROGRAM

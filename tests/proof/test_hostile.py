@@ -134,7 +134,7 @@ def commanded(folder: Path, manner: Manner, run_by: Sequence[str] = PROGRAM) -> 
     path = desk.write("job.csv", [(customer, 1001, 2001) for customer in CUSTOMERS])
     with RudeServer(*[manner] * 1000) as server:
         desk.environment |= CREDENTIALS | {"BULK_UNENROLL_BASE_URL": server.base_url}
-        options = ("--rate", "1000/s", "--canary", 0, "--read-timeout", 3, "--in-doubt", "hold")
+        options = ("--rate", "1000/s", "--canary", 0, "--read-timeout", 6, "--in-doubt", "hold")
         ended = desk.do("run", path, "--yes", "--concurrency", AT_ONCE, *options)
     states = {row["unenroll_status"] for row in desk.results()}
     return Came(ended, states, int(peak.read_text()) / 1000)

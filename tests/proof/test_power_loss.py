@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.desk import Desk, Witness
+from tests.desk import PROGRAM, Desk, Witness
 from tests.proof.disks import PoweredDisk, compiled, mend_disk, needs_a_compiler
 from tests.proof.laws import check_laws, check_strangers
 from tests.proof.sabotaged import program
@@ -36,10 +37,13 @@ def cut_the_power(
     first = 1_000_000 * (number + 1)
     customers = range(first, first + CUSTOMERS)
     desk.write(f"job-{number}.csv", [(who, 1001, 2001) for who in customers])
-    disk = PoweredDisk(desk, desk.folder / f"job-{number}.unenroll", library)
+    folder = desk.folder / f"job-{number}.unenroll"
+    disk = PoweredDisk(desk, folder, library)
     process = desk.start("run", f"job-{number}.csv", *SEND)
+    while not folder.exists() and process.poll() is None:  # until then Python itself begins
+        time.sleep(0.01)
     try:
-        process.communicate(timeout=dice.uniform(0.4, LATEST_S))
+        process.communicate(timeout=dice.uniform(0.0, LATEST_S))
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
@@ -61,8 +65,10 @@ def cut_often(
     dice = random.Random(f"{seed}/power")
     found: Counter[str] = Counter()
     for number in range(cuts):
-        if control:
-            desk.program = program(f"tests.proof.crash_controls:{control}")
+        changes = [f"tests.proof.crash_controls:{control}"] if control else []
+        if number % 2:
+            changes.append("tests.proof.failpoints:in_bulk")
+        desk.program = program(*changes) if changes else PROGRAM
         found[cut_the_power(desk, witness, library, number, dice)] += 1
     check_strangers(witness, range(1_000_000, 1_000_000 * (cuts + 2)))
     return found
@@ -89,4 +95,4 @@ def test_with_synchronous_normal_it_does_not(
 ) -> None:
     """The control."""
     with pytest.raises(AssertionError, match="without a line in the ledger"):
-        cut_often(desk, witness(SLOW), library, 8, seed, "synchronous_normal")
+        cut_often(desk, witness(SLOW), library, 20, seed, "synchronous_normal")

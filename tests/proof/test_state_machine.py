@@ -5,9 +5,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import hypothesis
 import pytest
@@ -21,7 +20,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from bulk_unenroll.ledger import Ledger, StagedRow
+from bulk_unenroll.batch import Batch, StagedRow, staged_batch
+from bulk_unenroll.ledger import Ledger
 from bulk_unenroll.model import Blocked, Call, State
 from bulk_unenroll.queries import callable_count, count, integrity_faults
 from tests.io import kit
@@ -338,13 +338,11 @@ def test_the_ledger_keeps_to_the_model(seed: int, proof: Callable[..., None], ru
 
 
 def test_control_position_instead_of_key(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    staged = Ledger._staged
+    def by_position(staged: Sequence[StagedRow]) -> Batch:
+        batch = staged_batch(staged)
+        return replace(batch, customers=[batch.first_row + row for row in batch.rows])
 
-    def by_position(ledger: Ledger, row: StagedRow) -> Any:
-        number, target, _, *rest = staged(ledger, row)
-        return number, target, number, *rest
-
-    monkeypatch.setattr(Ledger, "_staged", by_position)
+    monkeypatch.setattr("bulk_unenroll.ledger.staged_batch", by_position)
     with pytest.raises(AssertionError):
         attack(seed, 60, WITHOUT_SHRINKING)
 
