@@ -594,6 +594,8 @@ def _create(path: Path) -> None:
             f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
             f"BEGIN; {SQL['schema']} {SQL['make_indexes']} COMMIT;"
         )
+        # switched in its folder, a power cut could leave a journal that no reader can roll back
+        connection.execute("PRAGMA journal_mode = WAL")
     sync_directory(path.parent)
 
 

@@ -115,6 +115,22 @@ class TestFolder:
         assert ledger.connection.execute("PRAGMA synchronous").fetchone() == (2,)
         assert ledger.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
+    def test_it_has_its_name_only_once_it_needs_no_rollback_journal(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Read-only, nobody can roll one back; a power cut would leave it there."""
+        modes = []
+        real = Path.replace
+
+        def replace(self: Path, target: Path) -> Path:
+            modes.append(self.read_bytes()[18:20])
+            return real(self, target)
+
+        monkeypatch.setattr(Path, "replace", replace)
+        make_folder(tmp_path / "job")
+        Ledger.open(tmp_path / "job").close()
+        assert modes[0] == bytes([2, 2])  # SQLite file format, 1.3.3: 2 is WAL
+
     def test_a_folder_cannot_be_made_where_a_file_is(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         for path in (tmp_path / "file", tmp_path / "file" / "below"):
