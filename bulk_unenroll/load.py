@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 COMMIT_ROWS: Final = 200_000
 BULK_FROM_ROWS: Final = 50_000
-FIRST_BYTES: Final = 1 << 25
+BULK_FROM_BYTES: Final = 1 << 25
+"""As much is kept in memory to see whether it is worth a bulk."""
 
 _T = TypeVar("_T")
 
@@ -59,11 +60,14 @@ def _read_all(ledger: Ledger, info: SourceInfo, source: Source) -> int:
 
 
 def _add_all(ledger: Ledger, number: int, batches: Iterator[Batch]) -> None:
-    """Add all batches. Some are read before, to see whether it is worth a bulk."""
-    first = _first(batches) if ledger.is_empty() else []
-    if sum(batch.row_count for batch in first) >= BULK_FROM_ROWS:
-        _add_in_bulk(ledger, number, chain(first, batches))
-        return
+    """Add all batches, the first ones at once, to see whether it is worth a bulk."""
+    first: list[Batch] = []
+    if ledger.is_empty():
+        while not _is_large(first) and (batch := next(batches, None)) is not None:
+            first.append(batch)
+        if _is_large(first):
+            _add_in_bulk(ledger, number, chain(first, batches))
+            return
     row_count = 0
     for group in _groups(chain(first, batches)):
         for batch, _ in ledger.add_batches(number, group):
@@ -71,18 +75,11 @@ def _add_all(ledger: Ledger, number: int, batches: Iterator[Batch]) -> None:
     ledger.source_loaded(number, row_count)
 
 
-def _first(batches: Iterator[Batch]) -> list[Batch]:
-    """Batches enough for a bulk, or all that there are, or as many as memory is meant to hold."""
-    first: list[Batch] = []
-    rows = size_bytes = 0
-    while rows < BULK_FROM_ROWS and size_bytes < FIRST_BYTES:
-        batch = next(batches, None)
-        if batch is None:
-            break
-        first.append(batch)
-        rows += batch.row_count
-        size_bytes += len(batch.cells)
-    return first
+def _is_large(batches: Sequence[Batch]) -> bool:
+    return (
+        sum(batch.row_count for batch in batches) >= BULK_FROM_ROWS
+        or sum(len(batch.cells) for batch in batches) >= BULK_FROM_BYTES
+    )
 
 
 def _add_in_bulk(ledger: Ledger, number: int, batches: Iterator[Batch]) -> None:

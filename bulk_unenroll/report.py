@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import itemgetter
@@ -76,7 +76,7 @@ class Selection:
 def write_results(connection: sqlite3.Connection, folder: Path, sources: Sequence[int]) -> None:
     """Write ``results.csv`` and ``failed.csv`` for ``sources``, each whole or not at all."""
     columns = Columns(connection, sources)
-    with translated(), ExitStack() as stack:
+    with _writing("results.csv, failed.csv"), ExitStack() as stack:
         results = stack.enter_context(replacing(folder / "results.csv"))
         failed = stack.enter_context(replacing(folder / "failed.csv"))
         all_rows = stack.enter_context(_CsvWriter(results, columns))
@@ -93,11 +93,22 @@ def export(connection: sqlite3.Connection, to: Path, selection: Selection) -> in
     """Write the selected rows to ``to``, by its ending; how many rows. ``to`` appears whole."""
     columns = Columns(connection, selection.sources)
     number = 0
-    with translated(), replacing(to) as part, _writer(to.suffix.lower(), part, columns) as writer:
+    ending = to.suffix.lower()
+    with _writing(str(to)), replacing(to) as part, _writer(ending, part, columns) as writer:
         for rows in _chunks(connection, selection):
             writer.write(rows)
             number += len(rows)
     return number
+
+
+@contextmanager
+def _writing(what: str) -> Iterator[None]:
+    with translated():
+        try:
+            yield
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise LedgerFailed(f"{what}: cannot be written: {why}", "check the disk") from error
 
 
 def _chunks(connection: sqlite3.Connection, selection: Selection) -> Iterator[list[Row]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import stat
@@ -599,6 +600,18 @@ class TestFiles:
         with read_only(big.folder), pytest.raises(LedgerFailed) as caught:
             write_results(big.ledger.connection, big.folder, [1])
         assert caught.value.code == 74
+
+    def test_a_failing_disk_is_told_of_the_file_and_not_of_the_ledger(
+        self, big: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr("bulk_unenroll.folder.os.fsync", full)
+        to = tmp_path / "out.csv"
+        with reader(big.folder) as connection, pytest.raises(LedgerFailed) as failed:
+            export(connection, to, Selection())
+        assert failed.value.reason == f"{to}: cannot be written: No space left on device"
 
     def test_what_a_killed_writer_left_is_swept_away(self, tmp_path: Path) -> None:
         (tmp_path / ".file.part").write_text("half")

@@ -93,3 +93,8 @@ def deaf_to_the_disk() -> None:
 def lock_that_does_not_lock() -> None:
     """Everybody gets the folder."""
     FileLock.acquire = lambda self, *_, **__: None  # type: ignore[assignment]
+
+
+def half_a_load_stays() -> None:
+    """What a kill left of a source is not dropped at opening."""
+    Ledger._drop = lambda self, source: None  # type: ignore[method-assign]

@@ -15,7 +15,6 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Final
 
-from bulk_unenroll import load
 from bulk_unenroll.cli import main
 from bulk_unenroll.client import Client
 from bulk_unenroll.ledger import Ledger
@@ -106,7 +105,6 @@ def answered(point: Point) -> None:
 
 
 POINTS: Final[Mapping[str, Callable[[Point], None]]] = {
-    "after the indexes are dropped": after(Ledger, "begin_bulk"),
     "before the source is loaded": before(Ledger, "source_loaded"),
     "after the source is loaded": after(Ledger, "source_loaded"),
     "before the sources are confirmed": before(Ledger, "confirm"),
@@ -125,8 +123,14 @@ POINTS: Final[Mapping[str, Callable[[Point], None]]] = {
     "before the ledger is closed": before(Ledger, "close"),
     "after the ledger is closed": after(Ledger, "close"),
 }
+BULK_POINTS: Final[Mapping[str, Callable[[Point], None]]] = {
+    "after the indexes are dropped": after(Ledger, "begin_bulk"),
+    "within a batch of the bulk": after(Ledger, "_add_batch"),
+    "after the last batch of the bulk": before(Ledger, "source_loaded"),
+    "before the indexes are made again": before(Ledger, "_end_bulk"),
+    "after the indexes are made again": after(Ledger, "_end_bulk"),
+}
 ONCE: Final = frozenset(name for name in POINTS if "source" in name or "results.csv" in name) | {
-    "after the indexes are dropped",
     "after the run has begun",
     "before the run has ended",
     "before the ledger is closed",
@@ -140,13 +144,7 @@ def program(name: str, passes: int) -> tuple[str, ...]:
     return (sys.executable, "-m", "tests.proof.failpoints", f"{name}:{passes}")
 
 
-def in_bulk() -> None:
-    """No sabotage: a small input is loaded as a large one is."""
-    load.BULK_FROM_ROWS = 1  # type: ignore[misc]
-
-
 if __name__ == "__main__":
     armed, _, count = sys.argv.pop(1).rpartition(":")
-    in_bulk()
-    POINTS[armed](Point(int(count)))
+    {**POINTS, **BULK_POINTS}[armed](Point(int(count)))
     main()

@@ -12,10 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from bulk_unenroll import load, pieces
-from bulk_unenroll.batch import StagedRow
+from bulk_unenroll import load
 from bulk_unenroll.errors import InputRefused
-from bulk_unenroll.ledger import Ledger, SourceInfo
+from bulk_unenroll.ledger import Ledger, SourceInfo, StagedRow
 from bulk_unenroll.model import Invalid, Key, Record
 from bulk_unenroll.rows import Mapper
 from bulk_unenroll.sources import Source
@@ -70,6 +69,16 @@ def by_position() -> Callable[[Record, Mapper], StagedRow]:
     return staged
 
 
+def quotes_are_plain(stretch: str) -> str | None:
+    """Quotes are characters like any others to a reader by columns."""
+    return stretch.replace("\r\n", "\n")
+
+
+def no_repeats(part: Any) -> tuple[Any, Any]:
+    """Nobody stands twice in a large file."""
+    return part.pick(slice(0)), part.rows[:0]
+
+
 def forgiving_xz(handle: BinaryIO, _: object) -> Any:
     """What follows the first part is the end, unless it is whole."""
     return lzma.LZMAFile(handle)
@@ -102,5 +111,4 @@ def _write_peak() -> None:
 
 def rows_without_limit() -> None:
     """As many rows at once as are fixed, however long they are."""
-    pieces.PIECE_CHARS = 1 << 40  # type: ignore[misc]
-    load.FIRST_BYTES = 1 << 40  # type: ignore[misc]
+    load.BULK_FROM_BYTES = 1 << 40  # type: ignore[misc]

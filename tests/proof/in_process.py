@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from unittest import mock
 
+import pytest
 import structlog
 
 from bulk_unenroll.cli import main
@@ -49,6 +50,13 @@ class InProcess(Desk):
             for number, handler in zip(SIGNALS, handlers, strict=True):
                 signal.signal(number, handler)
             structlog.reset_defaults()
+
+
+def treat_all_as_large(patch: pytest.MonkeyPatch) -> None:
+    """From here on small files are read by columns and loaded in bulk, as large ones are."""
+    patch.setattr("bulk_unenroll.csv_source.TABLE_FROM_CHARS", 0)
+    patch.setattr("bulk_unenroll.load.BULK_FROM_ROWS", 1)
+    patch.setattr("bulk_unenroll.load.COMMIT_ROWS", 1)
 
 
 def _stream() -> io.TextIOWrapper:

@@ -7,21 +7,24 @@ from collections.abc import Callable
 
 import pytest
 
+from bulk_unenroll.load import BULK_FROM_ROWS
 from tests.desk import PROGRAM, Desk, Witness
-from tests.proof.failpoints import ONCE, POINTS, program
+from tests.proof.failpoints import BULK_POINTS, ONCE, POINTS, program
 from tests.proof.laws import check_laws, check_strangers
+from tests.proof.sabotaged import program as sabotaged
 
 Start = Callable[..., Witness]
 CUSTOMERS = range(5_000_001, 5_000_061)
+REPEATED_IN_BULK = BULK_FROM_ROWS // len(CUSTOMERS) + 1
 CONCURRENCY = 4
 ROUNDS = [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 10))]
 SLOW = "[[rule]]\nact = 'apply'\ndelay_s = 0.03\n"
 SEND = ("--rate", "500/s", "--concurrency", str(CONCURRENCY), "--canary", "0", "-q")
 
 
-def crash(desk: Desk, witness: Witness, point: str, passes: int) -> None:
+def crash(desk: Desk, witness: Witness, point: str, passes: int, repeated: int = 1) -> None:
     """Crash there, check the laws, go on, and check them again."""
-    desk.write("job.csv", [(who, 1001, 2001) for who in CUSTOMERS])
+    desk.write("job.csv", [(who, 1001, 2001) for who in CUSTOMERS] * repeated)
     desk.program = program(point, passes)
     process = desk.start("run", "job.csv", "--yes", *SEND)
     process.communicate(timeout=60)
@@ -37,7 +40,7 @@ def crash(desk: Desk, witness: Witness, point: str, passes: int) -> None:
     assert account.twice <= 2 * CONCURRENCY
     check_strangers(witness, CUSTOMERS)
     assert witness.applied() == set(CUSTOMERS)
-    assert len(desk.results()) == len(CUSTOMERS)
+    assert len(desk.results()) == len(CUSTOMERS) * repeated
     verified = desk.do("verify", "job.unenroll")
     assert verified.code == 0, verified.err
 
@@ -52,3 +55,26 @@ def test_a_crash_there_loses_nobody(
     passes = 1 if point in ONCE else dice.randint(1, 12)
     crash(desk, witness(SLOW), point, passes)
     proof(points=len(POINTS), lost=0)
+
+
+@pytest.mark.attack(
+    "crash points of a large load", "nothing of it can be sent; the next run loads all of it"
+)
+@pytest.mark.parametrize("point", BULK_POINTS)
+def test_a_crash_in_a_large_load_loses_nobody(
+    desk: Desk, witness: Start, point: str, proof: Callable[..., None]
+) -> None:
+    crash(desk, witness(SLOW), point, 1, REPEATED_IN_BULK)
+    proof(points=len(BULK_POINTS), lost=0)
+
+
+def test_a_ledger_that_keeps_half_a_load_does_not_pass(desk: Desk, witness: Start) -> None:
+    """The control."""
+    witnessed = witness(SLOW)
+    desk.write("job.csv", [(who, 1001, 2001) for who in CUSTOMERS] * REPEATED_IN_BULK)
+    desk.program = program("before the indexes are made again", 1)
+    assert desk.do("run", "job.csv", "--yes", *SEND).code == -9
+    desk.program = sabotaged("tests.proof.crash_controls:half_a_load_stays")
+    ended = desk.do("run", "job.csv", "--yes", *SEND)
+    assert ended.code != 0
+    assert not witnessed.seen()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bulk_unenroll.load import BULK_FROM_ROWS
 from tests.desk import PROGRAM, Desk, Witness
 from tests.proof.disks import break_disk, compiled, mend_disk, needs_a_compiler
 from tests.proof.laws import check_laws, check_strangers
@@ -18,6 +19,7 @@ from tests.proof.sabotaged import program
 pytestmark = needs_a_compiler
 Start = Callable[..., Witness]
 CUSTOMERS = 60
+REPEATED_IN_BULK = BULK_FROM_ROWS // CUSTOMERS + 1
 CONCURRENCY = 4
 SLOW = "[[rule]]\nact = 'apply'\ndelay_s = 0.02\n"
 SEND = ("--rate", "300/s", "--concurrency", str(CONCURRENCY), "--canary", "0", "-q", "--yes")
@@ -38,11 +40,11 @@ def break_it(
     first = 1_000_000 * (number + 1)
     customers = range(first, first + CUSTOMERS)
     name = f"job-{number}.csv"
-    desk.write(name, [(who, 1001, 2001) for who in customers])
+    rows = [(who, 1001, 2001) for who in customers] * (1, REPEATED_IN_BULK)[number // 2 % 2]
+    desk.write(name, rows)
     folder = desk.folder / f"job-{number}.unenroll"
     break_disk(desk, folder, library, at, ERRORS[number % 2])
-    bulk = "tests.proof.failpoints:in_bulk"
-    desk.program = program(f"tests.proof.crash_controls:{control}" if control else bulk)
+    desk.program = program(f"tests.proof.crash_controls:{control}") if control else PROGRAM
     broken = desk.do("run", name, *SEND)
     mend_disk(desk)
     desk.program = PROGRAM

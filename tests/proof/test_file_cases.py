@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import os
+import random
 import shutil
 import sqlite3
 import threading
@@ -26,7 +27,7 @@ from tests.desk import Desk, Ended, Witness
 from tests.proof import file_controls as controls
 from tests.proof.file_cases import CASES
 from tests.proof.file_cases.case import HEADER, ROW_A, ROW_B, WIDE, A, Case, Refused, Rows, table
-from tests.proof.in_process import InProcess
+from tests.proof.in_process import InProcess, treat_all_as_large
 from tests.proof.sabotaged import program
 
 BY_PROCESS_TOO = [
@@ -54,7 +55,7 @@ class Tally:
         self.rows += ended.json.get("rows", {}).get("read", 0)
 
 
-IN_PROCESS, BY_PROCESS = Tally(), Tally()
+IN_PROCESS, AS_LARGE, BY_PROCESS = Tally(), Tally(), Tally()
 
 
 def by_name(cases: tuple[Case, ...] | list[Case]) -> pytest.MarkDecorator:
@@ -74,7 +75,7 @@ def results(desk: Desk) -> list[dict[str, Any]]:
         with closing(sqlite3.connect(f"{ledger}?mode=ro", uri=True)) as connection:
             connection.row_factory = sqlite3.Row
             found += map(dict, connection.execute("SELECT * FROM results ORDER BY source_id, row"))
-            for hidden in ("row", "item"):
+            for hidden in ("row", "item", "chunk", "source WHERE loaded_at IS NULL"):
                 (count,) = connection.execute(f"SELECT count(*) FROM {hidden}").fetchone()
                 assert found or not count, f"{count} of {hidden} left behind"
     return found
@@ -139,6 +140,21 @@ def test_a_named_file_meets_its_verdict(case: Case, tmp_path: Path, proof: Proof
         assert desk.do("verify", folder).code == 0
     IN_PROCESS.add(case, ended)
     proof(files=IN_PROCESS.files, refused=IN_PROCESS.refused, rows=IN_PROCESS.rows, tracebacks=0)
+
+
+@pytest.mark.attack("file cases, by columns and in bulk", PROMISE)
+@by_name(CASES)
+def test_a_named_file_meets_it_as_a_large_one_would(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proof: Proof
+) -> None:
+    treat_all_as_large(monkeypatch)
+    desk = InProcess(tmp_path)
+    ended = plan(desk, case)
+    check(desk, case, ended)
+    for folder in tmp_path.glob("*.unenroll"):
+        assert desk.do("verify", folder).code == 0
+    AS_LARGE.add(case, ended)
+    proof(files=AS_LARGE.files, refused=AS_LARGE.refused, rows=AS_LARGE.rows, tracebacks=0)
 
 
 @pytest.mark.attack("file cases, each a process", PROMISE)
@@ -217,7 +233,7 @@ def test_a_reader_that_keeps_what_it_could_read_sends_it(
             controls.no_check,
             "Parquet, row group claims fewer rows",
         ),
-        ("bulk_unenroll.ledger.Ledger.drop_source", controls.no_check, "bad byte in row 60,001"),
+        ("bulk_unenroll.ledger.Ledger.drop_source", controls.no_check, "bad byte in row 90,001"),
         ("bulk_unenroll.load._read_all", controls.keep_what_was_read, "quote that never closes"),
     ],
 )
@@ -226,8 +242,6 @@ def test_a_reader_with_a_law_broken_is_caught(
 ) -> None:
     """The controls."""
     monkeypatch.setattr(broken, by)
-    for limit in ("COMMIT_ROWS", "BULK_FROM_ROWS"):  # so that rows are kept before a refusal
-        monkeypatch.setattr(load, limit, 0)
     desk = InProcess(tmp_path)
     ended = plan(desk, NAMED[caught])
     with pytest.raises(AssertionError):
@@ -263,7 +277,8 @@ def peak_mb(desk: Desk, file: str) -> tuple[Ended, int]:
     return ended, int((desk.folder / controls.PEAK_KB).read_text()) // 1024
 
 
-LONG_ROW = f'{A},1001,2001,"{"x" * 1_000_000}"\n'.encode()
+NOISE = random.Random(1).randbytes(500_000).hex()  # or it would be packed to nothing
+LONG_ROW = f"{A},1001,2001,{NOISE}\n".encode()
 BOMBS = {
     "gigabyte of zeros": ("gz", "", bytes(16 * MEGABYTE), 64, "UTF-16"),
     "header and a gigabyte of zeros": ("gz", HEADER, bytes(16 * MEGABYTE), 64, "line 2"),

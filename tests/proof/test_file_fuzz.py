@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.proof import file_controls as controls
-from tests.proof.in_process import InProcess
+from tests.proof.in_process import InProcess, treat_all_as_large
 from tests.proof.mutated_files import (
     Key,
     Mutated,
@@ -118,19 +118,39 @@ def _check_rows(findings: Findings, number: int, file: Mutated, lines: list[Line
         findings.fault(number, f"{len(found)} rows read, {len(wanted)} expected, or other keys")
 
 
-@pytest.mark.attack(
-    "file fuzz", "refused whole, or read = invalid + duplicate + unique; no id that stands nowhere"
-)
-@pytest.mark.parametrize("records", [10_000, pytest.param(200_000, marks=pytest.mark.long)])
-def test_no_id_is_taken_that_does_not_stand_in_the_file(
-    tmp_path: Path, seed: int, proof: Callable[..., None], records: int
-) -> None:
-    findings = attack(tmp_path / "x", seed, records // RECORDS_A_FILE)
+PROMISE = "refused whole, or read = invalid + duplicate + unique; no id that stands nowhere"
+TIERS = [10_000, pytest.param(200_000, marks=pytest.mark.long)]
+
+
+def check_all(place: Path, seed: int, proof: Callable[..., None], records: int) -> None:
+    findings = attack(place, seed, records // RECORDS_A_FILE)
     proof(**findings.counts, faults=len(findings.faults))
     assert findings.faults == [], f"seed {seed}"
     assert 0 < findings.counts["refused"] < findings.counts["files"] / 2
     assert findings.counts["compared"] > records / 3
     assert findings.counts["invalid"] > records / 10
+
+
+@pytest.mark.attack("file fuzz", PROMISE)
+@pytest.mark.parametrize("records", TIERS)
+def test_no_id_is_taken_that_does_not_stand_in_the_file(
+    tmp_path: Path, seed: int, proof: Callable[..., None], records: int
+) -> None:
+    check_all(tmp_path / "x", seed, proof, records)
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    treat_all_as_large(monkeypatch)
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.attack("file fuzz, by columns and in bulk", PROMISE)
+@pytest.mark.parametrize("records", TIERS)
+def test_nor_from_a_large_file(
+    tmp_path: Path, seed: int, proof: Callable[..., None], records: int
+) -> None:
+    check_all(tmp_path / "x", seed + 1, proof, records)
 
 
 @pytest.mark.parametrize(
@@ -151,9 +171,30 @@ def test_a_reader_with_a_law_broken_is_found_out(
 ) -> None:
     """The controls."""
     monkeypatch.setattr(broken, by)
+    find_out(tmp_path / "x", seed, sign)
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize(
+    ("broken", "by", "sign"),
+    [
+        ("bulk_unenroll.table.PLAIN_ID", "^[0-9]{1,18}$", "other keys"),
+        ("bulk_unenroll.dedupe._repeats", controls.no_repeats, "exit 74"),
+        ("bulk_unenroll.csv_table._plain", controls.quotes_are_plain, "other keys"),
+    ],
+)
+def test_a_reader_of_large_files_with_a_law_broken_is_found_out(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch, broken: str, by: object, sign: str
+) -> None:
+    """The controls."""
+    monkeypatch.setattr(broken, by)
+    find_out(tmp_path / "x", seed, sign)
+
+
+def find_out(place: Path, seed: int, sign: str) -> None:
     findings = Findings()
     for number in range(CONTROL_FILES):
-        plan(findings, tmp_path / "x", seed, number)
+        plan(findings, place, seed, number)
         if any(sign in fault for fault in findings.faults):
             return
     pytest.fail(f"seed {seed}: not found out in {CONTROL_FILES} files")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bulk_unenroll.load import BULK_FROM_ROWS
 from tests.desk import Desk, Witness
 from tests.proof.laws import Account, check_laws, check_strangers
 from tests.proof.sabotaged import program
@@ -19,7 +20,7 @@ from tests.proof.sabotaged import program
 Start = Callable[..., Witness]
 CONCURRENCY = 8
 CUSTOMERS = 250
-REPEATED = (240, 60)
+REPEATED = (BULK_FROM_ROWS // CUSTOMERS + 1, 60)
 """How often each customer stands in the file: loading takes a while, too, in bulk or by rows."""
 
 SLOW = """

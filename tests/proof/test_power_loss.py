@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.desk import PROGRAM, Desk, Witness
+from bulk_unenroll.load import BULK_FROM_ROWS
+from tests.desk import Desk, Witness
 from tests.proof.disks import PoweredDisk, compiled, mend_disk, needs_a_compiler
 from tests.proof.laws import check_laws, check_strangers
 from tests.proof.sabotaged import program
@@ -19,6 +20,7 @@ from tests.proof.sabotaged import program
 pytestmark = needs_a_compiler
 Start = Callable[..., Witness]
 CUSTOMERS = 300
+REPEATED = (1, BULK_FROM_ROWS // CUSTOMERS + 1)
 CONCURRENCY = 8
 SLOW = "[[rule]]\nact = 'apply'\ndelay_s = 0.02\n"
 SEND = ("--rate", "300/s", "--concurrency", str(CONCURRENCY), "--canary", "0", "-q", "--yes")
@@ -36,7 +38,8 @@ def cut_the_power(
     """Cut the power in the middle of a job, check the laws, and finish it on what is left."""
     first = 1_000_000 * (number + 1)
     customers = range(first, first + CUSTOMERS)
-    desk.write(f"job-{number}.csv", [(who, 1001, 2001) for who in customers])
+    rows = [(who, 1001, 2001) for who in customers] * REPEATED[number % len(REPEATED)]
+    desk.write(f"job-{number}.csv", rows)
     folder = desk.folder / f"job-{number}.unenroll"
     disk = PoweredDisk(desk, folder, library)
     process = desk.start("run", f"job-{number}.csv", *SEND)
@@ -65,10 +68,8 @@ def cut_often(
     dice = random.Random(f"{seed}/power")
     found: Counter[str] = Counter()
     for number in range(cuts):
-        changes = [f"tests.proof.crash_controls:{control}"] if control else []
-        if number % 2:
-            changes.append("tests.proof.failpoints:in_bulk")
-        desk.program = program(*changes) if changes else PROGRAM
+        if control:
+            desk.program = program(f"tests.proof.crash_controls:{control}")
         found[cut_the_power(desk, witness, library, number, dice)] += 1
     check_strangers(witness, range(1_000_000, 1_000_000 * (cuts + 2)))
     return found

@@ -106,9 +106,9 @@ def _bad_utf_8() -> Iterator[Case]:
     many = table(*range(1, 7)) + b"7,1001,2001\xfe\n8,1001,2001\n"
     verdict = Refused((f"byte {many.index(0xFE)} ", "0xfe", "line 8"))
     yield Case("bad byte in row 7", many, verdict)
-    many = table(*range(1, 60_001)) + b"\xfe\n"
-    verdict = Refused((f"byte {len(many) - 2} ", "line 60002"))
-    yield Case("bad byte in row 60,001", many, verdict)
+    many = table(*range(1, 90_001)) + b"\xfe\n"
+    verdict = Refused((f"byte {len(many) - 2} ", "line 90002"))
+    yield Case("bad byte in row 90,001", many, verdict)
     cut = GOOD.encode() + "ë".encode()[:1]
     yield Case("last byte begins a character", cut, Refused((f"byte {len(cut) - 1} ", "line 4")))
     for name, bad in (
@@ -145,8 +145,8 @@ def quotes() -> Iterator[Case]:
     yield wide("quote that never closes", open_, Refused(("row 2", "line 3", "never closes")))
     yield wide("quote open at the end", row(A, "a") + f'{B},{GROUP},{TARGET},"b', _refused("row 2"))
     yield wide("id whose quote is open", row(A, "a") + f'"{B}', _refused("row 2", "line 3"))
-    many = "".join(row(n, "a") for n in range(1, 30_001)) + row(B, '"b') + row(C, "c")
-    yield wide("quote that never closes, late", many, Refused(("row 30001", "line 30002")))
+    many = "".join(row(n, "a") for n in range(1, 90_001)) + row(B, '"b') + row(C, "c")
+    yield wide("quote that never closes, late", many, Refused(("row 90001", "line 90002")))
     late = row(A, "a") + row(B, '"b') + row(C, 'c"c')
     yield wide("quote that closes too late", late, Refused(("row 2", "line 3")))
     odd = row(A, '"a"b,"c') + row(B, 'd"')
