@@ -368,7 +368,14 @@ def status(folder: Path, json_: bool, follow: bool, every: float) -> int:
 @click.option("--state", "states", multiple=True, help="Only rows in this state.")
 @click.option("--code", "codes", multiple=True, help="Only rows with this code.")
 def export(folder: Path, to: Path, states: tuple[str, ...], codes: tuple[str, ...]) -> int:
-    """Write rows to FILE: .csv, .parquet or .jsonl by its ending."""
+    """Write rows to FILE: .csv, .parquet, .jsonl or .xlsx by its ending.
+
+    A workbook counts its rows on the first sheet and has one for each code that failed.
+
+    \b
+    bulk-unenroll export customers.unenroll --to review.csv --state review
+    bulk-unenroll export customers.unenroll --to ticket.xlsx
+    """
     from bulk_unenroll import commands
 
     number = commands.export(folder, to, states, codes)

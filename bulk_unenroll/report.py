@@ -1,4 +1,4 @@
-"""The ledger as files: ``results.csv``, ``failed.csv``, and ``export`` in three formats."""
+"""The ledger as files: ``results.csv``, ``failed.csv``, and ``export`` in four formats."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ import pyarrow as pa
 from pyarrow import parquet as pq
 
 from bulk_unenroll.cells import unpack
-from bulk_unenroll.errors import LedgerFailed
+from bulk_unenroll.errors import LedgerFailed, UsageError
 from bulk_unenroll.folder import open_text, replacing
 from bulk_unenroll.ledger import DAMAGED, DAMAGED_REMEDY, LAST_ROW, PLACE_BITS, translated
 from bulk_unenroll.queries import Row, ask
 
 SETTLED_WELL: Final = frozenset({"succeeded", "not_enrolled", "duplicate"})
 RAGGED: Final = frozenset({"missing_fields", "extra_fields"})
-ENDINGS: Final = (".csv", ".parquet", ".jsonl")
+ENDINGS: Final = (".csv", ".parquet", ".jsonl", ".xlsx")
 
 _PLACE: Final = itemgetter(-1)
 
@@ -229,7 +229,21 @@ class _Writer(Protocol):
 def _writer(ending: str, path: Path, columns: Columns) -> _Writer:
     if ending == ".parquet":
         return _ParquetWriter(path, columns)
+    if ending == ".xlsx":
+        return _workbook_writer(path, columns)
     return _JsonLinesWriter(path, columns) if ending == ".jsonl" else _CsvWriter(path, columns)
+
+
+def _workbook_writer(path: Path, columns: Columns) -> _Writer:
+    try:
+        from bulk_unenroll.workbook import WorkbookWriter
+    except ImportError:
+        raise UsageError(
+            "workbooks need an extra", "pip install 'bulk-unenroll[xlsx]', or give --to FILE.csv"
+        ) from None
+    return WorkbookWriter(
+        path, (*columns.names, *ADDED), lambda row: (*columns.cells(row), *_added(row))
+    )
 
 
 class _CsvWriter:
@@ -259,9 +273,7 @@ class _CsvWriter:
         )
 
     def _line(self, row: Row) -> list[str]:
-        source, number, *_, status, code, message, http, attempts, at, request, _, _ = row
-        added = (source, number, status, code, message, http, attempts, at, request)
-        return [harmless(cell) for cell in (*self._columns.cells(row), *map(_text, added))]
+        return [harmless(cell) for cell in (*self._columns.cells(row), *map(_text, _added(row)))]
 
 
 class _ParquetWriter:
@@ -314,6 +326,12 @@ def harmless(cell: str) -> str:
     if cell[:1] in _FORMULA and not _NUMBER.fullmatch(cell.strip(" \t")):
         return f"'{cell}"
     return cell
+
+
+def _added(row: Row) -> tuple[str | int | None, ...]:
+    """The cells under ``ADDED``."""
+    source, number, *_, status, code, message, http, attempts, at, request, _, _ = row
+    return source, number, status, code, message, http, attempts, at, request
 
 
 def _text(cell: object) -> str:

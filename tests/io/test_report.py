@@ -455,7 +455,7 @@ class TestExport:
         lines = [{**line, "input": json.loads(line["input"])} for line in table.to_pylist()]
         assert lines == mixed.jsonl()
 
-    @pytest.mark.parametrize("ending", [".csv", ".parquet", ".jsonl", ".CSV"])
+    @pytest.mark.parametrize("ending", [".csv", ".parquet", ".jsonl", ".xlsx", ".CSV"])
     def test_nothing_to_write_is_a_good_file_too(self, mixed: Job, ending: str) -> None:
         path = mixed.export(ending, Selection(states=["withdrawn"]))
         assert mixed.exported == 0
@@ -537,7 +537,13 @@ def write_jsonl(job: Job) -> list[Path]:
     return [job.export(".jsonl")]
 
 
-every_way = pytest.mark.parametrize("write", [write_both, write_csv, write_parquet, write_jsonl])
+def write_xlsx(job: Job) -> list[Path]:
+    return [job.export(".xlsx")]
+
+
+every_way = pytest.mark.parametrize(
+    "write", [write_both, write_csv, write_parquet, write_jsonl, write_xlsx]
+)
 Write = Callable[[Job], list[Path]]
 
 
