@@ -43,6 +43,7 @@ from bulk_unenroll.options import (
     sending_options,
     set_up_log,
 )
+from bulk_unenroll.urls import without_secrets
 
 if TYPE_CHECKING:
     from bulk_unenroll.outcome import Outcome
@@ -119,7 +120,7 @@ def _next(stop: Stop) -> str:
 
 def _same(*more: str, instead: str | None = None) -> str:
     """The same command line again, or with another command in its place."""
-    words = [word for word in sys.argv[1:] if word != "--json"]
+    words = [without_secrets(word) for word in sys.argv[1:] if word != "--json"]
     return shlex.join(["bulk-unenroll", instead or words[0], *words[1:], *more] if words else [])
 
 
@@ -219,8 +220,8 @@ def cli() -> None:
 def plan(inputs: tuple[str, ...], **options: Any) -> int:
     """Show what a run of INPUT... would do. Cannot send.
 
-    INPUT is a CSV, TSV or Parquet file (text also .gz, .bz2, .xz), a glob, a folder of Parquet
-    files, or - for CSV on standard input.
+    INPUT is a CSV, TSV, Parquet or .xlsx file (text also .gz, .bz2, .xz), a glob, a folder of
+    Parquet files, an address (s3://, gs://, https://), or - for CSV on standard input.
     """
     from bulk_unenroll import commands, console
     from bulk_unenroll.settings import RUN_MAX_INVALID
@@ -364,10 +365,10 @@ def status(folder: Path, json_: bool, follow: bool, every: float) -> int:
 
 @cli.command()
 @FOLDER
-@click.option("--to", required=True, type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--to", required=True, metavar="FILE", help="Here, or in a bucket (s3://, gs://).")
 @click.option("--state", "states", multiple=True, help="Only rows in this state.")
 @click.option("--code", "codes", multiple=True, help="Only rows with this code.")
-def export(folder: Path, to: Path, states: tuple[str, ...], codes: tuple[str, ...]) -> int:
+def export(folder: Path, to: str, states: tuple[str, ...], codes: tuple[str, ...]) -> int:
     """Write rows to FILE: .csv, .parquet, .jsonl or .xlsx by its ending.
 
     A workbook counts its rows on the first sheet and has one for each code that failed.
@@ -375,6 +376,7 @@ def export(folder: Path, to: Path, states: tuple[str, ...], codes: tuple[str, ..
     \b
     bulk-unenroll export customers.unenroll --to review.csv --state review
     bulk-unenroll export customers.unenroll --to ticket.xlsx
+    bulk-unenroll export customers.unenroll --to s3://bucket/done/customers.parquet
     """
     from bulk_unenroll import commands
 

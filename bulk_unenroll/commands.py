@@ -12,11 +12,12 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from bulk_unenroll import remote
 from bulk_unenroll.console import watching
 from bulk_unenroll.digest import digest
 from bulk_unenroll.errors import (
@@ -69,6 +70,7 @@ from bulk_unenroll.settings import (
     same_api,
 )
 from bulk_unenroll.sources import InputFile, find_inputs, open_source
+from bulk_unenroll.urls import is_remote, without_secrets
 
 if TYPE_CHECKING:
     from bulk_unenroll.metrics import MetricsFile
@@ -130,8 +132,12 @@ def plan(folder: Path, inputs: Inputs, sending: Sending, show: Callable[[Plan], 
         show(seen)
         _check_conservation(ledger)
     ended = _too_invalid(seen.counts, inputs.max_invalid) or _planned(seen)
-    then = command("run", *inputs.names, "--out", str(folder))
+    then = command("run", *_shown(inputs), "--out", str(folder))
     return Outcome(str(folder), ended, then, None, seen.counts, time.monotonic() - began_s)
+
+
+def _shown(inputs: Inputs) -> list[str]:
+    return [without_secrets(name) for name in inputs.names]
 
 
 def _planned(seen: Plan) -> Exit:
@@ -155,7 +161,7 @@ def run(
         _check_orgs(ledger, api)
         refused = _too_invalid(seen.counts, inputs.max_invalid)
         if refused:
-            then = command("plan", *inputs.names, "--out", str(folder))
+            then = command("plan", *_shown(inputs), "--out", str(folder))
             return Outcome(str(folder), refused, then, None, seen.counts)
         _check_expected(seen.to_call, going.expect)
         confirm(seen)
@@ -607,22 +613,34 @@ def _last_end(
     return Exit(code, reason), then, run_id
 
 
-def export(given: Path, to: Path, states: Sequence[str], codes: Sequence[str]) -> int:
-    """Write the chosen rows to ``to``; how many."""
+def export(given: Path, to: str, states: Sequence[str], codes: Sequence[str]) -> int:
+    """Write the chosen rows to ``to``, here or elsewhere; how many."""
     from bulk_unenroll import report  # pandas is slow to import
 
-    if to.suffix.lower() not in report.ENDINGS:
+    if PurePosixPath(to).suffix.lower() not in report.ENDINGS:
         raise UsageError(f"{to} ends in none of {', '.join(report.ENDINGS)}", "give --to FILE.csv")
     known = {*(state.value for state in State), "invalid", "duplicate"}
     for state in states:
         if state not in known:
             raise UsageError(f"{state!r} is no state", f"one of {', '.join(sorted(known))}")
     folder = existing_folder(given)
-    _check_place(to)
-    with reader(folder) as connection:
-        return report.export(
-            connection, to, report.Selection(states=states or None, codes=codes or None)
-        )
+    chosen = report.Selection(states=states or None, codes=codes or None)
+    with _destination(to) as path, reader(folder) as connection:
+        return report.export(connection, path, chosen)
+
+
+@contextmanager
+def _destination(to: str) -> Iterator[Path]:
+    """Where to write what shall lie at ``to``; if that is elsewhere, it is copied there after."""
+    if not is_remote(to):
+        _check_place(Path(to))
+        yield Path(to)
+        return
+    remote.check_writable(to)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / PurePosixPath(to).name
+        yield path
+        remote.upload(path, to)
 
 
 def report(given: Path, to: Path | None) -> Path:

@@ -18,6 +18,7 @@ from typing import Final, TextIO
 from filelock import FileLock, Timeout
 
 from bulk_unenroll.errors import FolderBusy, FolderUnusable, InputMissing
+from bulk_unenroll.urls import is_remote
 
 LEDGER_NAME: Final = "ledger.sqlite"
 LOCK_NAME: Final = "lock"
@@ -32,6 +33,7 @@ def ledger_path(folder: Path) -> Path:
 
 def make_folder(folder: Path) -> None:
     """Make the run folder, 0700, durably; raises ``FolderUnusable`` (73)."""
+    check_local(folder)
     try:
         if not folder.is_dir():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -40,6 +42,15 @@ def make_folder(folder: Path) -> None:
         raise FolderUnusable(f"{folder} is a file, not a folder", "give --out DIR") from None
     except OSError as error:
         raise FolderUnusable(f"cannot make {folder}: {error.strerror}", "give --out DIR") from None
+
+
+def check_local(folder: Path) -> None:
+    """Refuse a run folder elsewhere: only a local disk tells when a ledger is durable."""
+    if is_remote(folder):
+        raise FolderUnusable(
+            "the run folder stays on this machine, where the ledger can be made durable",
+            "give --out DIR; `export --to` writes elsewhere",
+        )
 
 
 def _check_owner(folder: Path) -> None:
@@ -55,6 +66,7 @@ def _check_owner(folder: Path) -> None:
 
 def existing_folder(given: Path) -> Path:
     """The run folder that ``given`` names, itself or by its ledger; raises ``InputMissing``."""
+    check_local(given)
     folder = given.parent if given.is_file() else given
     if not ledger_path(folder).exists():
         what = "has no ledger.sqlite" if folder.is_dir() else "is not there"

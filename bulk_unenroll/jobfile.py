@@ -18,6 +18,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bulk_unenroll.urls import is_remote
+
 Strings = Annotated[list[str], Field(min_length=1)]
 COMMANDS: Final = ("run", "retry", "resume")
 SECRETS: Final = ("username", "password", "password_md5", "client_key", "client_secret")
@@ -30,7 +32,9 @@ class _Section(BaseModel):
 class Input(_Section):
     """What to read. Without this section the job goes on with its folder."""
 
-    files: str | Strings = Field(description="Paths or globs; {date} is today, {date:%d%m} parts.")
+    files: str | Strings = Field(
+        description="Paths, globs, addresses; {date} is today, {date:%d%m} parts."
+    )
     columns: dict[str, str] | None = Field(
         default=None, description='Headers of other names: { customerId = "Member No" }.'
     )
@@ -209,7 +213,7 @@ class _Place:
     def of(self, text: str) -> str:
         """An absolute path, with today's date where it asks for it."""
         dated = re.sub(r"\{date(?::([^}]*))?\}", self._dated, text)
-        return dated if dated == "-" else str(self.base / dated)
+        return dated if dated == "-" or is_remote(dated) else str(self.base / dated)
 
     def _dated(self, match: re.Match[str]) -> str:
         return self.today.strftime(match[1] or "%Y-%m-%d")

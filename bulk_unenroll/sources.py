@@ -15,17 +15,19 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from glob import glob, has_magic
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, TypeVar
 
+from bulk_unenroll import remote
 from bulk_unenroll.csv_source import CsvRecords
 from bulk_unenroll.errors import FolderUnusable, InputMissing, InputRefused
 from bulk_unenroll.ids import shown
 from bulk_unenroll.model import Record
 from bulk_unenroll.rows import Mapper, Reading
 from bulk_unenroll.text import PACKED_ENDINGS
+from bulk_unenroll.urls import is_remote, without_secrets
 
 if TYPE_CHECKING:
     from bulk_unenroll.pieces import Piece
@@ -44,10 +46,15 @@ BLOCK_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """``path``: absolute, symlinks resolved, or ``-``. ``display``: as the user knows it."""
+    """``path``: absolute, symlinks resolved, or ``-``. ``display``: as the user knows it.
+
+    Of a file elsewhere both are its address without query, and ``url`` is all of it: what follows
+    the ``?`` may be a signature, which is never kept or shown.
+    """
 
     path: str
     display: str
+    url: str = field(default="", repr=False)
 
 
 class Records(Protocol):
@@ -69,19 +76,37 @@ class Records(Protocol):
 
 
 def find_inputs(names: Sequence[str]) -> list[InputFile]:
-    """The files behind paths, globs and folders of Parquet parts, each once, in order.
+    """The files behind paths, globs, folders of Parquet parts and addresses, each once, in order.
 
     A name that is there as it stands is no glob. Raises ``InputMissing`` (66).
     """
     found: dict[str, InputFile] = {}
     for name in names:
         try:
-            for path, display in _expand(name):
-                _check_name(path)
-                found.setdefault(path, InputFile(path, display))
+            for file in _found(name):
+                known = found.setdefault(file.path, file)
+                _check_same(known, file)
         except OSError as error:
             raise InputMissing(f"input {shown(name)}: {error.strerror}", "check the path") from None
     return list(found.values())
+
+
+def _found(name: str) -> Iterator[InputFile]:
+    if is_remote(name):
+        for url in remote.find(name):
+            yield InputFile(without_secrets(url), without_secrets(url), url)
+        return
+    for path, display in _expand(name):
+        _check_name(path)
+        yield InputFile(path, display)
+
+
+def _check_same(known: InputFile, file: InputFile) -> None:
+    if known.url != file.url:
+        raise InputRefused(
+            f"{file.display} is given twice, and differs in what follows the ?",
+            "download them, and give their paths",
+        )
 
 
 def _expand(name: str) -> Iterator[tuple[str, str]]:
@@ -140,6 +165,8 @@ def default_folder(names: Sequence[str]) -> Path:
     name = names[0]
     if name == STDIN:
         return Path(f"stdin{RUN_FOLDER_ENDING}")
+    if is_remote(name):
+        name = PurePosixPath(without_secrets(remote.find(name)[0])).name
     if has_magic(name) and not Path(name).exists():
         name = next(iter(_matches(name)), name)
     path = Path(name)
@@ -226,6 +253,10 @@ def _named(file: InputFile) -> Iterator[None]:
 def _open(file: InputFile, spool: Path) -> Iterator[BinaryIO]:
     if file.path == STDIN:
         with _spooled(_standard_input(), file.display, spool) as handle:
+            yield handle
+        return
+    if file.url:
+        with remote.copied(file.url, spool) as handle:
             yield handle
         return
     try:

@@ -203,7 +203,7 @@ def written(folder: Path) -> dict[str, bytes]:
     """Every file under ``folder``, and what an export would write."""
     run_folder = folder / "job.unenroll"
     if (run_folder / "results.csv").exists():
-        commands.export(run_folder, folder / "all.jsonl", [], [])
+        commands.export(run_folder, str(folder / "all.jsonl"), [], [])
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 

@@ -1,0 +1,46 @@
+"""Names of files elsewhere, and what of them may be shown."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+SCHEMES: Final = ("s3", "gs", "https", "http")
+# one slash where the name went through a path
+_REMOTE: Final = re.compile(rf"(?P<scheme>{'|'.join(SCHEMES)}):/{{1,2}}(?=[^/])", re.IGNORECASE)
+
+
+def is_remote(name: str | Path) -> bool:
+    """Whether ``name`` is the address of a file elsewhere."""
+    return _REMOTE.match(str(name)) is not None
+
+
+def scheme_of(url: str) -> str:
+    """The scheme of a remote name, in lower case."""
+    return url.partition(":")[0].lower()
+
+
+def has_userinfo(url: str) -> bool:
+    """Whether a name or password stands before the host."""
+    return "@" in _authority(url)
+
+
+def without_secrets(url: str) -> str:
+    """``url`` as it may be kept and shown: no userinfo, no query (it may be a signature).
+
+    A local name, and any other text, stays as it is.
+    """
+    found = _REMOTE.match(url)
+    if not found:
+        return url
+    authority = _authority(url)
+    path = url[found.end() + len(authority) :]
+    if scheme_of(url) in ("http", "https"):
+        path = re.split(r"[?#]", path, maxsplit=1)[0]
+    return f"{scheme_of(url)}://{authority.rpartition('@')[2]}{path}"
+
+
+def _authority(url: str) -> str:
+    found = _REMOTE.match(url)
+    return re.split(r"[/?#]", url[found.end() :], maxsplit=1)[0] if found else ""

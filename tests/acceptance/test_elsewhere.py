@@ -1,0 +1,119 @@
+"""Inputs and exports elsewhere: a bucket of S3, one of Google's storage, an address on the web."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyarrow import parquet
+
+from tests.desk import Desk
+from tests.elsewhere import BUCKET, Bucket, Web, local_gcs, local_s3, local_web
+
+CONTENT = b"customerId,targetGroupId,targetId\n423789336,1001,2001\n423789337,1001,2001\n"
+FAST = ("--sandbox", "--rate", "1000/s", "--yes")
+
+
+@pytest.fixture
+def bucket(desk: Desk) -> Iterator[Bucket]:
+    with local_s3() as found:
+        desk.environment |= found.environment
+        yield found
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    with local_web() as server:
+        yield server
+
+
+@pytest.fixture
+def storage(desk: Desk) -> Iterator[Web]:
+    with local_gcs() as server:
+        # the second: or it asks, over another protocol, what kind of bucket this is
+        desk.environment["STORAGE_EMULATOR_HOST"] = server.base_url
+        desk.environment["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+        yield server
+
+
+def everything(desk: Desk) -> bytes:
+    return b"".join(path.read_bytes() for path in desk.folder.rglob("*") if path.is_file())
+
+
+def test_from_a_bucket_to_a_bucket(desk: Desk, bucket: Bucket) -> None:
+    url = bucket.put("in/members.csv", CONTENT)
+    ended = desk.do("run", url, *FAST)
+    assert ended.code == 0, ended.err
+    assert [row["unenroll_source"] for row in desk.results("members.unenroll/results.csv")] == [
+        url,
+        url,
+    ]
+    to = f"s3://{BUCKET}/out/members.parquet"
+    exported = desk.do("export", "members.unenroll", "--to", to)
+    assert exported.out == f"2 rows → {to}\n"
+    table = parquet.read_table(io.BytesIO(bucket.get("out/members.parquet")))
+    assert table["customer_id"].to_pylist() == [423789336, 423789337]
+    assert bucket.environment["AWS_SECRET_ACCESS_KEY"].encode() not in everything(desk)
+
+
+def test_from_google_s_storage_and_back(desk: Desk, storage: Web) -> None:
+    storage.files["in/members.csv"] = CONTENT
+    ended = desk.do("run", f"gs://{BUCKET}/in/members.csv", *FAST)
+    assert ended.code == 0, ended.err
+    to = f"gs://{BUCKET}/out/members.jsonl"
+    assert desk.do("export", "members.unenroll", "--to", to).code == 0
+    lines = storage.files["out/members.jsonl"].splitlines()
+    assert [json.loads(line)["status"] for line in lines] == ["succeeded"] * 2
+
+
+def test_a_signature_stands_in_no_file_and_on_no_screen(desk: Desk, web: Web) -> None:
+    url = web.put("/members.csv", CONTENT)
+    signed = f"{url}?X-Amz-Signature=hunter2"
+    planned = desk.do("plan", signed)
+    ended = desk.do("run", signed, "--log-file", "log.jsonl", "-v", *FAST)
+    refused = desk.do("run", signed, "--sandbox", "--expect", 7, "--json")
+    assert (planned.code, ended.code, refused.code) == (0, 0, 65)
+    assert f"next: bulk-unenroll run {url} --sandbox --expect 7" in refused.err
+    assert "GET /members.csv?X-Amz-Signature=hunter2" in web.asked
+    for shown in (planned, ended, refused):
+        assert "hunter2" not in shown.out + shown.err
+    assert b"hunter2" not in everything(desk)
+
+
+def test_a_file_with_a_new_signature_is_the_same_file(desk: Desk, web: Web) -> None:
+    url = web.put("/members.csv", CONTENT)
+    desk.do("run", f"{url}?signature=1", *FAST)
+    again = desk.do("run", f"{url}?signature=2", "--json", "--expect", 0, *FAST)
+    assert again.code == 0
+    assert again.json["rows"]["read"] == 2
+
+
+def test_what_cannot_be_is_refused_with_a_remedy(desk: Desk, bucket: Bucket) -> None:
+    url = bucket.put("members.csv", CONTENT)
+    assert desk.do("run", url, *FAST).code == 0
+    ledger = desk.do("run", url, "--out", f"s3://{BUCKET}/members.unenroll", *FAST)
+    assert ledger.code == 73
+    assert "stays on this machine" in ledger.err
+    assert desk.do("status", f"s3://{BUCKET}/members.unenroll").code == 73
+    web = desk.do("export", "members.unenroll", "--to", "https://files.example/a.csv")
+    assert web.code == 2
+    assert "give s3:// or gs://" in web.err
+    nowhere = desk.do("export", "members.unenroll", "--to", "s3://no-such-bucket/a.csv")
+    assert nowhere.code == 2
+    assert "no-such-bucket" in nowhere.err
+
+
+def test_a_job_file_names_addresses_as_they_are(desk: Desk, bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put("night/members.csv", CONTENT)
+    job = desk.folder / "job.toml"
+    job.write_text(
+        f'[input]\nfiles = "s3://{BUCKET}/night/*.csv"\n[api]\nsandbox = true\n'
+        '[pace]\nrate = "1000/s"\n[schedule]\nunattended = true\n'
+    )
+    checked = desk.do("job", "check", job)
+    assert checked.code == 0, checked.out
+    assert desk.do("job", "run", job).code == 0
+    assert len(desk.results("members.unenroll/results.csv")) == 2

@@ -1,0 +1,185 @@
+"""Files elsewhere, on loopback: a bucket of a local S3 server, a web server that misbehaves."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import boto3
+from moto.server import ThreadedMotoServer
+
+BUCKET = "drop"
+
+
+@dataclass
+class Bucket:
+    """``environment`` is what leads there: credentials by the provider's usual variables."""
+
+    client: Any
+    environment: dict[str, str]
+
+    def put(self, key: str, content: bytes) -> str:
+        self.client.put_object(Bucket=BUCKET, Key=key, Body=content)
+        return f"s3://{BUCKET}/{key}"
+
+    def get(self, key: str) -> bytes:
+        content: bytes = self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        return content
+
+
+@contextmanager
+def local_s3() -> Iterator[Bucket]:
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "a-key-id",
+        "AWS_SECRET_ACCESS_KEY": "a-secret-of-the-bucket",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+    }
+    client = boto3.client(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        region_name=environment["AWS_DEFAULT_REGION"],
+    )
+    where = {"LocationConstraint": environment["AWS_DEFAULT_REGION"]}
+    client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=where)
+    yield Bucket(client, environment)
+    client.close()
+    # what the server holds belongs to the process, and outlives it
+    urllib.request.urlopen(f"{environment['AWS_ENDPOINT_URL']}/moto-api/reset", b"").close()
+    server.stop()
+
+
+@dataclass
+class Web:
+    """A web server's ``files`` by path; ``asked`` is every request line it got.
+
+    A file answers with ``status``; ``cut`` of it are missing; without ``length`` it says none; if
+    it ``changes``, every reading finds a new content.
+    """
+
+    base_url: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    status: int = 200
+    cut: int = 0
+    length: bool = True
+    changes: bool = False
+
+    def put(self, path: str, content: bytes) -> str:
+        self.files[path] = content
+        return f"{self.base_url}{path}"
+
+
+@contextmanager
+def local_web() -> Iterator[Web]:
+    web = Web()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_HEAD(self) -> None:
+            self._answer(b"")
+
+        def do_GET(self) -> None:
+            content = web.files.get(self._path, b"")
+            self._answer(content[: len(content) - web.cut])
+            if web.changes:
+                web.files[self._path] = content + b"\n"
+
+        @property
+        def _path(self) -> str:
+            return self.path.partition("?")[0]
+
+        def _answer(self, body: bytes) -> None:
+            web.asked.append(f"{self.command} {self.path}")
+            content = web.files.get(self._path)
+            self.close_connection = True
+            self.send_response(404 if content is None else web.status)
+            if web.length:
+                self.send_header("Content-Length", str(len(content or b"")))
+            self.send_header("ETag", hashlib.sha256(content or b"").hexdigest())
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with _served(Handler) as web.base_url:
+        yield web
+
+
+@contextmanager
+def local_gcs() -> Iterator[Web]:
+    """What gcsfs asks of Google's storage to read, list and write small objects of one bucket."""
+    web = Web()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            parts = urlsplit(self.path)
+            web.asked.append(f"GET {self.path}")
+            kind, name = unquote(parts.path).rsplit(f"/b/{BUCKET}/o", 1)
+            if not name:
+                prefix = parse_qs(parts.query).get("prefix", [""])[0]
+                found = [_described(key, web) for key in web.files if key.startswith(prefix)]
+                self._answer(json.dumps({"items": found}).encode())
+            elif name[1:] not in web.files:
+                self._answer(b"{}", 404)
+            elif kind.startswith("/download"):
+                self._answer(web.files[name[1:]])
+            else:
+                self._answer(json.dumps(_described(name[1:], web)).encode())
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            line = body.partition(b"\r\n" if b"\r\n" in body[:99] else b"\n")[0]
+            _, about, content, _ = body.split(line)
+            key = json.loads(about[about.index(b"{") :])["name"]
+            web.files[key] = content.partition(b"\n\n")[2].removesuffix(b"\n")
+            self._answer(json.dumps(_described(key, web)).encode())
+
+        def _answer(self, body: bytes, status: int = 200) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with _served(Handler) as web.base_url:
+        yield web
+
+
+def _described(key: str, web: Web) -> dict[str, object]:
+    content = web.files[key]
+    etag = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+    size = str(len(content))
+    return {"name": key, "bucket": BUCKET, "size": size, "md5Hash": etag, "etag": etag}
+
+
+@contextmanager
+def _served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
