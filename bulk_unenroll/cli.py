@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from bulk_unenroll import __version__
+from bulk_unenroll.cli_init import init
 from bulk_unenroll.cli_job import job
 from bulk_unenroll.errors import (
     EXIT_INTERNAL,
@@ -460,4 +461,5 @@ def _no_sandbox(port: int, error: OSError) -> UsageError:
     return UsageError(f"cannot listen on port {port}: {error.strerror}", "try --port 0")
 
 
+cli.add_command(init)
 cli.add_command(job)

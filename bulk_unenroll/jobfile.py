@@ -212,11 +212,15 @@ class _Place:
 
     def of(self, text: str) -> str:
         """An absolute path, with today's date where it asks for it."""
-        dated = re.sub(r"\{date(?::([^}]*))?\}", self._dated, text)
-        return dated if dated == "-" or is_remote(dated) else str(self.base / dated)
+        name = dated(text, self.today)
+        return name if name == "-" or is_remote(name) else str(self.base / name)
 
-    def _dated(self, match: re.Match[str]) -> str:
-        return self.today.strftime(match[1] or "%Y-%m-%d")
+
+def dated(text: str, today: date) -> str:
+    """``text`` with ``today`` where it says ``{date}`` or ``{date:FORMAT}``."""
+    return re.sub(
+        r"\{date(?::([^}]*))?\}", lambda match: today.strftime(match[1] or "%Y-%m-%d"), text
+    )
 
 
 def _secrets(job: Job) -> Iterator[tuple[str, str]]:

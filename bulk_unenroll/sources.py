@@ -240,6 +240,12 @@ def open_source(file: InputFile, reading: Reading, spool: Path) -> Iterator[Sour
         yield source
 
 
+def read_header(file: InputFile, reading: Reading, spool: Path) -> tuple[str, ...]:
+    """The column names of an input, whichever ids they name; raises as ``open_source`` does."""
+    with _open(file, spool) as handle, _named(file):
+        return _content(file, handle, reading).header
+
+
 @contextmanager
 def _named(file: InputFile) -> Iterator[None]:
     """Say which input a refusal is about."""

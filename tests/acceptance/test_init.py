@@ -1,0 +1,101 @@
+"""A job file to begin with: written by looking at the input, checked and run as it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+import pytest
+
+from tests.desk import CREDENTIALS, SAMPLES, Desk, Witness
+from tests.terminal import talk
+
+Start = Callable[..., Witness]
+
+
+def test_a_new_job_is_a_rehearsal_that_passes_its_check_and_runs(desk: Desk) -> None:
+    made = desk.do("init", "jobs/cleanup.toml", "--input", SAMPLES / "cleanup.csv")
+    assert made.code == 0
+    assert made.out == "wrote jobs/cleanup.toml; next: bulk-unenroll job check jobs/cleanup.toml\n"
+    checked = desk.do("job", "check", "jobs/cleanup.toml")
+    assert checked.code == 0, checked.out
+    ran = desk.do("job", "run", "jobs/cleanup.toml", "--yes", "--rate", "2000/s", "--json")
+    assert ran.code == 1
+    assert ran.json["rows"]["read"] == 1037
+    assert (desk.folder / "jobs/cleanup-rehearsal.unenroll/results.csv").exists()
+
+
+def test_for_the_real_api_only_credentials_are_left_to_give(desk: Desk, witness: Start) -> None:
+    api = witness()
+    for name in CREDENTIALS:
+        del desk.environment[name]
+    desk.write("members.csv", [(1,), (2,)], "Member No")
+    made = desk.do(
+        *("init", "job.toml", "--input", "members.csv", "--column", "customerId=Member No"),
+        *("--target-group-id", 1001, "--target-id", 2001, "--base-url", api.base_url),
+    )
+    assert made.code == 0, made.err
+    checked = desk.do("job", "check", "job.toml")
+    assert checked.code == 78
+    assert checked.out.count("wrong:") == 1
+    assert "credentials" in checked.out
+    desk.environment |= CREDENTIALS
+    assert desk.do("job", "check", "job.toml").code == 0
+    assert desk.do("job", "run", "job.toml", "--yes", "--rate", "999/s").code == 0
+    assert api.applied() == {1, 2}
+
+
+def test_a_person_is_asked_for_what_no_header_tells(desk: Desk) -> None:
+    desk.write("members.csv", [(1, 1001, "x"), (2, 1001, "y")], "Member", "Tier", "Name")
+    code, said = talk(
+        desk,
+        ["init", "job.toml"],
+        ("Which file", "members.csv"),
+        ("holds customerId (Member, Tier, Name)", "Member No"),
+        ("holds customerId", "Member"),
+        ("holds targetGroupId", "Tier"),
+        ("holds targetId", "2001"),
+        ("Base URL", ""),
+    )
+    assert code == 0, said
+    assert "'Member No' is none of these" in said
+    text = (desk.folder / "job.toml").read_text()
+    assert 'columns = { customerId = "Member", targetGroupId = "Tier" }' in text
+    assert "target_id = 2001" in text
+    assert desk.do("job", "check", "job.toml").code == 0
+
+
+def test_the_input_of_tonight_is_looked_at_and_every_night_s_is_named(desk: Desk) -> None:
+    today = datetime.now().astimezone()
+    desk.write(f"drop-{today:%Y%m%d}.csv", [(1, 1001, 2001)])
+    made = desk.do("init", "jobs/a.toml", "--input", "drop-{date:%Y%m%d}.csv")
+    assert made.code == 0, made.err
+    assert 'files = "../drop-{date:%Y%m%d}.csv"' in (desk.folder / "jobs/a.toml").read_text()
+    assert desk.do("job", "check", "jobs/a.toml").code == 0
+
+
+def test_what_is_there_is_never_overwritten(desk: Desk) -> None:
+    (desk.folder / "job.toml").write_text("precious")
+    made = desk.do("init", "job.toml", "--input", SAMPLES / "cleanup.csv")
+    assert made.code == 2
+    assert "is there already" in made.err
+    assert (desk.folder / "job.toml").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ((), 2, "give --input INPUT"),
+        (("--input", "-"), 2, "give the path of a file"),
+        (("--input", "none.csv"), 66, "none.csv is not there"),
+        (("--input", SAMPLES / "members.csv"), 65, "--column customerId="),
+        (("--input", SAMPLES / "cleanup.csv", "--base-url", "http://x.example/v3.1"), 78, "https"),
+    ],
+)
+def test_without_a_terminal_what_is_missing_is_named_and_nothing_written(
+    desk: Desk, words: tuple[object, ...], code: int, said: str
+) -> None:
+    made = desk.do("init", "job.toml", *words)
+    assert made.code == code
+    assert said in made.err
+    assert not (desk.folder / "job.toml").exists()
