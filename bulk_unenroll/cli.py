@@ -12,7 +12,7 @@ from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 
@@ -50,9 +50,11 @@ if TYPE_CHECKING:
     from bulk_unenroll.outcome import Outcome
     from bulk_unenroll.planning import Plan
 
+PROGRAM = "bulk-unenroll"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NOTIFY_URLS = "BULK_UNENROLL_NOTIFY_URLS"
 FOLDER = click.argument("folder", type=click.Path(path_type=Path))
+INPUTS = click.argument("inputs", nargs=-1, required=True, type=click.Path(), metavar="INPUT...")
 
 
 # ── the entry point ──────────────────────────────────────────────────────────────────────────────
@@ -63,7 +65,7 @@ def main() -> NoReturn:
     json = "--json" in sys.argv[1:]
     _set_up()
     try:
-        code = cli.main(standalone_mode=False) or 0
+        code = cli.main(prog_name=PROGRAM, standalone_mode=False) or 0
     except click.ClickException as error:
         code = _ended(UsageError(error.format_message(), command=_help()), json=json)
     except click.Abort:
@@ -214,7 +216,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@INPUTS
 @reading_options
 @pace_options
 @output_options
@@ -223,6 +225,11 @@ def plan(inputs: tuple[str, ...], **options: Any) -> int:
 
     INPUT is a CSV, TSV, Parquet or .xlsx file (text also .gz, .bz2, .xz), a glob, a folder of
     Parquet files, an address (s3://, gs://, https://), or - for CSV on standard input.
+
+    \b
+    bulk-unenroll plan customers.csv
+    bulk-unenroll plan members.xlsx --sheet May --column customerId="Member No"
+    bulk-unenroll plan 's3://bucket/drop/*.parquet' --out drop.unenroll
     """
     from bulk_unenroll import commands, console
     from bulk_unenroll.settings import RUN_MAX_INVALID
@@ -243,7 +250,7 @@ def plan(inputs: tuple[str, ...], **options: Any) -> int:
 
 
 @cli.command()
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@INPUTS
 @reading_options
 @pace_options
 @sending_options
@@ -297,7 +304,12 @@ def _ask(seen: Plan, folder: Path, options: Options) -> None:
 @sending_options
 @output_options
 def resume(folder: Path, **options: Any) -> int:
-    """Go on with what is confirmed and not settled; needs no input file."""
+    """Go on with what is confirmed and not settled; needs no input file.
+
+    \b
+    bulk-unenroll resume customers.unenroll
+    bulk-unenroll resume customers.unenroll --stop-at 05:00
+    """
     from bulk_unenroll import commands
 
     set_up_log(options)
@@ -349,6 +361,9 @@ def status(folder: Path, json_: bool, follow: bool, every: float) -> int:
     """Show where a folder stands; works while a run is going.
 
     With --follow and --json, one object a line.
+
+    \b
+    bulk-unenroll status customers.unenroll --follow
     """
     from bulk_unenroll import commands, console
 
@@ -366,7 +381,13 @@ def status(folder: Path, json_: bool, follow: bool, every: float) -> int:
 
 @cli.command()
 @FOLDER
-@click.option("--to", required=True, metavar="FILE", help="Here, or in a bucket (s3://, gs://).")
+@click.option(
+    "--to",
+    required=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="Here, or in a bucket (s3://, gs://).",
+)
 @click.option("--state", "states", multiple=True, help="Only rows in this state.")
 @click.option("--code", "codes", multiple=True, help="Only rows with this code.")
 def export(folder: Path, to: str, states: tuple[str, ...], codes: tuple[str, ...]) -> int:
@@ -398,6 +419,9 @@ def report(folder: Path, to: Path | None) -> int:
     """Write one page for people: what happened, what to do, how fast, by whom.
 
     Runs write it too, into the run folder. With the extra `report` it has charts.
+
+    \b
+    bulk-unenroll report customers.unenroll --to report.html
     """
     from bulk_unenroll import commands
 
@@ -409,7 +433,11 @@ def report(folder: Path, to: Path | None) -> int:
 @FOLDER
 @click.argument("customer_id", type=ID)
 def explain(folder: Path, customer_id: int) -> int:
-    """Show every input row and every attempt of one customer."""
+    """Show every input row and every attempt of one customer.
+
+    \b
+    bulk-unenroll explain customers.unenroll 423789336
+    """
     from bulk_unenroll import commands, console
 
     console.show_explained(console.out(), commands.explain(folder, customer_id))
@@ -419,7 +447,11 @@ def explain(folder: Path, customer_id: int) -> int:
 @cli.command()
 @FOLDER
 def verify(folder: Path) -> int:
-    """Prove the ledger: integrity, conservation, attempts against states."""
+    """Prove the ledger: integrity, conservation, attempts against states.
+
+    \b
+    bulk-unenroll verify customers.unenroll
+    """
     from bulk_unenroll import commands
 
     commands.verify(folder)
@@ -429,7 +461,11 @@ def verify(folder: Path) -> int:
 
 @cli.command()
 def codes() -> int:
-    """Show the code table: what each code means and what to do."""
+    """Show the code table: what each code means and what to do.
+
+    \b
+    bulk-unenroll codes
+    """
     from bulk_unenroll import console
 
     console.show_codes(console.out())
@@ -437,11 +473,21 @@ def codes() -> int:
 
 
 @cli.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="0: any that is free.",
+)
 @click.option("--scenario", type=click.Path(path_type=Path), help="How it misbehaves (TOML).")
 @click.option("--journal", type=click.Path(path_type=Path), help="Write every request here.")
 def sandbox(port: int, scenario: Path | None, journal: Path | None) -> int:
-    """Run a local fake of the API on 127.0.0.1, for rehearsals. Ctrl-C ends it."""
+    """Run a local fake of the API on 127.0.0.1, for rehearsals. Ctrl-C ends it.
+
+    \b
+    bulk-unenroll sandbox --port 8080 --scenario rough-night.toml
+    """
     import asyncio
 
     from bulk_unenroll import sandbox as fake
@@ -459,6 +505,23 @@ def _no_sandbox(port: int, error: OSError) -> UsageError:
     if error.filename:
         return UsageError(f"cannot open {error.filename}: {error.strerror}", "give another path")
     return UsageError(f"cannot listen on port {port}: {error.strerror}", "try --port 0")
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: Literal["bash", "zsh", "fish"]) -> int:
+    """Print what lets SHELL complete commands, options and paths.
+
+    \b
+    bulk-unenroll completion bash >> ~/.bashrc
+    bulk-unenroll completion zsh >> ~/.zshrc
+    bulk-unenroll completion fish > ~/.config/fish/completions/bulk-unenroll.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    completing = get_completion_class(shell)
+    click.echo(completing(cli, {}, PROGRAM, "_BULK_UNENROLL_COMPLETE").source())
+    return 0
 
 
 cli.add_command(init)

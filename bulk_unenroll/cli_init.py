@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
-@click.option("--input", "input_", metavar="INPUT", help="What the job reads, such as a.csv.")
+@click.option("--input", "input_", type=click.Path(), metavar="INPUT", help="What the job reads.")
 @click.option("--column", "columns", multiple=True, type=COLUMN, help="Map an id to a header.")
 @click.option("--target-group-id", type=ID, help="The group, for files without it.")
 @click.option("--target-id", type=ID, help="The target rule, for files without it.")

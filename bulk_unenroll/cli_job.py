@@ -34,7 +34,11 @@ def job() -> None:
 @FILE
 @click.pass_context
 def run_job(context: click.Context, file: Path) -> int:
-    """Run the job in FILE; any option of run, resume or retry added here wins over the file's."""
+    """Run the job in FILE; any option of run, resume or retry added here wins over the file's.
+
+    \b
+    bulk-unenroll job run jobs/cleanup.toml --rate 50/min
+    """
     order = _read(file)
     _take_secrets(order)
     with _prepared(context, order, context.args) as inner:
@@ -49,6 +53,9 @@ def check(context: click.Context, file: Path) -> int:
     """Check everything but sending: file, inputs, options, credentials, URL, scope, folder.
 
     Says all that is wrong at once, and sends nothing. Exits as the first fault would.
+
+    \b
+    bulk-unenroll job check jobs/cleanup.toml
     """
     order = _read(file)
     faults = _faults(context, order)
@@ -63,7 +70,11 @@ def check(context: click.Context, file: Path) -> int:
 
 @job.command()
 def schema() -> int:
-    """Print the JSON Schema of job files, for editors."""
+    """Print the JSON Schema of job files, for editors.
+
+    \b
+    bulk-unenroll job schema > job.schema.json
+    """
     from bulk_unenroll import jobfile
 
     click.echo(json.dumps(jobfile.schema(), indent=2))

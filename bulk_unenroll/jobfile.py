@@ -51,10 +51,10 @@ class Api(_Section):
     base_url: str | None = Field(default=None, description="Prefix included: https://HOST/v3.1")
     data_scope_org: int | None = None
     username_env: str | None = Field(default=None, description="Variable that holds the username.")
-    password_env: str | None = None
-    password_md5_env: str | None = None
-    client_key_env: str | None = None
-    client_secret_env: str | None = None
+    password_env: str | None = Field(default=None, description="Or its file: ..._FILE.")
+    password_md5_env: str | None = Field(default=None, description="Instead of password_env.")
+    client_key_env: str | None = Field(default=None, description="Variable that holds the key.")
+    client_secret_env: str | None = Field(default=None, description="With client_key_env.")
     concurrency: int | None = None
     read_timeout_s: float | None = None
     connect_timeout_s: float | None = None
@@ -102,7 +102,9 @@ class Output(_Section):
     folder: str | None = Field(
         default=None, description="The run folder; {date} as in input.files."
     )
-    export: bool | None = None
+    export: bool | None = Field(
+        default=None, description="false skips results.csv, failed.csv and report.html."
+    )
     json_summary: bool | None = None
     quiet: bool | None = None
     verbose: bool | None = None
@@ -116,7 +118,10 @@ class Notify(_Section):
     """Whom to tell, and when."""
 
     when: Literal["end", "halt", "never"] | None = None
-    urls_env: str | None = Field(default=None, description="Variable that holds apprise URLs.")
+    urls_env: str | None = Field(
+        default=None,
+        description="Variable that holds apprise URLs. [default: BULK_UNENROLL_NOTIFY_URLS]",
+    )
 
 
 class Job(_Section):

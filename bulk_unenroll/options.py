@@ -31,6 +31,10 @@ class Parsed(click.ParamType[object]):
         self.name = name
         self._parse = parse
 
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """The name as it is: ``N/s`` and ``N/S`` are not the same."""
+        return self.name
+
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> object:
@@ -166,7 +170,13 @@ sending_options = _grouped(
         show_default=True,
         help="adaptive: below --rate, as fast as the API bears.",
     ),
-    click.option("--concurrency", type=click.IntRange(1, 1024), default=32, show_default=True),
+    click.option(
+        "--concurrency",
+        type=click.IntRange(1, 1024),
+        default=32,
+        show_default=True,
+        help="Most calls in flight.",
+    ),
     click.option(
         "--max-attempts",
         type=click.IntRange(1, 100),
@@ -203,9 +213,13 @@ sending_options = _grouped(
         help="Stop above that; 0: at the first, 100%: never.",
     ),
     click.option(
-        "--stop-after", type=Parsed("DURATION", _duration), help="Such as 90s, 15m, 1h30m."
+        "--stop-after",
+        type=Parsed("DURATION", _duration),
+        help="Stop cleanly then: 90s, 15m, 1h30m from the start.",
     ),
-    click.option("--stop-at", type=Parsed("HH:MM", _clock), help="Local time."),
+    click.option(
+        "--stop-at", type=Parsed("HH:MM", _clock), help="Stop cleanly then, in local time."
+    ),
     click.option("--expect", type=click.IntRange(0), help="Refuse unless so many would be called."),
     click.option("--yes", is_flag=True, help="Ask no question."),
     click.option("--no-export", is_flag=True, help="Skip results.csv, failed.csv and report.html."),
@@ -225,8 +239,18 @@ sending_options = _grouped(
 
 output_options = _grouped(
     click.option("--json", "json_", is_flag=True, help="One JSON object on stdout at the end."),
-    click.option("--log-format", type=click.Choice(["console", "json"])),
-    click.option("--log-path", "--log-file", type=click.Path(path_type=Path), metavar="PATH"),
+    click.option(
+        "--log-format",
+        type=click.Choice(["console", "json"]),
+        help="[default: console on a terminal, else json]",
+    ),
+    click.option(
+        "--log-path",
+        "--log-file",
+        type=click.Path(path_type=Path),
+        metavar="PATH",
+        help="Where to log. [default: standard error]",
+    ),
     click.option("-v", "--verbose", is_flag=True, help="Log every call."),
     click.option("-q", "--quiet", is_flag=True, help="Log warnings only, no progress."),
     click.option("--log-ids", is_flag=True, help="Let customer ids into the logs."),
