@@ -141,7 +141,7 @@ class Watch:
     ) -> None:
         self._states = dict(counts.states)
         self._to_call = to_call
-        self._done = 0
+        self._done = self._answered = 0
         self._log_ids = log_ids
         self._live = live
         self._task: TaskID | None = None
@@ -161,6 +161,7 @@ class Watch:
             say("first_of_code", code=step.code, outcome=step.outcome, target=target)
         if step.wait_s is None:
             self._done += 1
+            self._answered += 1
             before = State.IN_DOUBT if call.doubtful else State.PENDING
             self._states[before] = max(self._states[before] - 1, 0)
             self._states[step.state] += 1
@@ -187,7 +188,8 @@ class Watch:
             log.info("progress", done=self._done, of=self._to_call, **self._counted())
 
     def _pace(self) -> str:
-        per_s = self._done / max(time.monotonic() - self._began_s, 0.001)
+        # what was blocked took no time, and says nothing of how fast the rest will be
+        per_s = self._answered / max(time.monotonic() - self._began_s, 0.001)
         left = max(self._to_call - self._done, 0)
         remaining = f", {duration(left / per_s)} left" if per_s else ""
         return f"{per_s * 60:,.0f}/min{remaining}"

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.desk import Desk, Witness
+from tests.terminal import talk
 
 Start = Callable[..., Witness]
 FAST = ("--rate", "2000/s", "--yes")
@@ -173,3 +174,17 @@ class TestFollow:
         for looker in lookers:
             looker.communicate(timeout=20)
             assert looker.returncode == 0
+
+
+def test_the_progress_of_a_resumed_run_is_of_what_was_left(desk: Desk, witness: Start) -> None:
+    witness()
+    customers = [*range(1, 51), 999310011, *range(52, 101)]
+    desk.write("job.csv", [(who, 1001, 2001) for who in customers])
+    stopping = ("--max-failures", 0, "--concurrency", 1, "--canary", 0)
+    stopped = desk.do("run", "job.csv", "--json", *stopping, *FAST).json
+    left = stopped["status"]["pending"]
+    assert 0 < left < 100
+    code, said = talk(desk, ["resume", "job.unenroll", "--rate", "200/s"])
+    assert code == 1, said
+    assert f"/{left}" in said
+    assert "/100" not in said.split("100 rows =")[0]
