@@ -207,17 +207,24 @@ def resume(
         with _api(going, ledger.base_url()) as api:
             _check_same_api(ledger, api)
             _check_orgs(ledger, api)
+
+            def check() -> None:
+                if going.expect is not None:
+                    to_call = callable_count(ledger.connection, sources, _resend_after_s(sending))
+                    _check_expected(to_call, going.expect)
+
             if reopening:
-                _reopen(ledger, reopening)
-            if going.expect is not None:
-                to_call = callable_count(ledger.connection, sources, _resend_after_s(sending))
-                _check_expected(to_call, going.expect)
+                _reopen(ledger, reopening, check)
+            else:
+                check()
             name = "retry" if reopening else "resume"
             return _go(folder, ledger, api, sources, name, sending, going)
 
 
-def _reopen(ledger: Ledger, reopening: Reopening) -> None:
-    number = ledger.reopen(reopening.states, reopening.codes, reopening.targets, now_s=time.time())
+def _reopen(ledger: Ledger, reopening: Reopening, check: Callable[[], None]) -> None:
+    number = ledger.reopen(
+        reopening.states, reopening.codes, reopening.targets, now_s=time.time(), check=check
+    )
     log.info("reopened", customers=number)
 
 

@@ -11,7 +11,7 @@ import json
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -522,19 +522,24 @@ class Ledger:
         targets: Sequence[str],
         *,
         now_s: float,
+        check: Callable[[], None] | None = None,
     ) -> int:
         """Reopen settled calls of confirmed sources for ``retry``; how many.
 
-        ``targets`` are ``group/target``. Empty ``codes`` or ``targets`` mean any.
+        ``targets`` are ``group/target``. Empty ``codes`` or ``targets`` mean any. ``check`` sees
+        what was reopened; if it raises, nothing was.
         """
         with self._transaction():
-            return self._do(
+            number = self._do(
                 "reopen",
                 states=json.dumps([state.value for state in states]),
                 codes=json.dumps(list(codes)) if codes else None,
                 targets=json.dumps(list(targets)) if targets else None,
                 now=now_s,
             ).rowcount
+            if check:
+                check()
+        return number
 
     # ── the connection ───────────────────────────────────────────────────────────────────────────
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.desk import CREDENTIALS, Desk, Witness
+from tests.inbox import Inbox
 from tests.proof.page import PAGE, Figures
 
 DEFAULT_SEED = 20260101
@@ -91,3 +92,12 @@ def witness(tmp_path: Path, desk: Desk) -> Iterator[Callable[..., Witness]]:
     yield start
     for made in started:
         made.stop()
+
+
+@pytest.fixture
+def inbox(desk: Desk) -> Iterator[Inbox]:
+    """An address for notifications, which the desk knows."""
+    made = Inbox()
+    desk.environment["BULK_UNENROLL_NOTIFY_URLS"] = made.url
+    yield made
+    made.close()

@@ -3,56 +3,17 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from tests.desk import Desk, Witness
+from tests.inbox import Inbox, metrics_of
 from tests.terminal import talk
 
 Start = Callable[..., Witness]
 FAST = ("--rate", "2000/s", "--yes")
 CUSTOMERS = [10101, 10102, 999310011]
-
-
-class Inbox:
-    """Where notifications arrive: apprise's own JSON, over HTTP on loopback."""
-
-    def __init__(self) -> None:
-        self.messages: list[dict[str, Any]] = []
-        inbox = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                length = int(self.headers["Content-Length"])
-                inbox.messages.append(json.loads(self.rfile.read(length)))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"json://127.0.0.1:{self._server.server_port}/token-in-an-url"
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-@pytest.fixture
-def inbox(desk: Desk) -> Iterator[Inbox]:
-    made = Inbox()
-    desk.environment["BULK_UNENROLL_NOTIFY_URLS"] = made.url
-    yield made
-    made.close()
 
 
 class TestNotify:
@@ -100,18 +61,13 @@ def wait_for(path: Path) -> None:
     raise AssertionError(f"{path.name} did not appear")
 
 
-def metrics(path: Path) -> dict[str, float]:
-    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
-    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
-
-
 class TestMetrics:
     def test_a_run_as_prometheus_sees_it(self, desk: Desk, witness: Start) -> None:
         witness()
         desk.write("a.csv", [(who, 1001, 2001) for who in CUSTOMERS])
         ended = desk.do("run", "a.csv", *FAST, "--metrics-file", "m.prom")
         assert ended.code == 1
-        found = metrics(desk.folder / "m.prom")
+        found = metrics_of(desk.folder / "m.prom")
         assert found['bulk_unenroll_customers{folder="a.unenroll",state="succeeded"}'] == 2
         assert found['bulk_unenroll_customers{folder="a.unenroll",state="pending"}'] == 0
         assert found['bulk_unenroll_calls_total{folder="a.unenroll",outcome="failed"}'] == 1
@@ -127,7 +83,7 @@ class TestMetrics:
         wait_for(path)
         process.kill()
         process.communicate()
-        assert metrics(path)['bulk_unenroll_exit_code{folder="a.unenroll"}'] == -1
+        assert metrics_of(path)['bulk_unenroll_exit_code{folder="a.unenroll"}'] == -1
 
     def test_a_file_that_cannot_be_written_is_refused_before_sending(
         self, desk: Desk, witness: Start
