@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -80,6 +79,8 @@ def _ask_input() -> str:
 
 def _look(name: str, reading: Reading) -> tuple[tuple[str, ...], Reading]:
     """The header of an input, and how to read it; raises ``Stop`` where it cannot be read."""
+    import tempfile
+
     from bulk_unenroll.jobfile import dated
     from bulk_unenroll.sources import STDIN, find_inputs, open_source, read_header
 

@@ -151,7 +151,7 @@ def _open_system(url: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
 
-        files, path = url_to_fs(url, **_web() if EXTRAS[scheme] == "http" else {})
+        files, path = url_to_fs(url, **_options(scheme))
     except ImportError:
         raise UsageError(
             f"{scheme}:// needs an extra", f"pip install 'bulk-unenroll[{EXTRAS[scheme]}]'"
@@ -159,7 +159,11 @@ def _open_system(url: str) -> tuple[Any, str]:
     return files, path
 
 
-def _web() -> dict[str, Any]:
+def _options(scheme: str) -> dict[str, Any]:
+    if scheme == "s3":
+        return {"max_concurrency": 1}  # or ten blocks of 50 MiB are in memory at once
+    if scheme == "gs":
+        return {}
     from aiohttp import ClientTimeout
 
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import importlib
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from bulk_unenroll.folder import existing_folder, make_folder
 from bulk_unenroll.model import Invalid, Key
 from bulk_unenroll.rows import Reading
 from bulk_unenroll.sources import default_folder, find_inputs, open_source
-from tests.desk import SAMPLES
+from tests.desk import SAMPLES, clean_environment
 from tests.elsewhere import BUCKET, Bucket, Web, local_s3, local_web
 from tests.io.kit import full_disk
 
@@ -91,6 +92,41 @@ class TestReading:
         urls = [bucket.put("x/may.csv", CONTENT), f"{web.base_url}/x/may.csv.gz?signature=1"]
         folders = [default_folder([url]) for url in (*urls, f"s3://{BUCKET}/x/m*.csv")]
         assert folders == [Path("may.unenroll")] * 3
+
+
+PEAK = """
+import sys
+from pathlib import Path
+from bulk_unenroll import remote
+
+def peak_mib():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) // 1024
+
+with remote.copied(sys.argv[1], Path(sys.argv[3])):
+    before = peak_mib()
+with remote.copied(sys.argv[2], Path(sys.argv[3])):
+    print(peak_mib() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the peak")
+def test_memory_does_not_grow_with_the_file(bucket: Bucket, web: Web, tmp_path: Path) -> None:
+    large = b"x" * (200 << 20)
+    pairs = [
+        (bucket.put("small.csv", CONTENT), bucket.put("large.csv", large)),
+        (web.put("/small.csv", CONTENT), web.put("/large.csv", large)),
+    ]
+    for small, big in pairs:
+        done = subprocess.run(
+            [sys.executable, "-c", PEAK, small, big, str(tmp_path)],
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+        assert int(done.stdout) < 60, big
 
 
 class TestRefusals:
