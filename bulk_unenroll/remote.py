@@ -8,6 +8,7 @@ provider's usual places (environment, profile, instance role, ``.netrc``), never
 from __future__ import annotations
 
 import errno
+import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 from urllib.parse import urlsplit
 
-from bulk_unenroll.errors import FolderUnusable, InputMissing, InputRefused, Stop, UsageError
+from bulk_unenroll.errors import (
+    FolderUnusable,
+    InputMissing,
+    InputRefused,
+    Interrupted,
+    Stop,
+    UsageError,
+)
 from bulk_unenroll.settings import is_loopback
 from bulk_unenroll.urls import has_userinfo, scheme_of, without_secrets
 
@@ -183,6 +191,10 @@ def _translated(url: str) -> Iterator[None]:
     name = without_secrets(url)
     try:
         yield
+    except Interrupted:
+        # the download goes on in a thread until the process ends, and asyncio would complain of it
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+        raise
     except Stop:
         raise
     except Exception as error:  # each provider's library has a tree of its own

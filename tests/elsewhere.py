@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import Any
+from threading import Event, Thread
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import boto3
@@ -65,10 +65,10 @@ def local_s3() -> Iterator[Bucket]:
 
 @dataclass
 class Web:
-    """A web server's ``files`` by path; ``asked`` is every request line it got.
+    """A web server's ``files`` by path; ``asked`` is every reading that was asked for.
 
     A file answers with ``status``; ``cut`` of it are missing; without ``length`` it says none; if
-    it ``changes``, every reading finds a new content.
+    it ``changes``, every reading finds a new content. ``go_on`` can hold an answer up.
     """
 
     base_url: str = ""
@@ -78,48 +78,48 @@ class Web:
     cut: int = 0
     length: bool = True
     changes: bool = False
+    go_on: Event = field(default_factory=Event)
 
     def put(self, path: str, content: bytes) -> str:
         self.files[path] = content
         return f"{self.base_url}{path}"
 
 
+class _WebHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    web: ClassVar[Web]
+
+    def do_HEAD(self) -> None:
+        path = self.path.partition("?")[0]
+        content = self.web.files.get(path, b"")
+        self.close_connection = True
+        self.send_response(self.web.status if path in self.web.files else 404)
+        if self.web.length:
+            self.send_header("Content-Length", str(len(content)))
+        self.send_header("ETag", hashlib.sha256(content).hexdigest())
+        self.send_header("Connection", "close")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+        path = self.path.partition("?")[0]
+        content = self.web.files.get(path, b"")
+        self.wfile.write(content[:1])
+        self.web.asked.append(f"GET {self.path}")
+        self.web.go_on.wait(30)
+        self.wfile.write(content[1 : len(content) - self.web.cut])
+        if self.web.changes:
+            self.web.files[path] = content + b"\n"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @contextmanager
 def local_web() -> Iterator[Web]:
     web = Web()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_HEAD(self) -> None:
-            self._answer(b"")
-
-        def do_GET(self) -> None:
-            content = web.files.get(self._path, b"")
-            self._answer(content[: len(content) - web.cut])
-            if web.changes:
-                web.files[self._path] = content + b"\n"
-
-        @property
-        def _path(self) -> str:
-            return self.path.partition("?")[0]
-
-        def _answer(self, body: bytes) -> None:
-            web.asked.append(f"{self.command} {self.path}")
-            content = web.files.get(self._path)
-            self.close_connection = True
-            self.send_response(404 if content is None else web.status)
-            if web.length:
-                self.send_header("Content-Length", str(len(content or b"")))
-            self.send_header("ETag", hashlib.sha256(content or b"").hexdigest())
-            self.send_header("Connection", "close")
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with _served(Handler) as web.base_url:
+    web.go_on.set()
+    with _served(type("Handler", (_WebHandler,), {"web": web})) as web.base_url:
         yield web
 
 

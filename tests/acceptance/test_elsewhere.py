@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +83,23 @@ def test_a_signature_stands_in_no_file_and_on_no_screen(desk: Desk, web: Web) ->
     for shown in (planned, ended, refused):
         assert "hunter2" not in shown.out + shown.err
     assert b"hunter2" not in everything(desk)
+
+
+def test_a_signal_ends_a_download_with_the_two_lines_and_nothing_left(desk: Desk, web: Web) -> None:
+    web.go_on.clear()
+    process = desk.start("run", web.put("/members.csv", CONTENT), *FAST)
+    while not web.asked:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    web.go_on.set()
+    assert process.returncode == 143
+    assert err.decode().splitlines() == [
+        "bulk-unenroll: interrupted by SIGTERM (exit 143)",
+        "next: bulk-unenroll status members.unenroll",
+    ]
+    assert not list((desk.folder / "members.unenroll").glob(".copy*"))
 
 
 def test_a_file_with_a_new_signature_is_the_same_file(desk: Desk, web: Web) -> None:
