@@ -107,9 +107,9 @@ class _WebHandler(BaseHTTPRequestHandler):
         self.wfile.write(content[:1])
         self.web.asked.append(f"GET {self.path}")
         self.web.go_on.wait(30)
-        self.wfile.write(content[1 : len(content) - self.web.cut])
         if self.web.changes:
             self.web.files[path] = content + b"\n"
+        self.wfile.write(content[1 : len(content) - self.web.cut])
 
     def log_message(self, *_: object) -> None:
         pass
