@@ -625,7 +625,10 @@ def export(given: Path, to: str, states: Sequence[str], codes: Sequence[str]) ->
     from bulk_unenroll import report  # pandas is slow to import
 
     if PurePosixPath(to).suffix.lower() not in report.ENDINGS:
-        raise UsageError(f"{to} ends in none of {', '.join(report.ENDINGS)}", "give --to FILE.csv")
+        shown = without_secrets(to)
+        raise UsageError(
+            f"{shown} ends in none of {', '.join(report.ENDINGS)}", "give --to FILE.csv"
+        )
     known = {*(state.value for state in State), "invalid", "duplicate"}
     for state in states:
         if state not in known:
