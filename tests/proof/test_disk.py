@@ -24,6 +24,8 @@ CONCURRENCY = 4
 SLOW = "[[rule]]\nact = 'apply'\ndelay_s = 0.02\n"
 SEND = ("--rate", "300/s", "--concurrency", str(CONCURRENCY), "--canary", "0", "-q", "--yes")
 ERRORS = (errno.ENOSPC, errno.EIO)
+LAST_WRITE = 500
+"""A run makes some more."""
 PROMISED = {0, 73, 74}
 """0 where the run was over before the disk broke."""
 
@@ -72,13 +74,11 @@ def break_often(
 
 
 def spread(seed: int, moments: int) -> list[int]:
-    """The first writes one by one, then ever farther apart."""
+    """The first writes one by one, then some of those that follow."""
+    one_by_one = list(range(1, moments // 3 + 1))
+    later = range(len(one_by_one) + 1, LAST_WRITE)
     dice = random.Random(f"{seed}/disk")
-    at, found = 0, []
-    for number in range(moments):
-        at += 1 if number < moments // 3 else dice.randint(1 + at // 8, 2 + at // 2)
-        found.append(at)
-    return found
+    return one_by_one + sorted(dice.sample(later, moments - len(one_by_one)))
 
 
 @pytest.mark.attack(
