@@ -49,7 +49,7 @@ def text() -> str:
     for words, command in commands():
         lines += _command(words, command)
     lines += _job_keys()
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _command(words: str, command: click.Command) -> Iterator[str]:
