@@ -1,0 +1,1 @@
+"""What sending costs, measured: ``python -m tests.benchmarks --help``."""

@@ -1,0 +1,114 @@
+"""CPU per row and rows a second, for this program and for what a user would write instead."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from tests.benchmarks.contenders import CONTENDERS, PLAIN, TUNED, Contender, Work
+from tests.benchmarks.measuring import Server, Spent, serving, spent_by, write_input
+
+
+@dataclass(slots=True)
+class Figures:
+    """The rounds of one contender at one concurrency. ``empty``: the same with no rows at all."""
+
+    rows: int
+    full: list[Spent] = field(default_factory=list)
+    empty: list[Spent] = field(default_factory=list)
+
+    @property
+    def start_s(self) -> float:
+        """CPU seconds of a run without rows."""
+        return median(spent.cpu_s for spent in self.empty)
+
+    @property
+    def cpu_us(self) -> float:
+        """CPU microseconds a row, without the start."""
+        return (median(spent.cpu_s for spent in self.full) - self.start_s) / self.rows * 1e6
+
+    @property
+    def rows_per_s(self) -> float:
+        """Rows a second of wall time, without the start."""
+        start_s = median(spent.wall_s for spent in self.empty)
+        return self.rows / (median(spent.wall_s for spent in self.full) - start_s)
+
+    @property
+    def peak_mb(self) -> float:
+        """The most memory held in any round."""
+        return max(spent.peak_mb for spent in self.full)
+
+
+Found = dict[tuple[int, str], Figures]
+"""By concurrency and name of the contender."""
+
+
+def measure(
+    rows: int, rounds: int, concurrencies: Sequence[int], contenders: Sequence[Contender]
+) -> Found:
+    """Interleaved rounds, so that whatever else the machine does meets all alike."""
+    found: Found = {}
+    with tempfile.TemporaryDirectory() as name, serving() as server:
+        for _ in range(rounds):
+            for concurrency in concurrencies:
+                for contender in contenders:
+                    number = min(rows, contender.most_rows or rows)
+                    figures = found.setdefault((concurrency, contender.name), Figures(number))
+                    full = _spent(Path(name), server, contender, concurrency, number)
+                    empty = _spent(Path(name), server, contender, concurrency, 0)
+                    figures.full.append(full)
+                    figures.empty.append(empty)
+    return found
+
+
+def _spent(
+    parent: Path, server: Server, contender: Contender, concurrency: int, rows: int
+) -> Spent:
+    folder = parent / "work"
+    folder.mkdir()
+    try:
+        input_ = write_input(folder / "input.csv", rows)
+        work = Work(server.base_url, input_, folder, concurrency)
+        spent = spent_by(contender.command(work), server.base_url)
+    finally:
+        shutil.rmtree(folder)
+    calls = len(server.starts_s())
+    if calls != rows * contender.sends:
+        raise RuntimeError(f"{contender.name} made {calls} calls for {rows} rows")
+    return spent
+
+
+def installed() -> list[Contender]:
+    """Those that can run here."""
+    return [contender for contender in CONTENDERS if contender.missing is None]
+
+
+def ratio(found: Found, concurrency: int, name: str, to: str) -> float | None:
+    """CPU a row of one contender for that of another."""
+    one, other = found.get((concurrency, name)), found.get((concurrency, to))
+    return one.cpu_us / other.cpu_us if one and other else None
+
+
+def table(found: Found) -> str:
+    """As Markdown."""
+    lines = [
+        "| in flight | what | CPU a row | × plain | × tuned | rows/s | CPU to start | memory |",
+        "|---:|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for (concurrency, name), figures in sorted(found.items(), key=lambda entry: entry[0][0]):
+        ratios = (ratio(found, concurrency, name, to) for to in (PLAIN, TUNED))
+        shown = " | ".join("–" if value is None else f"{value:.2f}" for value in ratios)
+        lines.append(
+            f"| {concurrency} | {name} | {figures.cpu_us:,.0f} µs | {shown}"
+            f" | {figures.rows_per_s:,.0f} | {figures.start_s:.2f} s | {figures.peak_mb:,.0f} MB |"
+        )
+    lines += [
+        f"\nNot installed where this was measured, so not in it: {contender.missing}"
+        for contender in CONTENDERS
+        if contender.missing
+    ]
+    return "\n".join(lines) + "\n"
