@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from types import SimpleNamespace
+from contextvars import ContextVar
+from functools import lru_cache
 from typing import Final, Self
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 from yarl import URL
@@ -28,6 +30,9 @@ Connected = Callable[[], Awaitable[None]]
 REQUEST_ID_HEADERS: Final = ("X-CAP-REQUEST-ID", "X-Cap-Requestid")
 UNTRUSTED: Final = (aiohttp.ClientConnectorCertificateError, ssl.CertificateError)
 UNREACHABLE: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+KNOWN_TARGETS: Final = 1024
+"""Paths whose URL is kept: a URL costs as much as all else that aiohttp makes of a request."""
+
 LOST: Final = (aiohttp.ClientError, OSError, asyncio.IncompleteReadError, ValueError)
 
 
@@ -35,12 +40,52 @@ class SpoiltConnection(Exception):
     """The server ended or spoke before it was asked. Nothing was sent over this connection."""
 
 
-class Connector(aiohttp.TCPConnector):
-    """Lends no connection on which something came that nobody asked for.
+class Departure:
+    """When one request leaves: its deadline is that of connecting before, of the answer after."""
 
-    aiohttp would take that for the answer to the next call: a 408 sent to an idle connection, or a
-    second answer to the call before.
+    __slots__ = ("_connected", "_now", "deadline", "is_over_new", "left")
+
+    deadline: asyncio.Timeout
+
+    def __init__(self, connected: Connected | None) -> None:
+        self._connected = connected
+        self._now = asyncio.get_running_loop().time
+        self.is_over_new = False
+        self.left = False
+
+    def connecting(self, timeout_s: float) -> None:
+        """No kept connection was found: a new one is made."""
+        self.is_over_new = True
+        self.deadline.reschedule(self._now() + timeout_s)
+
+    async def stands(self) -> None:
+        """A new connection stands; wait until ``connected`` lets go."""
+        self.deadline.reschedule(None)  # what is waited for here is not the connection
+        if self._connected:
+            await self._connected()
+
+    def leave(self, timeout_s: float) -> None:
+        """From here on the request may have been seen."""
+        self.left = True
+        self.deadline.reschedule(self._now() + timeout_s)
+
+
+DEPARTURE: Final[ContextVar[Departure]] = ContextVar("departure")
+"""Of the request that this task makes. Trace configs would tell the same, but cost an eighth."""
+
+
+class Connector(aiohttp.TCPConnector):
+    """Tells the ``Departure`` of a request when it has a connection to leave by.
+
+    Lends no connection on which something came that nobody asked for. aiohttp would take that for
+    the answer to the next call: a 408 sent to an idle connection, or a second answer to the call
+    before.
     """
+
+    def __init__(self, *, connect_timeout_s: float, read_timeout_s: float) -> None:
+        super().__init__(limit=0, keepalive_timeout=15)
+        self._connect_timeout_s = connect_timeout_s
+        self._read_timeout_s = read_timeout_s
 
     async def connect(
         self,
@@ -50,39 +95,31 @@ class Connector(aiohttp.TCPConnector):
     ) -> Connection:
         """A connection as the base class finds or makes it; raises ``SpoiltConnection``."""
         connection = await super().connect(req, traces, timeout)
-        if connection.protocol is None or connection.protocol.should_close:
+        if _is_spoilt(connection):
             connection.close()
             raise SpoiltConnection
+        DEPARTURE.get().leave(self._read_timeout_s)
         return connection
 
+    async def _create_connection(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the base class names it so
+    ) -> ResponseHandler:
+        departure = DEPARTURE.get()
+        departure.connecting(self._connect_timeout_s)
+        protocol = await super()._create_connection(req, traces, timeout)
+        try:
+            await departure.stands()
+        except BaseException:
+            protocol.close()
+            raise
+        return protocol
 
-class Departure:
-    """When one request leaves: its deadline is that of connecting before, of the answer after."""
 
-    deadline: asyncio.Timeout
-
-    def __init__(self, read_timeout_s: float, connected: Connected | None) -> None:
-        self._read_timeout_s = read_timeout_s
-        self._connected = connected
-        self.is_reused = False
-        self.left = False
-
-    async def over_new_connection(self) -> None:
-        """A new connection stands; leave when ``connected`` lets go."""
-        if self._connected:
-            self.deadline.reschedule(None)  # what is waited for here is not the connection
-            await self._connected()
-        self._leave()
-
-    def over_reused_connection(self) -> None:
-        """A kept connection was found; leave."""
-        self.is_reused = True
-        self._leave()
-
-    def _leave(self) -> None:
-        """From here on the request may have been seen."""
-        self.left = True
-        self.deadline.reschedule(asyncio.get_running_loop().time() + self._read_timeout_s)
+def _is_spoilt(connection: Connection) -> bool:
+    return connection.protocol is None or connection.protocol.should_close
 
 
 class Client:
@@ -96,11 +133,14 @@ class Client:
         self._base = URL(base_url, encoded=True)
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
+        self._url = lru_cache(KNOWN_TARGETS)(self._make_url)
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=Connector(limit=0, keepalive_timeout=15),
+            connector=Connector(
+                connect_timeout_s=self._connect_timeout_s, read_timeout_s=self._read_timeout_s
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={
                 "Content-Type": "application/json",
@@ -109,7 +149,6 @@ class Client:
                 "User-Agent": "bulk-unenroll",
             },
             timeout=aiohttp.ClientTimeout(total=None),  # the deadlines are ours: see Departure
-            trace_configs=[_departures()],
         )
         return self
 
@@ -123,9 +162,12 @@ class Client:
 
         ``connected`` is awaited when a new connection stands, before anything is sent over it.
         """
-        prefix = self._base.raw_path.rstrip("/")
-        url = self._base.with_path(prefix + path(key), encoded=True)
-        return await self.post(url, body(key), {**headers, **scope_headers(key.org)}, connected)
+        if key.org is not None:
+            headers = {**headers, **scope_headers(key.org)}
+        return await self.post(self._url(path(key)), body(key), headers, connected)
+
+    def _make_url(self, below: str) -> URL:
+        return self._base.with_path(self._base.raw_path.rstrip("/") + below, encoded=True)
 
     async def post(
         self,
@@ -136,11 +178,12 @@ class Client:
     ) -> Reply | Fault:
         """Post ``content`` once. A kept connection that was found spoilt makes way for another."""
         while True:
-            departure = Departure(self._read_timeout_s, connected)
+            departure = Departure(connected)
+            DEPARTURE.set(departure)
             try:
                 return await self._post(url, content, headers, departure)
             except SpoiltConnection:
-                if not departure.is_reused:
+                if departure.is_over_new:
                     message = "the server closes or speaks before it is asked"
                     return Fault(Loss.UNSENT, "unreachable", message)
 
@@ -148,13 +191,12 @@ class Client:
         self, url: URL, content: bytes, headers: Mapping[str, str], departure: Departure
     ) -> Reply | Fault:
         try:
-            async with asyncio.timeout(self._connect_timeout_s) as departure.deadline:
+            async with asyncio.timeout(None) as departure.deadline:
                 response = await self._session.post(
                     url,
                     data=content,
                     headers=headers,
                     allow_redirects=False,
-                    trace_request_ctx=departure,
                 )
                 return await _read(response)
         except UNTRUSTED as error:
@@ -175,38 +217,30 @@ async def _read(response: aiohttp.ClientResponse) -> Reply | Fault:
     request_id = next(
         (value for name in REQUEST_ID_HEADERS if (value := response.headers.get(name))), None
     )
-    content = bytearray()
+    stream = response.content
     try:
-        async for chunk in response.content.iter_any():
-            content += chunk
-            if len(content) > MAX_ANSWER_BYTES:
-                message = "the answer is longer than 1 MiB"
-                return Fault(Loss.UNANSWERED, "oversized", message, response.status, request_id)
+        content = await stream.readany()
+        if not stream.at_eof():
+            content = await _read_on(stream, bytearray(content))
     finally:
-        if not response.content.at_eof():
+        if not stream.at_eof():
             response.close()  # what is left unread must not greet the next call
+    if len(content) > MAX_ANSWER_BYTES:
+        message = "the answer is longer than 1 MiB"
+        return Fault(Loss.UNANSWERED, "oversized", message, response.status, request_id)
     return Reply(
         response.status,
-        bytes(content),
+        content,
         request_id,
         tuple(response.headers.getall("Retry-After", ())),
         response.headers.get("Date"),
     )
 
 
-def _departures() -> aiohttp.TraceConfig:
-    """Tell a ``Departure`` when its request has a connection to leave by."""
-
-    async def created(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-        await context.trace_request_ctx.over_new_connection()
-
-    async def reused(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-        context.trace_request_ctx.over_reused_connection()
-
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_create_end.append(created)
-    trace.on_connection_reuseconn.append(reused)
-    return trace
+async def _read_on(stream: aiohttp.StreamReader, content: bytearray) -> bytes:
+    while not stream.at_eof() and len(content) <= MAX_ANSWER_BYTES:
+        content += await stream.readany()
+    return bytes(content)
 
 
 def _say(error: BaseException) -> str:
