@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -143,6 +144,7 @@ class Watch:
         self._to_call = to_call
         self._done = self._answered = 0
         self._log_ids = log_ids
+        self._logs_calls = log.is_enabled_for(logging.DEBUG)
         self._live = live
         self._task: TaskID | None = None
         self._began_s = self._logged_s = time.monotonic()
@@ -152,13 +154,14 @@ class Watch:
 
     def recorded(self, call: Call, step: Step) -> None:
         """A call has an outcome."""
-        who = {"customer_id": call.key.customer} if self._log_ids else {}
-        target = f"{call.key.group}/{call.key.target}"
-        log.debug("call", outcome=step.outcome, code=step.code, target=target, **who)
+        if self._logs_calls:
+            who = {"customer_id": call.key.customer} if self._log_ids else {}
+            target = _target(call)
+            log.debug("call", outcome=step.outcome, code=step.code, target=target, **who)
         if step.code and step.code not in self._codes_seen:
             self._codes_seen.add(step.code)
             say = log.info if step.state in GOOD else log.warning
-            say("first_of_code", code=step.code, outcome=step.outcome, target=target)
+            say("first_of_code", code=step.code, outcome=step.outcome, target=_target(call))
         if step.wait_s is None:
             self._done += 1
             self._answered += 1
@@ -216,6 +219,10 @@ def watching(counts: Counts, to_call: int, *, log_ids: bool, quiet: bool) -> Ite
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as live:
         yield Watch(counts, to_call, log_ids=log_ids, live=live)
+
+
+def _target(call: Call) -> str:
+    return f"{call.key.group}/{call.key.target}"
 
 
 # ── summary ──────────────────────────────────────────────────────────────────────────────────────

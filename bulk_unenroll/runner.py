@@ -137,7 +137,10 @@ class Runner:
             threshold=max(10, 2 * sending.concurrency),
             spacing_s=SPACING_STARTS * self._pace.interval_s,
         )
-        self._turnstile = asyncio.Lock()
+        ahead = math.ceil(ceiling_per_s * LOOKAHEAD_S)
+        self._lookahead = max(1, min(ahead, sending.concurrency))
+        self._idle = asyncio.Semaphore(sending.concurrency)
+        self._flights: asyncio.Queue[Flight] = asyncio.Queue()
         self._changed = asyncio.Event()
         self._wake = asyncio.Event()
         self._ready: deque[Call] = deque()
@@ -173,16 +176,16 @@ class Runner:
             self._gate.paused_until_s = self._now() + hold_off_s
             if hold_off_s > self._pace.interval_s:
                 self._observer.paused(hold_off_s, "the starts of the run before count as well")
-        keeper = asyncio.create_task(self._keep())
-        workers = [asyncio.create_task(self._work()) for _ in range(self._sending.concurrency)]
+        workers = (self._work() for _ in range(self._sending.concurrency))
+        tasks = [asyncio.create_task(part) for part in (self._keep(), self._dispatch(), *workers)]
         try:
-            done, _ = await asyncio.wait([keeper, *workers], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            for task in (keeper, *workers):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(keeper, *workers, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     # ── the keeper: the ledger's turns ───────────────────────────────────────────────────────────
 
@@ -256,11 +259,6 @@ class Runner:
     def _gate_open(self) -> bool:
         return self._gate.opens_in_s(self._now()) == 0
 
-    @property
-    def _lookahead(self) -> int:
-        ahead = math.ceil(self._sending.rate.per_s * LOOKAHEAD_S)
-        return max(1, min(ahead, self._sending.concurrency))
-
     async def _until_wanted(self, due_s: float | None) -> None:
         """Sleep until there is an outcome to record, room to claim, or a call is due."""
         delay_s = self._gate.opens_in_s(self._now())
@@ -280,33 +278,25 @@ class Runner:
             state = State.IN_DOUBT if call.doubtful else State.PENDING
             self._entries.append(Entry(call, state, not_before_s=self.wall_s()))
 
-    # ── the workers: gate, pace, client ──────────────────────────────────────────────────────────
+    # ── the dispatcher: gate and pace ────────────────────────────────────────────────────────────
 
-    async def _work(self) -> None:
+    async def _dispatch(self) -> None:
+        """Pass gate and pace for the workers, each time one is idle: many that wait cost more."""
         while True:
-            flight = await self._next()
-            connected = partial(self._connected, flight)
-            answer = await self._sender.unenroll(flight.call.key, self._auth.headers, connected)
-            self._land(flight, answer)
-
-    async def _connected(self, flight: Flight) -> None:
-        """If connecting took long, the start would meet later ones in its window: pace it anew."""
-        if self._now() - flight.started_s > self._pace.grace_s:
-            await self._pace.take()
-            flight.sent_at_s = self.wall_s()
+            await self._idle.acquire()
+            self._flights.put_nowait(await self._next())
 
     async def _next(self) -> Flight:
         """The next call that may start, when it may."""
-        async with self._turnstile:
-            while True:
-                await self._start_allowed()
-                await self._pace.take()
-                taken_s = self._now()
-                if self._auth.stale(taken_s):
-                    await self._renew()
-                late = self._now() - taken_s > self._pace.grace_s
-                if self._ready and self._gate_open and not self._stopping and not late:
-                    return self._take_off()
+        while True:
+            await self._start_allowed()
+            await self._pace.take()
+            taken_s = self._now()
+            if self._auth.stale(taken_s):
+                await self._renew()
+            late = self._now() - taken_s > self._pace.grace_s
+            if self._ready and self._gate_open and not self._stopping and not late:
+                return self._take_off()
 
     def _take_off(self) -> Flight:
         call = self._ready.popleft()
@@ -344,6 +334,22 @@ class Runner:
         self._watch_gate(Outcome(verdict, started_s, self._now(), probe))
         if isinstance(verdict, Halt):
             self._halt(verdict, None)
+
+    # ── the workers: client ──────────────────────────────────────────────────────────────────────
+
+    async def _work(self) -> None:
+        while True:
+            flight = await self._flights.get()
+            connected = partial(self._connected, flight)
+            answer = await self._sender.unenroll(flight.call.key, self._auth.headers, connected)
+            self._land(flight, answer)
+            self._idle.release()
+
+    async def _connected(self, flight: Flight) -> None:
+        """If connecting took long, the start would meet later ones in its window: pace it anew."""
+        if self._now() - flight.started_s > self._pace.grace_s:
+            await self._pace.take()
+            flight.sent_at_s = self.wall_s()
 
     # ── landing: what an answer means ────────────────────────────────────────────────────────────
 
@@ -423,7 +429,8 @@ class Runner:
         wait_s = gate.opens_in_s(outcome.now_s)
         if wait_s and was_open:
             self._observer.paused(wait_s, _why(outcome.verdict))
-        self._changed.set()
+        if self._ready:
+            self._changed.set()
         self._wake.set()
 
     def _block(self, key: Key, verdict: Block) -> None:
@@ -445,7 +452,8 @@ class Runner:
 
     def _account(self, call: Call, step: Step) -> None:
         self._observer.recorded(call, step)
-        self._canary.record(call.item, step)
+        if not self._canary.passed:
+            self._canary.record(call.item, step)
         if self._failures.record(step.state, step.wait_s is None):
             bad, settled = self._failures.bad, self._failures.settled
             self.stop(EXIT_API_FAILS, f"{bad} of {settled} calls failed: above --max-failures")
