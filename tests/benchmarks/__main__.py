@@ -19,8 +19,8 @@ def benchmarks() -> None:
 
 
 @benchmarks.command("sending")
-@click.option("--rows", type=click.IntRange(1), default=5000, show_default=True)
-@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--rows", type=click.IntRange(4), default=40_000, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
 @click.option(
     "--concurrency", "concurrencies", multiple=True, type=click.IntRange(1), default=(16, 64, 256)
 )

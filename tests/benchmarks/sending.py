@@ -13,34 +13,45 @@ from tests.benchmarks.contenders import CONTENDERS, PLAIN, TUNED, Contender, Wor
 from tests.benchmarks.measuring import Server, Spent, serving, spent_by, write_input
 
 
+SMALL_SHARE = 4
+"""The small run has one of so many rows. The difference of the two is free of what a run costs
+once: start, imports, connections."""
+
+
 @dataclass(slots=True)
 class Figures:
-    """The rounds of one contender at one concurrency. ``empty``: the same with no rows at all."""
+    """The rounds of one contender at one concurrency."""
 
     rows: int
-    full: list[Spent] = field(default_factory=list)
-    empty: list[Spent] = field(default_factory=list)
+    large: list[Spent] = field(default_factory=list)
+    small: list[Spent] = field(default_factory=list)
 
     @property
-    def start_s(self) -> float:
-        """CPU seconds of a run without rows."""
-        return median(spent.cpu_s for spent in self.empty)
+    def small_rows(self) -> int:
+        """How many rows the small runs have."""
+        return self.rows // SMALL_SHARE
 
     @property
     def cpu_us(self) -> float:
-        """CPU microseconds a row, without the start."""
-        return (median(spent.cpu_s for spent in self.full) - self.start_s) / self.rows * 1e6
+        """CPU microseconds of one row more."""
+        cpu_s = median(one.cpu_s for one in self.large) - median(one.cpu_s for one in self.small)
+        return cpu_s / (self.rows - self.small_rows) * 1e6
+
+    @property
+    def start_s(self) -> float:
+        """CPU seconds of a run beyond its rows."""
+        return median(one.cpu_s for one in self.small) - self.small_rows * self.cpu_us / 1e6
 
     @property
     def rows_per_s(self) -> float:
-        """Rows a second of wall time, without the start."""
-        start_s = median(spent.wall_s for spent in self.empty)
-        return self.rows / (median(spent.wall_s for spent in self.full) - start_s)
+        """Rows a second of wall time, once started."""
+        wall_s = median(one.wall_s for one in self.large) - median(one.wall_s for one in self.small)
+        return (self.rows - self.small_rows) / wall_s
 
     @property
     def peak_mb(self) -> float:
         """The most memory held in any round."""
-        return max(spent.peak_mb for spent in self.full)
+        return max(one.peak_mb for one in self.large)
 
 
 Found = dict[tuple[int, str], Figures]
@@ -58,10 +69,12 @@ def measure(
                 for contender in contenders:
                     number = min(rows, contender.most_rows or rows)
                     figures = found.setdefault((concurrency, contender.name), Figures(number))
-                    full = _spent(Path(name), server, contender, concurrency, number)
-                    empty = _spent(Path(name), server, contender, concurrency, 0)
-                    figures.full.append(full)
-                    figures.empty.append(empty)
+                    for spent, size in (
+                        (figures.large, number),
+                        (figures.small, figures.small_rows),
+                    ):
+                        one = _spent(Path(name), server, contender, concurrency, size)
+                        spent.append(one)
     return found
 
 

@@ -26,14 +26,14 @@ def test_each_contender_makes_every_call_once(found: sending.Found) -> None:
 
 def test_a_contender_that_makes_too_few_calls_is_no_measure() -> None:
     lazy = Contender("lazy", lambda work: ("true",))
-    with pytest.raises(RuntimeError, match="lazy made 0 calls for 3 rows"):
-        sending.measure(3, 1, [1], [lazy])
+    with pytest.raises(RuntimeError, match="lazy made 0 calls for 4 rows"):
+        sending.measure(4, 1, [1], [lazy])
 
 
 def test_a_contender_that_fails_is_no_measure() -> None:
     broken = Contender("broken", lambda work: ("sh", "-c", "echo its last words >&2; exit 3"))
     with pytest.raises(RuntimeError, match="ended with 3: b'its last words"):
-        sending.measure(3, 1, [1], [broken])
+        sending.measure(4, 1, [1], [broken])
 
 
 def test_the_figures_stand_in_a_table_and_a_chart(found: sending.Found, tmp_path: Path) -> None:
