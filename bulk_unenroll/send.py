@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -26,6 +28,9 @@ SIGNALS: Final = {
     signal.SIGTERM: EXIT_SIGTERM,
     signal.SIGHUP: EXIT_SIGTERM,
 }
+
+COLLECT_AFTER: Final = 20_000
+"""Objects made beyond those freed before the collector looks: some 2 MB."""
 
 log = structlog.get_logger()
 
@@ -47,8 +52,25 @@ def send(
     ledger: Ledger, api: Api, sending: Sending, order: Order, watch: Observer
 ) -> dict[int, str]:
     """Send; the reasons why it stopped early, by exit code. Raises ``LedgerFailed``."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with _settled_heap(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_send(ledger, api, sending, order, watch))
+
+
+@contextmanager
+def _settled_heap() -> Iterator[None]:
+    """Spare the garbage collector all modules, and what lives for a call only.
+
+    With its defaults it takes an eighth of a run's CPU, walking the modules time and again.
+    """
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
