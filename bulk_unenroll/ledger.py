@@ -20,7 +20,7 @@ from typing import Any, Final, Self
 from bulk_unenroll.batch import Batch, Scope, Share, StagedRow, staged_batch
 from bulk_unenroll.errors import LedgerFailed
 from bulk_unenroll.folder import ledger_path, replacing, sync_directory
-from bulk_unenroll.model import Blocked, Call, Entry, Key, State
+from bulk_unenroll.model import Attempt, Blocked, Call, Entry, Key, State
 from bulk_unenroll.seal import Mark, Opened, Sealed, checksum, mark_path, read_mark, seal
 from bulk_unenroll.statements import SQL
 
@@ -387,8 +387,7 @@ class Ledger:
         with self._transaction():
             if pace is not None:
                 self._set_meta("pace", pace)
-            for entry in entries:
-                self._record(entry)
+            self._record(entries)
             number = sum(self._block(block) for block in blocked)
             self._do("park_stale_doubts", now=now_s, cutoff=resend_after_s)
             among = None if only is None else json.dumps(list(only))
@@ -461,31 +460,12 @@ class Ledger:
             (target, max(first - 1, least)) for target, first in self._all("targets_of_ledger")
         )
 
-    def _record(self, entry: Entry) -> None:
-        attempt = entry.attempt
-        item, state, not_before = entry.call.item, entry.state.value, entry.not_before_s
-        if attempt is None:
-            self._do("release", item=item, state=state, not_before=not_before)
-            return
-        values = {
-            "item": item,
-            "outcome": attempt.outcome,
-            "sent_at": attempt.sent_at_s,
-            "code": attempt.code,
-            "message": attempt.message,
-            "http_status": attempt.http_status,
-            "request_id": attempt.request_id,
-        }
-        self._do("add_attempt", run=self._run, answered_at=attempt.answered_at_s, **values)
-        self._do(
-            "record",
-            state=state,
-            not_before=not_before,
-            charged=entry.charged,
-            mismatch=entry.mismatch,
-            now=attempt.answered_at_s or attempt.sent_at_s,
-            **values,
-        )
+    def _record(self, entries: Sequence[Entry]) -> None:
+        unsent = [entry for entry in entries if entry.attempt is None]
+        self.connection.executemany(SQL["release"], map(_released, unsent))
+        left = [_recorded(entry, entry.attempt) for entry in entries if entry.attempt]
+        self.connection.executemany(SQL["add_attempt"], left)
+        self.connection.executemany(SQL["record"], left)
 
     def _block(self, block: Blocked) -> int:
         self._do("index_pending")  # at the first block only: most runs never need it
@@ -583,6 +563,32 @@ class Ledger:
 def _call(row: Row) -> Call:
     item, org, group, target, customer, tries, doubtful, *_ = row
     return Call(item, Key(org or None, group, target, customer), tries, bool(doubtful))
+
+
+def _released(entry: Entry) -> dict[str, object]:
+    return {
+        "item": entry.call.item,
+        "state": entry.state.value,
+        "not_before": entry.not_before_s,
+    }
+
+
+def _recorded(entry: Entry, attempt: Attempt) -> dict[str, object]:
+    return {
+        "item": entry.call.item,
+        "state": entry.state.value,
+        "not_before": entry.not_before_s,
+        "charged": entry.charged,
+        "mismatch": entry.mismatch,
+        "sent_at": attempt.sent_at_s,
+        "answered_at": attempt.answered_at_s,
+        "now": attempt.answered_at_s or attempt.sent_at_s,
+        "outcome": attempt.outcome,
+        "code": attempt.code,
+        "message": attempt.message,
+        "http_status": attempt.http_status,
+        "request_id": attempt.request_id,
+    }
 
 
 # ── the file ─────────────────────────────────────────────────────────────────────────────────────

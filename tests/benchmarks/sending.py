@@ -12,7 +12,6 @@ from statistics import median
 from tests.benchmarks.contenders import CONTENDERS, PLAIN, TUNED, Contender, Work
 from tests.benchmarks.measuring import Server, Spent, serving, spent_by, write_input
 
-
 SMALL_SHARE = 4
 """The small run has one of so many rows. The difference of the two is free of what a run costs
 once: start, imports, connections."""
