@@ -27,7 +27,8 @@ from bulk_unenroll.protocol import (
 )
 
 Connected = Callable[[], Awaitable[None]]
-REQUEST_ID_HEADERS: Final = ("X-CAP-REQUEST-ID", "X-Cap-Requestid")
+REQUEST_ID: Final = "X-CAP-REQUEST-ID"
+REQUEST_ID_TOO: Final = "X-Cap-Requestid"
 UNTRUSTED: Final = (aiohttp.ClientConnectorCertificateError, ssl.CertificateError)
 UNREACHABLE: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 KNOWN_TARGETS: Final = 1024
@@ -47,9 +48,9 @@ class Departure:
 
     deadline: asyncio.Timeout
 
-    def __init__(self, connected: Connected | None) -> None:
+    def __init__(self, connected: Connected | None, now: Callable[[], float]) -> None:
         self._connected = connected
-        self._now = asyncio.get_running_loop().time
+        self._now = now
         self.is_over_new = False
         self.left = False
 
@@ -137,6 +138,7 @@ class Client:
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
+        self._now = asyncio.get_running_loop().time
         self._session = aiohttp.ClientSession(
             connector=Connector(
                 connect_timeout_s=self._connect_timeout_s, read_timeout_s=self._read_timeout_s
@@ -178,7 +180,7 @@ class Client:
     ) -> Reply | Fault:
         """Post ``content`` once. A kept connection that was found spoilt makes way for another."""
         while True:
-            departure = Departure(connected)
+            departure = Departure(connected, self._now)
             DEPARTURE.set(departure)
             try:
                 return await self._post(url, content, headers, departure)
@@ -194,7 +196,7 @@ class Client:
             async with asyncio.timeout(None) as departure.deadline:
                 response = await self._session.post(
                     url,
-                    data=content,
+                    data=aiohttp.BytesPayload(content),  # else it is looked up how to send bytes
                     headers=headers,
                     allow_redirects=False,
                 )
@@ -214,9 +216,8 @@ class Client:
 
 async def _read(response: aiohttp.ClientResponse) -> Reply | Fault:
     """Read the answer whole, but no more of it than an answer can have."""
-    request_id = next(
-        (value for name in REQUEST_ID_HEADERS if (value := response.headers.get(name))), None
-    )
+    headers = response.headers
+    request_id = headers.get(REQUEST_ID) or headers.get(REQUEST_ID_TOO)
     stream = response.content
     try:
         content = await stream.readany()
@@ -232,8 +233,8 @@ async def _read(response: aiohttp.ClientResponse) -> Reply | Fault:
         response.status,
         content,
         request_id,
-        tuple(response.headers.getall("Retry-After", ())),
-        response.headers.get("Date"),
+        tuple(headers.getall("Retry-After", ())),
+        headers.get("Date"),
     )
 
 

@@ -107,6 +107,9 @@ class Settle:
     mismatch: bool = False
 
 
+APPLIED: Final = Settle(State.SUCCEEDED, None, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """The target, or the whole group, is unknown: its remaining rows are not sent."""
@@ -233,7 +236,7 @@ def _judge_success(reply: Reply, document: object, customer: int) -> Verdict:
         return Settle(State.REVIEW, "no_data", "no errors, but no data either")
     named = _text(data)
     if named == str(customer):
-        return Settle(State.SUCCEEDED, None, None)
+        return APPLIED
     return Settle(State.SUCCEEDED, None, f"the answer names customer {named}", mismatch=True)
 
 

@@ -125,7 +125,8 @@ class Runner:
         self._sending = sending
         self._observer = observer
         self._dice = dice
-        self._now = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        self._now = self._loop.time
         # anchored, so that a step of the system's clock moves neither backoff nor record
         self._wall_offset_s = wall_s() - self._now()
         self._canary = Canary(sending.canary)
@@ -139,8 +140,7 @@ class Runner:
         )
         ahead = math.ceil(ceiling_per_s * LOOKAHEAD_S)
         self._lookahead = max(1, min(ahead, sending.concurrency))
-        self._idle = asyncio.Semaphore(sending.concurrency)
-        self._flights: asyncio.Queue[Flight] = asyncio.Queue()
+        self._idle: deque[asyncio.Future[Flight]] = deque()
         self._changed = asyncio.Event()
         self._wake = asyncio.Event()
         self._ready: deque[Call] = deque()
@@ -283,8 +283,8 @@ class Runner:
     async def _dispatch(self) -> None:
         """Pass gate and pace for the workers, each time one is idle: many that wait cost more."""
         while True:
-            await self._idle.acquire()
-            self._flights.put_nowait(await self._next())
+            flight = await self._next()
+            self._idle.popleft().set_result(flight)
 
     async def _next(self) -> Flight:
         """The next call that may start, when it may."""
@@ -308,10 +308,11 @@ class Runner:
         return Flight(call, probe, started_s, self.wall_s(), self._auth.generation)
 
     async def _start_allowed(self) -> None:
-        """Wait until there is a call, the gate is open, and the token is fresh."""
+        """Wait until there are a call and a worker, the gate is open, and the token is fresh."""
         while True:
             self._changed.clear()
-            delay_s = self._gate.opens_in_s(self._now()) if self._ready else None
+            waiting = self._ready and self._idle
+            delay_s = self._gate.opens_in_s(self._now()) if waiting else None
             if self._stopping:
                 delay_s = None
             if delay_s == 0:
@@ -339,11 +340,18 @@ class Runner:
 
     async def _work(self) -> None:
         while True:
-            flight = await self._flights.get()
+            flight = await self._handed()
             connected = partial(self._connected, flight)
             answer = await self._sender.unenroll(flight.call.key, self._auth.headers, connected)
             self._land(flight, answer)
-            self._idle.release()
+
+    def _handed(self) -> asyncio.Future[Flight]:
+        """The next flight, when the dispatcher hands it over."""
+        flight: asyncio.Future[Flight] = self._loop.create_future()
+        self._idle.append(flight)
+        if self._ready and len(self._idle) == 1:
+            self._changed.set()
+        return flight
 
     async def _connected(self, flight: Flight) -> None:
         """If connecting took long, the start would meet later ones in its window: pace it anew."""
