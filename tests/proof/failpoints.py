@@ -115,7 +115,7 @@ POINTS: Final[Mapping[str, Callable[[Point], None]]] = {
     "a request is on its way": in_flight,
     "an answer was read": answered,
     "a call has landed": after(Runner, "_land"),
-    "before the results are committed": after(Ledger, "_record"),
+    "before the results are committed": after(Ledger, "_record", records),
     "after the results are committed": after(Ledger, "turn", records),
     "before results.csv is renamed": before(Path, "replace", results),
     "after results.csv is renamed": after(Path, "replace", results),
