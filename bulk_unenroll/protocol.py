@@ -178,16 +178,25 @@ def judge(answer: Reply | Fault, customer: int, now_s: float) -> Verdict:
         return _judge_fault(answer)
     document = _parse(answer.body)
     errors = list(_errors(document))
-    known = [error for error in errors if error.code in CODES]
-    if known:
-        gravest = max(known, key=lambda error: CODES[error.code].scope)  # the first among equals
-        return _judge_code(gravest, answer, now_s)
-    unknown = [error for error in errors if error.code != NO_CODE or answer.status < 300]
-    if unknown and not _status_speaks(answer.status):
-        return Settle(State.REVIEW, unknown[0].code, unknown[0].message)
+    if errors:
+        found = _judge_errors(errors, answer, now_s)
+        if found:
+            return found
     if 200 <= answer.status < 300:
         return _judge_success(answer, document, customer)
     return _judge_status(answer, errors, now_s)
+
+
+def _judge_errors(errors: list[_Error], reply: Reply, now_s: float) -> Verdict | None:
+    """What the body's codes say; None where they leave it to the status."""
+    known = [error for error in errors if error.code in CODES]
+    if known:
+        gravest = max(known, key=lambda error: CODES[error.code].scope)  # the first among equals
+        return _judge_code(gravest, reply, now_s)
+    unknown = [error for error in errors if error.code != NO_CODE or reply.status < 300]
+    if unknown and not _status_speaks(reply.status):
+        return Settle(State.REVIEW, unknown[0].code, unknown[0].message)
+    return None
 
 
 def _judge_fault(fault: Fault) -> Verdict:
