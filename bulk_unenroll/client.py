@@ -6,7 +6,6 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
-from functools import lru_cache
 from typing import Final, Self
 
 import aiohttp
@@ -31,9 +30,6 @@ REQUEST_ID: Final = "X-CAP-REQUEST-ID"
 REQUEST_ID_TOO: Final = "X-Cap-Requestid"
 UNTRUSTED: Final = (aiohttp.ClientConnectorCertificateError, ssl.CertificateError)
 UNREACHABLE: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-KNOWN_TARGETS: Final = 1024
-"""Paths whose URL is kept: a URL costs as much as all else that aiohttp makes of a request."""
-
 LOST: Final = (aiohttp.ClientError, OSError, asyncio.IncompleteReadError, ValueError)
 
 
@@ -134,7 +130,6 @@ class Client:
         self._base = URL(base_url, encoded=True)
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
-        self._url = lru_cache(KNOWN_TARGETS)(self._make_url)
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
@@ -166,10 +161,9 @@ class Client:
         """
         if key.org is not None:
             headers = {**headers, **scope_headers(key.org)}
-        return await self.post(self._url(path(key)), body(key), headers, connected)
-
-    def _make_url(self, below: str) -> URL:
-        return self._base.with_path(self._base.raw_path.rstrip("/") + below, encoded=True)
+        prefix = self._base.raw_path.rstrip("/")
+        url = self._base.with_path(prefix + path(key), encoded=True)
+        return await self.post(url, body(key), headers, connected)
 
     async def post(
         self,

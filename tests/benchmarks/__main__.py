@@ -49,7 +49,7 @@ def measure_sending(
 @benchmarks.command("pace")
 @click.option("--rate", "rates", multiple=True, type=int, default=(50, 500, 3000))
 @click.option("--seconds", type=float, default=20.0, show_default=True, help="At each rate.")
-@click.option("--concurrency", type=click.IntRange(1), default=64, show_default=True)
+@click.option("--concurrency", type=click.IntRange(1), default=256, show_default=True)
 @click.option("--write", is_flag=True, help="Into docs/.")
 def measure_pace(rates: Sequence[int], seconds: float, concurrency: int, write: bool) -> None:
     """The share of the allowed rate that is used, and the most calls in any second."""
