@@ -138,7 +138,7 @@ class TestSignals:
         process = desk.start(
             "run", "job.csv", "--rate", "100/s", "--yes", "--canary", "0", "--json"
         )
-        time.sleep(1.5)
+        wait_for_calls(api, 1)
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)
         began = time.monotonic()
@@ -147,7 +147,7 @@ class TestSignals:
         said = json.loads(out)
         assert process.returncode == said["exit"]["code"] == 130
         assert said["run_id"]
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 10  # and not the half minute until an answer is given up
         found = desk.do("status", "job.unenroll", "--json").json
         assert found["exit"]["code"] == 130
         status = found["status"]
@@ -221,10 +221,9 @@ def test_one_sender_for_a_folder(desk: Desk, witness: Start) -> None:
     desk.write("job.csv", rows(range(1, 101)))
     process = desk.start("run", "job.csv", "--rate", "20/s", "--yes")
     wait_for_calls(api, 1)
-    began = time.monotonic()
     second = desk.do("run", "job.csv", *FAST)
     assert second.code == 75
-    assert time.monotonic() - began < 3
+    assert process.poll() is None
     assert desk.do("plan", "job.csv").code == 75
     watched = desk.do("status", "job.unenroll", "--json")
     assert watched.code == 0

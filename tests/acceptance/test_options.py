@@ -174,7 +174,7 @@ class TestSending:
                         "--json")  # fmt: skip
         assert ended.json["codes"] == {"timeout": 1}
         assert ended.json["next"] == "bulk-unenroll resume a.unenroll"
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20  # its default is half a minute
 
     def test_a_dripping_answer_is_cut_off_too(self, desk: Desk, witness: Start) -> None:
         witness('[[rule]]\nact = "drip"\n')
