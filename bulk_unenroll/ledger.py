@@ -343,6 +343,7 @@ class Ledger:
         ``resend_after_s`` (Unix seconds; infinity: none), or if a person reopened them.
         """
         with self._transaction():
+            self._do("small_cache")  # calls go by the order of rows: what was is needed no more
             self._run = self._all(
                 "add_run", run_id=run_id, command=command, now=now_s, started_by=started_by
             )[0][0]
