@@ -30,16 +30,12 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """``missing`` names what is not installed; ``most_rows`` is what it can do in fair time.
-
-    ``sends``: whether it sends anything.
-    """
+    """``missing`` names what is not installed; ``most_rows`` is what it can do in fair time."""
 
     name: str
     command: Callable[[Work], Sequence[str]]
     missing: str | None = None
     most_rows: int | None = None
-    sends: bool = True
 
 
 def _program(*more: str) -> Callable[[Work], Sequence[str]]:
@@ -49,11 +45,6 @@ def _program(*more: str) -> Callable[[Work], Sequence[str]]:
         return (PYTHON, "-m", "bulk_unenroll", "run", str(work.input), *send, *options)
 
     return command
-
-
-def _plan(work: Work) -> Sequence[str]:
-    out = str(work.folder / "out")
-    return (PYTHON, "-m", "bulk_unenroll", "plan", str(work.input), "--out", out)
 
 
 def _pool(name: str) -> Callable[[Work], Sequence[str]]:
@@ -87,7 +78,6 @@ CONTENDERS: Final = (
     Contender(PLAIN, _pool("plain")),
     Contender(PROGRAM, _program("--no-export")),
     Contender("bulk-unenroll run", _program()),
-    Contender("of which reading: bulk-unenroll plan", _plan, sends=False),
     Contender("requests in threads, no ledger", _pool("threads"), _without("requests"), 3000),
     Contender("GNU parallel and curl", _parallel, _without_command("parallel", "curl"), 300),
 )
