@@ -110,10 +110,11 @@ class TestFollow:
         assert desk.do("status", "a.unenroll", "--json").json["exit"]["code"] == 0
 
     def test_a_killed_run_is_told_from_one_that_goes_on(self, desk: Desk, witness: Start) -> None:
-        witness('[[rule]]\nact = "silent"\n')
+        api = witness('[[rule]]\nact = "silent"\n')
         desk.write("a.csv", [(1, 1001, 2001)])
         run = desk.start("run", "a.csv", *FAST)
-        wait_for(desk.folder / "a.unenroll" / "ledger.sqlite-wal")
+        while not api.seen():
+            time.sleep(0.01)
         assert "going on" in desk.do("status", "a.unenroll").out
         run.kill()
         run.communicate()
