@@ -53,6 +53,14 @@ class TestNotify:
         assert "secret-token" not in ended.err
 
 
+def wait_for_calls(api: Witness) -> None:
+    for _ in range(2000):
+        if api.seen():
+            return
+        time.sleep(0.01)
+    raise AssertionError("nobody was called")
+
+
 def wait_for(path: Path) -> None:
     for _ in range(2000):
         if path.exists():
@@ -96,10 +104,10 @@ class TestMetrics:
 
 class TestFollow:
     def test_it_follows_a_run_to_its_end(self, desk: Desk, witness: Start) -> None:
-        witness()
+        api = witness()
         desk.write("a.csv", [(who, 1001, 2001) for who in range(1, 61)])
         run = desk.start("run", "a.csv", "--yes", "--rate", "30/s")
-        wait_for(desk.folder / "a.unenroll" / "ledger.sqlite-wal")
+        wait_for_calls(api)
         followed = desk.do("status", "a.unenroll", "--follow", "--every", "0.2", "--json")
         run.communicate(timeout=20)
         shown = [json.loads(line) for line in followed.out.splitlines()]
@@ -113,8 +121,7 @@ class TestFollow:
         api = witness('[[rule]]\nact = "silent"\n')
         desk.write("a.csv", [(1, 1001, 2001)])
         run = desk.start("run", "a.csv", *FAST)
-        while not api.seen():
-            time.sleep(0.01)
+        wait_for_calls(api)
         assert "going on" in desk.do("status", "a.unenroll").out
         run.kill()
         run.communicate()
