@@ -56,6 +56,7 @@ from bulk_unenroll.queries import (
     count,
     integrity_faults,
     reader,
+    tally,
 )
 from bulk_unenroll.rows import Reading
 from bulk_unenroll.settings import (
@@ -367,7 +368,8 @@ def _conclude(
     going: Going,
 ) -> Outcome:
     connection = ledger.connection
-    counts = count(connection, sources)
+    tallied = tally(connection, sources)
+    counts = count(connection, sources, tallied)
     ((doubts,),) = ask(connection, "doubts_left")
     ended = conclude(counts, endings, doubts)
     ledger.end_run(ended.code, ended.reason)
@@ -380,7 +382,7 @@ def _conclude(
         run_id,
         counts,
         time.monotonic() - going.began_s,
-        digest=digest(connection, sources, targets=0, troubles=SHOWN_TROUBLES),
+        digest=digest(connection, sources, tallied, targets=0, troubles=SHOWN_TROUBLES),
         sandbox=going.sandbox,
     )
 

@@ -165,7 +165,7 @@ class Watch:
         if step.wait_s is None:
             self._done += 1
             self._answered += 1
-            before = State.IN_DOUBT if call.doubtful else State.PENDING
+            before = call.waiting
             self._states[before] = max(self._states[before] - 1, 0)
             self._states[step.state] += 1
         self._show()

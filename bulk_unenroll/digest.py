@@ -14,7 +14,7 @@ from pathlib import PurePath
 from typing import Final, Generic, TypeVar
 
 from bulk_unenroll.model import BAD, State
-from bulk_unenroll.queries import Row, ask, known_state, tally
+from bulk_unenroll.queries import Row, ask, known_state
 
 TROUBLED: Final = BAD | {State.IN_DOUBT}
 T = TypeVar("T")
@@ -97,12 +97,17 @@ class Digest:
 
 
 def digest(
-    connection: sqlite3.Connection, sources: Sequence[int], *, targets: int, troubles: int
+    connection: sqlite3.Connection,
+    sources: Sequence[int],
+    tallied: Iterable[Row],
+    *,
+    targets: int,
+    troubles: int,
 ) -> Digest:
-    """Digest ``sources`` down to so many ``targets`` and ``troubles``."""
+    """Digest the ``tally`` of ``sources`` down to so many ``targets`` and ``troubles``."""
     listed = json.dumps(list(sources))
     made = Digest(Most(targets), Most(troubles), Counter())
-    for (org, group, target), rows in itertools.groupby(tally(connection, sources), key=_place):
+    for (org, group, target), rows in itertools.groupby(tallied, key=_place):
         _add(made, TargetFact(org, group, target, {}), rows)
     made.shown = [_with_example(connection, listed, found) for found in made.troubles.listed()]
     return made

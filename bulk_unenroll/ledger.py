@@ -34,6 +34,7 @@ PLACE_BITS: Final = 40
 LAST_ROW: Final = (1 << PLACE_BITS) - 1
 CACHE: Final = "PRAGMA cache_size = -65536"
 BULK_CACHE: Final = "PRAGMA cache_size = -2000"
+SENDING_CACHE: Final = "PRAGMA cache_size = -16384"
 SPREAD_ROWS: Final = 10_000
 """How far a target's next call is looked for, so that a target without any costs little."""
 
@@ -343,7 +344,8 @@ class Ledger:
         ``resend_after_s`` (Unix seconds; infinity: none), or if a person reopened them.
         """
         with self._transaction():
-            self._do("small_cache")  # calls go by the order of rows: what was is needed no more
+            # calls go by the order of rows: what was is needed no more
+            self.connection.execute(SENDING_CACHE)
             self._run = self._all(
                 "add_run", run_id=run_id, command=command, now=now_s, started_by=started_by
             )[0][0]

@@ -385,9 +385,6 @@ WHERE confirmed_at IS NOT NULL AND superseded_at IS NULL AND loaded_at IS NOT NU
 
 -- ── running ──────────────────────────────────────────────────────────────────────────────────────
 
--- name: small_cache
-PRAGMA cache_size = -16384;
-
 -- name: add_run
 INSERT INTO run (run_id, command, started_at, started_by)
 VALUES (:run_id, :command, :now, :started_by) RETURNING id;

@@ -44,7 +44,7 @@ class MetricsFile:
         """A call has an outcome."""
         self._calls.labels(self._folder, step.outcome).inc()
         if step.wait_s is None:
-            before = State.IN_DOUBT if call.doubtful else State.PENDING
+            before = call.waiting
             self._states.labels(self._folder, before.value).dec()
             self._states.labels(self._folder, step.state.value).inc()
         if time.monotonic() - self._written_s >= EVERY_S:

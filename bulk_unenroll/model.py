@@ -101,6 +101,11 @@ class Call:
     tries: int = 0
     doubtful: bool = False
 
+    @property
+    def waiting(self) -> State:
+        """The state it was claimed from, and goes back to as long as nothing settles it."""
+        return State.IN_DOUBT if self.doubtful else State.PENDING
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:

@@ -27,8 +27,8 @@ from bulk_unenroll.folder import replacing
 from bulk_unenroll.ledger import translated
 from bulk_unenroll.model import State
 from bulk_unenroll.outcome import Outcome, mend_command, rerun_command
-from bulk_unenroll.planning import InvalidFact
-from bulk_unenroll.queries import Counts, Row, ask, count
+from bulk_unenroll.planning import InvalidFact, invalid_facts
+from bulk_unenroll.queries import Counts, Row, ask, count, tally
 from bulk_unenroll.settings import is_rehearsal
 from bulk_unenroll.timeline import KINDS, Calls, Timeline, calls_over_time
 from bulk_unenroll.wording import headline, message_of, reason_of, says, visible
@@ -135,7 +135,8 @@ def _at_one_moment(connection: sqlite3.Connection) -> Iterator[None]:
 def look(connection: sqlite3.Connection, outcome: Outcome, sources: Sequence[int]) -> Page:
     """Ask the ledger for everything. Memory does not grow with its rows."""
     listed = list(sources)
-    found = digest(connection, listed, targets=SHOWN_TARGETS, troubles=SHOWN_TROUBLES)
+    tallied = tally(connection, listed)
+    found = digest(connection, listed, tallied, targets=SHOWN_TARGETS, troubles=SHOWN_TROUBLES)
     codes = _codes(found, outcome)
     calls, line = calls_over_time(connection)
     told = ask(connection, "get_meta", name="base_url")
@@ -145,14 +146,14 @@ def look(connection: sqlite3.Connection, outcome: Outcome, sources: Sequence[int
     ((waiting, until_s),) = ask(connection, "waiting")
     return Page(
         outcome=outcome,
-        counts=count(connection, listed),
+        counts=count(connection, listed, tallied),
         base_url=base_url,
         rehearsal=base_url is not None and is_rehearsal(base_url),
         made_s=time.time(),
         digest=found,
         codes=codes[:SHOWN_CODES],
         other_codes=len(codes[SHOWN_CODES:]),
-        invalid=_invalid(connection, listed),
+        invalid=invalid_facts(connection, listed),
         runs=_runs(connection, calls),
         run_count=run_count,
         line=line,
@@ -178,10 +179,6 @@ def _codes(found: Digest, outcome: Outcome) -> list[CodeFact]:
         )
         for (state, code), number in found.codes.most_common()
     ]
-
-
-def _invalid(connection: sqlite3.Connection, sources: list[int]) -> list[InvalidFact]:
-    return [InvalidFact(*row) for row in ask(connection, "invalid_counts", sources=sources)]
 
 
 def _runs(connection: sqlite3.Connection, calls: dict[str, Calls]) -> list[RunFact]:

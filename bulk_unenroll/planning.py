@@ -68,13 +68,18 @@ def survey(
         ],
         counts=counts,
         targets=targets,
-        invalid=[InvalidFact(*row) for row in ask(connection, "invalid_counts", sources=listed)],
+        invalid=invalid_facts(connection, listed),
         to_call=to_call,
         known=known,
         gone=gone,
         warnings=_warnings(connection, listed, targets),
         seconds=to_call / rate.per_s,
     )
+
+
+def invalid_facts(connection: sqlite3.Connection, sources: list[int]) -> list[InvalidFact]:
+    """Why rows of ``sources`` are invalid, the most frequent reason first."""
+    return [InvalidFact(*row) for row in ask(connection, "invalid_counts", sources=sources)]
 
 
 def _targets(tallied: list[Row]) -> list[TargetFact]:

@@ -58,13 +58,13 @@ def decide(verdict: Verdict, call: Call, *, max_attempts: int, resend: bool, dic
         case Block(_, code, message):
             return Step(State.BLOCKED, "blocked", code, message)
         case Unsent(code, message):
-            return Step(_waiting(call), "unsent", code, message, wait_s=0.0, left=False)
+            return Step(call.waiting, "unsent", code, message, wait_s=0.0, left=False)
         case Unauthorised(code, message):
-            return Step(_waiting(call), "refused", code, message, wait_s=0.0, charged=False)
+            return Step(call.waiting, "refused", code, message, wait_s=0.0, charged=False)
         case Halt(_, code, message):
             unsent = code == "certificate"
             return Step(
-                _waiting(call),
+                call.waiting,
                 "halted",
                 code,
                 message,
@@ -85,14 +85,10 @@ def decide(verdict: Verdict, call: Call, *, max_attempts: int, resend: bool, dic
 def _retry(verdict: Retry, call: Call, max_attempts: int, dice: float) -> Step:
     if call.tries + 1 < max_attempts:
         wait_s = max(backoff_s(call.tries, dice), verdict.retry_after_s or 0.0)
-        return Step(_waiting(call), "not_applied", verdict.code, verdict.message, wait_s=wait_s)
+        return Step(call.waiting, "not_applied", verdict.code, verdict.message, wait_s=wait_s)
     # an earlier attempt may have been applied, so these refusals do not make it a failure
     state = State.IN_DOUBT if call.doubtful else State.FAILED
     return Step(state, "not_applied", verdict.code, verdict.message)
-
-
-def _waiting(call: Call) -> State:
-    return State.IN_DOUBT if call.doubtful else State.PENDING
 
 
 def _after_doubt(state: State, message: str | None) -> str | None:

@@ -23,7 +23,7 @@ from bulk_unenroll.errors import EXIT_API_FAILS, EXIT_CONFIG, EXIT_CREDENTIALS
 from bulk_unenroll.gate import SPACING_STARTS, Gate, Outcome, blames_api
 from bulk_unenroll.governor import Governor
 from bulk_unenroll.ledger import Turn
-from bulk_unenroll.model import Attempt, Blocked, Call, Entry, Key, State
+from bulk_unenroll.model import Attempt, Blocked, Call, Entry, Key
 from bulk_unenroll.pace import Pace
 from bulk_unenroll.policy import RESEND_WINDOW_S, Canary, FailureLimit, Step, decide
 from bulk_unenroll.protocol import (
@@ -275,7 +275,7 @@ class Runner:
         """Give back claimed calls that did not leave."""
         for call in filter(which, tuple(self._ready)):
             self._ready.remove(call)
-            state = State.IN_DOUBT if call.doubtful else State.PENDING
+            state = call.waiting
             self._entries.append(Entry(call, state, not_before_s=self.wall_s()))
 
     # ── the dispatcher: gate and pace ────────────────────────────────────────────────────────────

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -128,6 +129,14 @@ class Witness:
         if not self.journal.exists():
             return []
         return [json.loads(line) for line in self.journal.read_text().splitlines()]
+
+    def wait_for_calls(self, number: int = 1) -> None:
+        """Until so many requests were seen."""
+        for _ in range(2000):
+            if len(self.seen()) >= number:
+                return
+            time.sleep(0.01)
+        raise AssertionError("the run sent nothing, or not enough")
 
     def applied(self) -> set[int]:
         return {entry["customer"] for entry in self.ask("book")}

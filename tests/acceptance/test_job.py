@@ -32,14 +32,6 @@ def ledger(desk: Desk, query: str, folder: str = "job.unenroll") -> list[tuple[o
         return connection.execute(query).fetchall()
 
 
-def wait_for_calls(witness: Witness, number: int) -> None:
-    for _ in range(1000):
-        if witness.journal.exists() and len(witness.seen()) >= number:
-            return
-        time.sleep(0.01)
-    raise AssertionError("the run sent nothing")
-
-
 class TestSample:
     def test_it_ends_with_results_of_every_kind(self, desk: Desk) -> None:
         ended = desk.do("run", SAMPLES / "cleanup.csv", "--sandbox", "--json", *FAST)
@@ -77,7 +69,7 @@ class TestKill:
         desk.write("job.csv", rows(range(1, 1001)))
         dice = random.Random(seed)
         process = desk.start("run", "job.csv", "--rate", "1000/s", "--yes", "--concurrency", "16")
-        wait_for_calls(api, dice.randint(20, 600))
+        api.wait_for_calls(dice.randint(20, 600))
         process.kill()
         process.communicate()
 
@@ -119,7 +111,7 @@ class TestSignals:
         api = witness("[[rule]]\ndelay_s = 0.3\n")
         desk.write("job.csv", rows(range(1, 501)))
         process = desk.start("run", "job.csv", "--rate", "100/s", "--yes", "--json")
-        wait_for_calls(api, 5)
+        api.wait_for_calls(5)
         process.send_signal(number)
         _, err = process.communicate(timeout=30)
         assert process.returncode == code
@@ -138,7 +130,7 @@ class TestSignals:
         process = desk.start(
             "run", "job.csv", "--rate", "100/s", "--yes", "--canary", "0", "--json"
         )
-        wait_for_calls(api, 1)
+        api.wait_for_calls()
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)
         began = time.monotonic()
@@ -220,7 +212,7 @@ def test_one_sender_for_a_folder(desk: Desk, witness: Start) -> None:
     api = witness()
     desk.write("job.csv", rows(range(1, 101)))
     process = desk.start("run", "job.csv", "--rate", "20/s", "--yes")
-    wait_for_calls(api, 1)
+    api.wait_for_calls()
     second = desk.do("run", "job.csv", *FAST)
     assert second.code == 75
     assert process.poll() is None

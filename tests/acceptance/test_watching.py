@@ -53,14 +53,6 @@ class TestNotify:
         assert "secret-token" not in ended.err
 
 
-def wait_for_calls(api: Witness) -> None:
-    for _ in range(2000):
-        if api.seen():
-            return
-        time.sleep(0.01)
-    raise AssertionError("nobody was called")
-
-
 def wait_for(path: Path) -> None:
     for _ in range(2000):
         if path.exists():
@@ -107,7 +99,7 @@ class TestFollow:
         api = witness()
         desk.write("a.csv", [(who, 1001, 2001) for who in range(1, 61)])
         run = desk.start("run", "a.csv", "--yes", "--rate", "30/s")
-        wait_for_calls(api)
+        api.wait_for_calls()
         followed = desk.do("status", "a.unenroll", "--follow", "--every", "0.2", "--json")
         run.communicate(timeout=20)
         shown = [json.loads(line) for line in followed.out.splitlines()]
@@ -121,7 +113,7 @@ class TestFollow:
         api = witness('[[rule]]\nact = "silent"\n')
         desk.write("a.csv", [(1, 1001, 2001)])
         run = desk.start("run", "a.csv", *FAST)
-        wait_for_calls(api)
+        api.wait_for_calls()
         assert "going on" in desk.do("status", "a.unenroll").out
         run.kill()
         run.communicate()

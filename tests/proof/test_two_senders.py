@@ -79,8 +79,7 @@ def test_the_next_one_starts_at_once_after_a_kill(desk: Desk, witness: Start) ->
     customers = range(1_000_000, 1_000_000 + CUSTOMERS)
     desk.write("job.csv", [(who, 1001, 2001) for who in customers])
     killed = desk.start("run", "job.csv", *SEND)
-    while not api.seen():
-        time.sleep(0.01)
+    api.wait_for_calls()
     killed.kill()
     killed.communicate()
     assert desk.do("run", "job.csv", *SEND).code == 0
