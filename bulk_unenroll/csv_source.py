@@ -110,7 +110,7 @@ class _Framing:
         self._delimiter = delimiter
         self._header = header
         self._stretches = iter(lines)
-        self._rest: list[str] = []
+        self._fed: list[str] = []
         self._lines_fed = 0
         self._lines_done = 0
         self.row_count = 0
@@ -129,12 +129,12 @@ class _Framing:
             )
         self._lines_done = reader.line_num
         left = self._lines_fed - self._lines_done
-        self._rest = self._rest[len(self._rest) - left :]
+        self._fed = self._fed[len(self._fed) - left :]
         return tuple(cells)
 
     def stretches(self) -> Iterator[str]:
         """The text after the header. Each stretch begins with a record, and must be taken."""
-        rest = "".join(self._rest)
+        rest = "".join(self._fed)
         yield from chain((rest,) if rest else (), self._stretches)
 
     def skip(self, stretch: str, row_count: int) -> None:
@@ -169,9 +169,9 @@ class _Framing:
         return csv.reader(lines, delimiter=self._delimiter, strict=True)
 
     def _feed(self, stretch: str) -> list[str]:
-        self._rest = split_lines(stretch)
-        self._lines_fed += len(self._rest)
-        return self._rest
+        self._fed = split_lines(stretch)
+        self._lines_fed += len(self._fed)
+        return self._fed
 
     def _record(self, cells: list[str]) -> Record:
         if self._lines.has_nul and any("\0" in cell for cell in cells):
@@ -182,7 +182,8 @@ class _Framing:
         lines_taken = number - before
         if lines_taken > 1 or "expected after" not in str(error):
             raise _unreadable(error, self.row_count, before + 1, lines_taken) from None
-        return _damaged(self.row_count, self._lines.line(number), before + 1, self._delimiter)
+        line = self._fed[number - self._lines_fed - 1]
+        return _damaged(self.row_count, line, before + 1, self._delimiter)
 
 
 def _nul(cells: list[str], header: tuple[str, ...]) -> Invalid:

@@ -171,10 +171,6 @@ class Lines:
         if self._rest:
             yield self._show(self._rest)
 
-    def line(self, number: int) -> str:
-        """Line ``number``, counted from 1, of the stretch given last."""
-        return split_lines(self._stretch)[number - 1 - self._count_before]
-
     def _show(self, stretch: str) -> str:
         self._count_before += line_count(self._stretch)
         self._stretch = stretch

@@ -411,15 +411,6 @@ class TestFraming:
         found = [line for stretch in lines for line in split_lines(stretch)]
         assert found == re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", content)
 
-    def test_a_line_can_be_looked_up_by_its_number(self) -> None:
-        number = 0
-        lines = Lines(iter([b"a\nb\n", b"c", b"d\ne\r", b"\nf"]), "utf-8", 0)
-        for stretch in lines:
-            for line in split_lines(stretch):
-                number += 1
-                assert lines.line(number) == line
-        assert number == 5
-
     @given(
         table=TABLE, end=st.sampled_from(["\n", "\r\n", "\r"]), delimiter=st.sampled_from(",;\t")
     )
