@@ -47,7 +47,7 @@ class Mortal(Job):
         run.cancel()
         with suppress(asyncio.CancelledError):
             await run
-        self._dead.connection.close()
+        self._dead.close()
         self.now_s = now_s + loop.time() - began_s
         return True
 

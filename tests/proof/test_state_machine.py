@@ -185,7 +185,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.crashes = 0
 
     def teardown(self) -> None:
-        self.ledger.connection.close()
+        self.ledger.close()
         shutil.rmtree(self.home)
 
     # a file is planned, or planned and confirmed; the same path again is an edit
@@ -262,7 +262,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.crashes += 1
         left = self.home / str(self.crashes)
         shutil.copytree(self.folder, left)
-        self.ledger.connection.close()
+        self.ledger.close()
         self.folder, self.ledger = left, Ledger.open(left)
         self.calls.clear()
         self.model.crash()
