@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from operator import itemgetter
 from pathlib import Path
+from types import NoneType
 from typing import Any, Final, Protocol
 
 import orjson
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import parquet as pq
 
 from bulk_unenroll.cells import unpack
@@ -40,6 +42,9 @@ ADDED: Final = (
     "unenroll_at",
     "unenroll_request_id",
 )
+
+_added: Final = itemgetter(0, 1, *range(6, 13))
+"""A row's cells under ``ADDED``."""
 
 SCHEMA: Final = pa.schema(
     [
@@ -165,6 +170,7 @@ class Columns:
         for source, header in ask(connection, "headers"):
             if sources is None or source in sources:
                 self._add(source, orjson.loads(header), known)
+        self._all = list(range(len(self.names)))
 
     def _add(self, source: int, header: list[str], known: dict[tuple[str, int], int]) -> None:
         seen: dict[str, int] = {}
@@ -179,17 +185,19 @@ class Columns:
         self._places[source] = places
         self._headers[source] = _distinct(header)
 
-    def cells(self, row: Row) -> list[str]:
-        """The row's own cells as text under ``names``.
+    def cells(self, row: Row) -> Sequence[object]:
+        """The row's own cells under ``names``.
 
         A ragged row stands whole in the first column: spread over the columns it might pass for a
         good row when the file is read again.
         """
+        cells: Sequence[object] = row[13]
         places = self._places[row[14]]
-        cells = [_text(cell) for cell in row[13]]
         if len(cells) != len(places) or (row[6] == "invalid" and row[7] in RAGGED):
-            cells = [f"{','.join(cells)} ({row[7]})"]
-        out = [""] * len(self.names)
+            cells = [f"{','.join(map(_text, cells))} ({row[7]})"]
+        elif places == self._all:
+            return cells
+        out: list[object] = [""] * len(self.names)
         for place, cell in zip(places, cells, strict=False):
             out[place] = cell
         return out
@@ -242,7 +250,9 @@ def _workbook_writer(path: Path, columns: Columns) -> _Writer:
             "workbooks need an extra", "pip install 'bulk-unenroll[xlsx]', or give --to FILE.csv"
         ) from None
     return WorkbookWriter(
-        path, (*columns.names, *ADDED), lambda row: (*columns.cells(row), *_added(row))
+        path,
+        (*columns.names, *ADDED),
+        lambda row: (*map(_text, columns.cells(row)), *_added(row)),
     )
 
 
@@ -253,27 +263,27 @@ class _CsvWriter:
         self._header = [harmless(name) for name in (*columns.names, *ADDED)]
 
     def __enter__(self) -> _CsvWriter:
-        self._write([], header=True)
+        self._write([()] * len(self._header), header=True)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def write(self, rows: Sequence[Row]) -> None:
-        self._write([self._line(row) for row in rows], header=False)
+        if rows:
+            cells = zip(*map(self._columns.cells, rows), strict=True)
+            added = zip(*map(_added, rows), strict=True)
+            self._write([_harmless(column) for column in chain(cells, added)], header=False)
 
-    def _write(self, lines: list[list[str]], *, header: bool) -> None:
+    def _write(self, columns: Iterable[Sequence[object]], *, header: bool) -> None:
         # CRLF as in RFC 4180: Python 3.11 quotes a lone CR in a cell only if the line end has one
-        frame = pd.DataFrame(lines, columns=range(len(self._header)), dtype=object)
+        frame = pd.DataFrame(dict(enumerate(columns)), dtype=object)
         frame.to_csv(
             self._file,
             header=self._header if header else False,
             index=False,
             lineterminator="\r\n",
         )
-
-    def _line(self, row: Row) -> list[str]:
-        return [harmless(cell) for cell in (*self._columns.cells(row), *map(_text, _added(row)))]
 
 
 class _ParquetWriter:
@@ -314,7 +324,7 @@ class _JsonLinesWriter:
 
 # ── cells ────────────────────────────────────────────────────────────────────────────────────────
 
-_FORMULA: Final = frozenset("=+-@\t\r")
+_FORMULA: Final = "=+@\t\r-"
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
@@ -323,15 +333,21 @@ def harmless(cell: str) -> str:
 
     Not before a number, blanks around it or not: an id is one, and must stay what it is.
     """
-    if cell[:1] in _FORMULA and not _NUMBER.fullmatch(cell.strip(" \t")):
+    if cell.startswith(tuple(_FORMULA)) and not _NUMBER.fullmatch(cell.strip(" \t")):
         return f"'{cell}"
     return cell
 
 
-def _added(row: Row) -> tuple[str | int | None, ...]:
-    """The cells under ``ADDED``."""
-    source, number, *_, status, code, message, http, attempts, at, request, _, _ = row
-    return source, number, status, code, message, http, attempts, at, request
+def _harmless(column: Sequence[object]) -> Sequence[object]:
+    """The cells of a column, each ``harmless``."""
+    kinds = set(map(type, column))
+    if kinds <= {int, NoneType}:
+        return column
+    if kinds <= {str, NoneType}:
+        begun = pc.match_substring_regex(pa.array(column, pa.string()), f"^[{_FORMULA}]")
+        if not pc.any(begun).as_py():
+            return column
+    return [harmless(_text(cell)) for cell in column]
 
 
 def _text(cell: object) -> str:
