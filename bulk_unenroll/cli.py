@@ -365,11 +365,11 @@ def status(folder: Path, json_: bool, follow: bool, every: float) -> int:
     \b
     bulk-unenroll status customers.unenroll --follow
     """
-    from bulk_unenroll import commands, console
+    from bulk_unenroll import console, inspection
 
     with console.showing(console.out()) as show:
         while True:
-            found = commands.status(folder)
+            found = inspection.status(folder)
             if json_:
                 _print_json(found.outcome.as_json())
             else:
@@ -400,9 +400,9 @@ def export(folder: Path, to: str, states: tuple[str, ...], codes: tuple[str, ...
     bulk-unenroll export customers.unenroll --to ticket.xlsx
     bulk-unenroll export customers.unenroll --to s3://bucket/done/customers.parquet
     """
-    from bulk_unenroll import commands
+    from bulk_unenroll import inspection
 
-    number = commands.export(folder, to, states, codes)
+    number = inspection.export(folder, to, states, codes)
     click.echo(f"{number:,} rows → {to}")
     return 0
 
@@ -423,9 +423,9 @@ def report(folder: Path, to: Path | None) -> int:
     \b
     bulk-unenroll report customers.unenroll --to report.html
     """
-    from bulk_unenroll import commands
+    from bulk_unenroll import inspection
 
-    click.echo(f"report → {commands.report(folder, to)}")
+    click.echo(f"report → {inspection.report(folder, to)}")
     return 0
 
 
@@ -438,9 +438,9 @@ def explain(folder: Path, customer_id: int) -> int:
     \b
     bulk-unenroll explain customers.unenroll 423789336
     """
-    from bulk_unenroll import commands, console
+    from bulk_unenroll import console, inspection
 
-    console.show_explained(console.out(), commands.explain(folder, customer_id))
+    console.show_explained(console.out(), inspection.explain(folder, customer_id))
     return 0
 
 
@@ -452,9 +452,9 @@ def verify(folder: Path) -> int:
     \b
     bulk-unenroll verify customers.unenroll
     """
-    from bulk_unenroll import commands
+    from bulk_unenroll import inspection
 
-    commands.verify(folder)
+    inspection.verify(folder)
     click.echo("the ledger is whole: integrity, conservation and attempts agree")
     return 0
 

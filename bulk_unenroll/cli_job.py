@@ -147,14 +147,14 @@ def _wrong_options(context: click.Context, order: Order) -> Iterator[str]:
 
 
 def _wrong_facts(options: dict[str, Any], order: Order) -> list[Stop]:
-    from bulk_unenroll import commands
+    from bulk_unenroll import checking
     from bulk_unenroll.options import going_of, inputs_of
     from bulk_unenroll.settings import RUN_MAX_INVALID
     from bulk_unenroll.sources import default_folder
 
     going = going_of(options)
     if order.command != "run":
-        return commands.check(Path(order.arguments[0]), None, going)
+        return checking.check(Path(order.arguments[0]), None, going)
     names = tuple(order.arguments)
     folder = options["out"] or default_folder(names)
-    return commands.check(folder, inputs_of(names, options, RUN_MAX_INVALID), going)
+    return checking.check(folder, inputs_of(names, options, RUN_MAX_INVALID), going)

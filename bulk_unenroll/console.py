@@ -29,7 +29,7 @@ from bulk_unenroll.queries import Counts
 from bulk_unenroll.settings import RUN_MAX_INVALID, Rate
 
 if TYPE_CHECKING:
-    from bulk_unenroll.commands import Explained, Status
+    from bulk_unenroll.inspection import Explained, Status
 
 LOG_EVERY_S: Final = 10.0
 SHOWN_TARGETS: Final = 20

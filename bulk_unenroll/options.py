@@ -15,9 +15,9 @@ import click
 from bulk_unenroll.errors import UsageError
 
 if TYPE_CHECKING:
-    from bulk_unenroll.commands import Going, Inputs
+    from bulk_unenroll.commands import Inputs
     from bulk_unenroll.policy import Share
-    from bulk_unenroll.settings import Sending
+    from bulk_unenroll.settings import Going, Sending
 
 F = TypeVar("F", bound=Callable[..., Any])
 Options = dict[str, Any]
@@ -324,7 +324,7 @@ def sending_of(options: Options) -> Sending:
 
 def going_of(options: Options) -> Going:
     """Everything else about going through with it."""
-    from bulk_unenroll.commands import Going
+    from bulk_unenroll.settings import Going
 
     return Going(
         base_url=options["base_url"],

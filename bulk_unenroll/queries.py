@@ -47,6 +47,12 @@ def known_state(text: str) -> State:
         raise LedgerFailed(f"{DAMAGED}: {text!r} is no state", DAMAGED_REMEDY) from None
 
 
+def sources_in_force(connection: sqlite3.Connection) -> list[int]:
+    """What a folder is about: its confirmed sources, or as long as there are none the planned."""
+    confirmed = ask(connection, "confirmed_sources")
+    return [source for (source,) in confirmed or ask(connection, "planned_sources")]
+
+
 @dataclass(slots=True)
 class Counts:
     """The accounting of some sources. ``read = invalid + duplicate + the sum over states``."""

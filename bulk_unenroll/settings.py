@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bulk_unenroll.errors import Misconfigured
-from bulk_unenroll.policy import Share
+from bulk_unenroll.policy import RESEND_WINDOW_S, Share
 
 TOKEN_PATH: Final = "/v3/oauth/token/generate"  # noqa: S105 - a path, no secret
 RUN_MAX_INVALID: Final = Share(10, percent=True)
@@ -84,6 +85,30 @@ class Sending:
     max_failures: Share
     resend: bool
     adaptive: bool = False
+
+    def resend_after_s(self, now_s: float) -> float:
+        """Calls in doubt that were sent later than this may be sent again: Unix seconds."""
+        return now_s - RESEND_WINDOW_S if self.resend else math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """Everything about going through with it, beside how to send.
+
+    ``began_s`` is the command's start on the monotonic clock.
+    """
+
+    base_url: str | None
+    sandbox: bool
+    sandbox_scenario: Path | None
+    expect: int | None
+    stop_in_s: float | None
+    export: bool
+    log_ids: bool
+    quiet: bool
+    json: bool
+    metrics_file: Path | None
+    began_s: float
 
 
 # ── the API's address ────────────────────────────────────────────────────────────────────────────

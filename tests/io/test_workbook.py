@@ -16,12 +16,12 @@ from python_calamine import CalamineWorkbook
 from bulk_unenroll import workbook
 from bulk_unenroll.errors import UsageError
 from bulk_unenroll.model import MAX_ID, Key, State
-from bulk_unenroll.report import ADDED, Selection
+from bulk_unenroll.results import ADDED, Selection
 from bulk_unenroll.rows import Reading
 from bulk_unenroll.sources import find_inputs, open_source
 from bulk_unenroll.workbook import WorkbookWriter
 from tests.io.kit import full_disk
-from tests.io.test_report import IDS, Job
+from tests.io.test_results import IDS, Job
 
 Sheets = dict[str, list[list[Any]]]
 

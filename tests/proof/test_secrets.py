@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 
-from bulk_unenroll import commands
+from bulk_unenroll import inspection
 from tests.desk import PROGRAM, Desk, Ended
 from tests.proof.rude_server import PATIENCE_S, Manner, RudeServer, Talk, answer, replies, says
 from tests.proof.sabotaged import program
@@ -203,7 +203,7 @@ def written(folder: Path) -> dict[str, bytes]:
     """Every file under ``folder``, and what an export would write."""
     run_folder = folder / "job.unenroll"
     if (run_folder / "results.csv").exists():
-        commands.export(run_folder, str(folder / "all.jsonl"), [], [])
+        inspection.export(run_folder, str(folder / "all.jsonl"), [], [])
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 

@@ -24,7 +24,7 @@ from bulk_unenroll.ledger import Ledger
 from bulk_unenroll.load import load
 from bulk_unenroll.model import MAX_ID, State
 from bulk_unenroll.queries import reader
-from bulk_unenroll.report import ADDED, Selection, export, harmless, write_results
+from bulk_unenroll.results import ADDED, Selection, export, harmless, write_results
 from bulk_unenroll.rows import Reading
 from bulk_unenroll.sources import find_inputs
 from tests.io.kit import (
