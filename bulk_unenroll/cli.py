@@ -411,17 +411,18 @@ def export(folder: Path, to: str, states: tuple[str, ...], codes: tuple[str, ...
 @FOLDER
 @click.option(
     "--to",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
     metavar="FILE",
-    help="Where to. [default: report.html in the folder]",
+    help="Here, or in a bucket (s3://, gs://). [default: report.html in the folder]",
 )
-def report(folder: Path, to: Path | None) -> int:
+def report(folder: Path, to: str | None) -> int:
     """Write one page for people: what happened, what to do, how fast, by whom.
 
     Runs write it too, into the run folder. With the extra `report` it has charts.
 
     \b
     bulk-unenroll report customers.unenroll --to report.html
+    bulk-unenroll report customers.unenroll --to s3://bucket/done/customers.html
     """
     from bulk_unenroll import inspection
 

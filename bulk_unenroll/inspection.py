@@ -99,16 +99,15 @@ def _destination(to: str) -> Iterator[Path]:
         remote.upload(path, to)
 
 
-def report(given: Path, to: Path | None) -> Path:
-    """Write the page of a folder to ``to``, or into the folder; where it lies now."""
+def report(given: Path, to: str | None) -> str:
+    """Write the page of a folder to ``to``, here or elsewhere, or into it; where it lies now."""
     folder = existing_folder(given)
-    to = to or folder / REPORT_NAME
-    if to.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"{to} does not end in .html", f"give --to {REPORT_NAME}")
-    _check_place(to)
+    to = to or str(folder / REPORT_NAME)
+    if PurePosixPath(to).suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{without_secrets(to)} does not end in .html", f"give --to {REPORT_NAME}")
     found = status(folder)
-    with reader(folder) as connection:
-        _write_page_of(connection, to, found)
+    with _destination(to) as path, reader(folder) as connection:
+        _write_page_of(connection, path, found)
     return to
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import logging
-import tempfile
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import has_magic
@@ -95,15 +95,19 @@ def copied(url: str, spool: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _folder_in(spool: Path) -> Iterator[Path]:
+    folder = spool / ".copy"
+    shutil.rmtree(folder, ignore_errors=True)  # left by a killed process: nobody else is here
     try:
-        # a download that a signal ended may still write into it
-        made = tempfile.TemporaryDirectory(dir=spool, prefix=".copy-", ignore_cleanup_errors=True)
+        folder.mkdir(mode=0o700)
     except OSError as error:
         raise FolderUnusable(
             f"the input cannot be copied into {spool}: {error.strerror}", "make room there"
         ) from None
-    with made as name:
-        yield Path(name)
+    try:
+        yield folder
+    finally:
+        # a download that a signal ended may still write into it
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _copy(url: str, to: Path) -> None:

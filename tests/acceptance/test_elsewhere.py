@@ -58,6 +58,9 @@ def test_from_a_bucket_to_a_bucket(desk: Desk, bucket: Bucket) -> None:
     assert exported.out == f"2 rows → {to}\n"
     table = parquet.read_table(io.BytesIO(bucket.get("out/members.parquet")))
     assert table["customer_id"].to_pylist() == [423789336, 423789337]
+    page = f"s3://{BUCKET}/out/members.html"
+    assert desk.do("report", "members.unenroll", "--to", page).out == f"report → {page}\n"
+    assert bucket.get("out/members.html").startswith(b"<!DOCTYPE html>")
     assert bucket.environment["AWS_SECRET_ACCESS_KEY"].encode() not in everything(desk)
 
 

@@ -85,6 +85,9 @@ class TestReading:
     def test_nothing_of_a_copy_is_left_beside_the_ledger(
         self, bucket: Bucket, tmp_path: Path
     ) -> None:
+        left = tmp_path / ".copy"
+        left.mkdir()
+        (left / "input").write_text("by a process that was killed")
         read(bucket.put("a.csv", CONTENT), tmp_path)
         assert not list(tmp_path.iterdir())
 
