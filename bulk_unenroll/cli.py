@@ -118,7 +118,7 @@ def _next(stop: Stop) -> str:
     """The exact next command: the one that the stop names, or the same again once mended."""
     if isinstance(stop, Misconfigured):
         return stop.command or _help()  # the same again might show a secret in a wrong URL
-    return stop.command or _same()
+    return stop.command or _same(*stop.lacking)
 
 
 def _same(*more: str, instead: str | None = None) -> str:
@@ -147,7 +147,7 @@ def _broken(error: Exception, *, json: bool) -> int:
 
 def _two_lines(code: int, reason: str, then: str) -> None:
     click.echo(f"bulk-unenroll: {_one_line(reason)} (exit {code})", err=True)
-    click.echo(f"next: {_one_line(then or _same())}", err=True)
+    click.echo(f"next: {_one_line(then)}", err=True)
 
 
 def _one_line(text: str) -> str:
@@ -164,13 +164,14 @@ def _finish(outcome: Outcome, options: Options, *, code: int | None = None) -> i
     """Print how a command ended; its exit code."""
     from bulk_unenroll import console
 
-    if _is_job() and outcome.next.startswith("bulk-unenroll resume"):
-        outcome = replace(outcome, next=_same())  # the job knows its credentials
+    code = outcome.exit.code if code is None else code
+    resumed = _is_job() and outcome.next.startswith("bulk-unenroll resume")
+    if resumed or (code and not outcome.next):  # a job knows its credentials
+        outcome = replace(outcome, next=_same())
     if options["json_"]:
         _print_json(outcome.as_json())
     elif not options.get("planned"):
         console.show_outcome(console.out(), outcome)
-    code = outcome.exit.code if code is None else code
     _tell(code, outcome, options.get("notify", "never"))
     if code:
         _two_lines(code, outcome.exit.reason, outcome.next)

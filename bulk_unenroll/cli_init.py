@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
 @click.option("--input", "input_", type=click.Path(), metavar="INPUT", help="What the job reads.")
+@click.option("--sheet", metavar="NAME", help="Of a workbook with several, the one to read.")
 @click.option("--column", "columns", multiple=True, type=COLUMN, help="Map an id to a header.")
 @click.option("--target-group-id", type=ID, help="The group, for files without it.")
 @click.option("--target-id", type=ID, help="The target rule, for files without it.")
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 def init(
     file: Path,
     input_: str | None,
+    sheet: str | None,
     columns: Sequence[tuple[str, str]],
     target_group_id: int | None,
     target_id: int | None,
@@ -52,7 +54,7 @@ def init(
         raise UsageError(f"{file} is there already: nothing was written", "give another name")
     asked = sys.stdin.isatty() and not input_
     name = input_ or _ask_input()
-    given = Reading(columns=columns, group=target_group_id, target=target_id)
+    given = Reading(sheet=sheet, columns=columns, group=target_group_id, target=target_id)
     header, reading = _look(name, given)
     if asked and not base_url:
         question = "Base URL, prefix included; nothing for a rehearsal"

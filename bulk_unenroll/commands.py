@@ -32,7 +32,6 @@ from bulk_unenroll.queries import Counts, callable_count, count
 from bulk_unenroll.rows import Reading
 from bulk_unenroll.settings import Api, Going, Sending
 from bulk_unenroll.sources import InputFile, find_inputs
-from bulk_unenroll.urls import without_secrets
 
 if TYPE_CHECKING:
     from bulk_unenroll.metrics import MetricsFile
@@ -73,12 +72,7 @@ def plan(folder: Path, inputs: Inputs, sending: Sending, show: Callable[[Plan], 
         show(seen)
         check_conservation(ledger)
     ended = too_invalid(seen.counts, inputs.max_invalid) or _planned(seen)
-    then = command("run", *_shown(inputs), "--out", str(folder))
-    return Outcome(str(folder), ended, then, None, seen.counts, time.monotonic() - began_s)
-
-
-def _shown(inputs: Inputs) -> list[str]:
-    return [without_secrets(name) for name in inputs.names]
+    return Outcome(str(folder), ended, "", None, seen.counts, time.monotonic() - began_s)
 
 
 def _planned(seen: Plan) -> Exit:
@@ -102,8 +96,7 @@ def run(
         check_orgs(ledger, reached)
         refused = too_invalid(seen.counts, inputs.max_invalid)
         if refused:
-            then = command("plan", *_shown(inputs), "--out", str(folder))
-            return Outcome(str(folder), refused, then, None, seen.counts)
+            return Outcome(str(folder), refused, "", None, seen.counts)
         _check_expected(seen.to_call, going.expect)
         confirm(seen)
         ledger.confirm(sources, reached.base_url)

@@ -22,7 +22,7 @@ from rich.text import Text
 from bulk_unenroll.codes import CODES, WORDS, advice
 from bulk_unenroll.digest import Digest, Trouble
 from bulk_unenroll.model import GOOD, Call, State
-from bulk_unenroll.outcome import Outcome, mend_command, rerun_command
+from bulk_unenroll.outcome import Outcome, rerun_command
 from bulk_unenroll.planning import Plan
 from bulk_unenroll.policy import Step
 from bulk_unenroll.queries import Counts
@@ -287,7 +287,7 @@ def digest_lines(outcome: Outcome, counts: Counts, digest: Digest) -> list[str]:
     for found in digest.shown:
         lines += _trouble_lines(outcome, found)
     if counts.invalid:
-        then = escape(mend_command(outcome.folder, sandbox=outcome.sandbox))
+        then = escape(outcome.mend)
         lines.append(f"[red]{counts.invalid:,} invalid[/]: mend them in failed.csv, then {then}")
     if digest.troubles.others:
         more, customers = digest.troubles.others, digest.troubles.others_weight

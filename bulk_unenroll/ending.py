@@ -15,9 +15,18 @@ from typing import Final
 from bulk_unenroll.access import check_conservation
 from bulk_unenroll.digest import digest
 from bulk_unenroll.errors import EXIT_LEDGER, LedgerFailed
+from bulk_unenroll.headers import mapping_options
 from bulk_unenroll.ledger import Ledger
 from bulk_unenroll.model import State
-from bulk_unenroll.outcome import SHOWN_TROUBLES, Exit, Outcome, command, conclude, next_command
+from bulk_unenroll.outcome import (
+    SHOWN_TROUBLES,
+    Exit,
+    Outcome,
+    command,
+    conclude,
+    mend_command,
+    next_command,
+)
 from bulk_unenroll.queries import Counts, ask, callable_count, count, sources_in_force, tally
 from bulk_unenroll.settings import Going, Sending
 
@@ -77,7 +86,9 @@ class Running:
         then = next_of(connection, str(self.folder), ended, counts, self.sources, resend_after_s)
         outcome = self._outcome(ended, with_sandbox(then, sandbox=self.going.sandbox), counts)
         found = digest(connection, self.sources, tallied, targets=0, troubles=SHOWN_TROUBLES)
-        return replace(outcome, digest=found, sandbox=self.going.sandbox)
+        mend = mend_of(connection, str(self.folder), self.sources)
+        mend = with_sandbox(mend, sandbox=self.going.sandbox)
+        return replace(outcome, digest=found, mend=mend, sandbox=self.going.sandbox)
 
     def _outcome(self, ended: Exit, then: str, counts: Counts | None) -> Outcome:
         seconds = time.monotonic() - self.going.began_s
@@ -99,7 +110,19 @@ def next_of(
     worst = ask(connection, "worst_code", sources=list(sources))
     found = (State(worst[0][0]), worst[0][1]) if worst else None
     left = callable_count(connection, sources, resend_after_s, counts)
-    return next_command(folder, ended, counts, found, callable_=left)
+    mend = mend_of(connection, folder, sources)
+    return next_command(folder, ended, counts, found, mend, callable_=left)
+
+
+def mend_of(connection: sqlite3.Connection, folder: str, sources: Sequence[int]) -> str:
+    """The exact command for invalid rows once they are mended.
+
+    Rows that were read in several ways get no mapping: what fits some may call wrong ids in others.
+    """
+    readings = ask(connection, "readings_of_invalid_rows", sources=list(sources))
+    mappings = [mapping_options(reading) for (reading,) in readings]
+    agreed = all(mapping == mappings[0] for mapping in mappings)
+    return mend_command(folder, mappings[0] if mappings and agreed else [])
 
 
 def with_sandbox(then: str, *, sandbox: bool) -> str:

@@ -16,6 +16,8 @@ The numbers are those of BSD's sysexits.h where it has one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 EXIT_FINISHED = 0
 EXIT_ROWS_FAILED = 1
 EXIT_LEFT_OVER = 3
@@ -31,17 +33,20 @@ EXIT_SIGTERM = 143
 class Stop(Exception):
     """An expected end of a command.
 
-    ``reason`` says what happened and ``remedy`` what helps, in one line together; ``command`` is
-    the exact next command, where it is another than the same again.
+    ``reason`` says what happened and ``remedy`` what helps, in one line together. The exact next
+    command is ``command``, or else the same again with what it lacked: the words of ``lacking``.
     """
 
     code: int = EXIT_INTERNAL
 
-    def __init__(self, reason: str, remedy: str = "", command: str = "") -> None:
+    def __init__(
+        self, reason: str, remedy: str = "", command: str = "", lacking: Sequence[str] = ()
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.remedy = remedy
         self.command = command
+        self.lacking = lacking
 
     def __str__(self) -> str:
         return f"{self.reason}; {self.remedy}" if self.remedy else self.reason

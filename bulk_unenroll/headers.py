@@ -12,7 +12,8 @@ from typing import Final
 from bulk_unenroll.errors import InputRefused
 from bulk_unenroll.ids import SHOWN_CHARS, shown
 
-NAMES: Final = ("customerId", "targetGroupId", "targetId", "orgId")
+REQUIRED: Final = ("customerId", "targetGroupId", "targetId")
+NAMES: Final = (*REQUIRED, "orgId")
 ALIASES: Final = {"userid": "customerId", "targetruleid": "targetId"}
 OPTIONS: Final = {
     "targetGroupId": "--target-group-id",
@@ -57,6 +58,16 @@ class Reading:
         }
         given = {name: value for name, value in values.items() if value}
         return json.dumps(given, ensure_ascii=False, sort_keys=True)
+
+
+def mapping_options(signature: str) -> list[str]:
+    """The options that find the ids in a CSV copy of an input whose reading has this signature."""
+    given = json.loads(signature)
+    words = [word for pair in given.get("columns", []) for word in ("--column", "=".join(pair))]
+    for key, name in (("group", "targetGroupId"), ("target", "targetId"), ("org", "orgId")):
+        if key in given:
+            words += [OPTIONS[name], str(given[key])]
+    return words
 
 
 def is_added(header: str) -> bool:
@@ -142,22 +153,38 @@ def _check_constants(
                 f"both {option} and the column {shown(header[places[name]])} say {name}",
                 f"leave out {option}, or the column",
             )
-    for name in ("customerId", "targetGroupId", "targetId"):
-        if name not in places and name not in constants:
-            raise _missing(header, name)
+    lacking = [name for name in REQUIRED if name not in places and name not in constants]
+    if lacking:
+        raise _missing(header, lacking)
 
 
-def _missing(header: Sequence[str], name: str) -> InputRefused:
+def _missing(header: Sequence[str], names: Sequence[str]) -> InputRefused:
+    """All that has neither a column nor a constant, at once."""
     if _is_data(header):
         return _headless(header)
-    # never guess a column that is known to be another id
+    headers = {name: _near(header, name) for name in names}
+    return InputRefused(
+        f"there is no column {' or '.join(names)}; found: {_listed(header)}",
+        ", ".join(_either(name, near) for name, near in headers.items()),
+        lacking=[
+            word
+            for name, near in headers.items()
+            for word in ("--column", f"{name}={near or 'HEADER'}")
+        ],
+    )
+
+
+def _near(header: Sequence[str], name: str) -> str:
+    """The header most like an id's name, or none. Never one that is known to be another id."""
     free = {normal(text): text for text in header if name_of(text) is None and not is_added(text)}
     near = get_close_matches(normal(name), free, 1, 0.5)
-    option = _option(name, free[near[0]] if near else "", f"--column {name}=HEADER")
+    return free[near[0]] if near and free[near[0]].isprintable() else ""
+
+
+def _either(name: str, near: str) -> str:
+    """What helps where an id has no column: to name one, or the same for every row."""
     constant = f" or {OPTIONS[name]} N" if name in OPTIONS else ""
-    return InputRefused(
-        f"there is no column {name}; found: {_listed(header)}", f"{option}{constant}"
-    )
+    return _option(name, near, f"--column {name}=HEADER") + constant
 
 
 def _is_data(header: Sequence[str]) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from bulk_unenroll import remote
 from bulk_unenroll.access import prove
-from bulk_unenroll.ending import REPORT_NAME, next_of, with_sandbox
+from bulk_unenroll.ending import REPORT_NAME, mend_of, next_of, with_sandbox
 from bulk_unenroll.errors import EXIT_FINISHED, EXIT_LEFT_OVER, FolderUnusable, UsageError
 from bulk_unenroll.folder import existing_folder, is_locked
 from bulk_unenroll.model import State
@@ -118,7 +118,9 @@ def _write_page_of(connection: sqlite3.Connection, to: Path, found: Status) -> N
     sandbox = bool(base_url) and is_rehearsal(base_url[0][0])
     sources = sources_in_force(connection)
     then = _next_after(connection, found, sources, sandbox=sandbox)
-    write_page(connection, to, replace(found.outcome, next=then, sandbox=sandbox), sources)
+    mend = with_sandbox(mend_of(connection, found.outcome.folder, sources), sandbox=sandbox)
+    outcome = replace(found.outcome, next=then, mend=mend, sandbox=sandbox)
+    write_page(connection, to, outcome, sources)
 
 
 def _next_after(

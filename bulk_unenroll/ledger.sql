@@ -526,6 +526,10 @@ SELECT sent_at, answered_at FROM attempt ORDER BY id DESC;
 SELECT (SELECT coalesce(sum(row_count), 0) FROM source WHERE id IN (SELECT value FROM json_each(:sources))),
        (SELECT count(*) FROM row WHERE source IN (SELECT value FROM json_each(:sources)) AND item IS NULL);
 
+-- name: readings_of_invalid_rows
+SELECT DISTINCT reading FROM source WHERE id IN (SELECT value FROM json_each(:sources))
+AND id IN (SELECT source FROM row WHERE item IS NULL);
+
 -- name: withdrawn_count
 SELECT count(*) FROM item WHERE state = 'withdrawn';
 

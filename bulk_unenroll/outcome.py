@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -52,7 +52,8 @@ class Outcome:
     """What a command came to. ``next`` is the exact next command, empty when all is done.
 
     ``pace`` is how an adaptive pace stands: ``rate_per_s``, ``ceiling_per_s``, ``cuts``.
-    ``digest`` tells what did not end well. ``sandbox``: the next command is for the sandbox again.
+    ``digest`` tells what did not end well, ``mend`` is the exact command for invalid rows once they
+    are mended. ``sandbox``: the next command is for the sandbox again.
     """
 
     folder: str
@@ -63,6 +64,7 @@ class Outcome:
     seconds: float = 0.0
     pace: Mapping[str, float] | None = None
     digest: Digest | None = None
+    mend: str = ""
     sandbox: bool = False
 
     def as_json(self) -> dict[str, Any]:
@@ -125,12 +127,18 @@ def _many(number: int, what: str) -> str:
 
 
 def next_command(
-    folder: str, exit_: Exit, counts: Counts, worst: tuple[State, str] | None, *, callable_: int
+    folder: str,
+    exit_: Exit,
+    counts: Counts,
+    worst: tuple[State, str] | None,
+    mend: str,
+    *,
+    callable_: int,
 ) -> str:
     """The exact command that goes on from here.
 
-    ``worst`` is the most frequent code among what failed, and its state; ``callable_`` how many
-    calls ``resume`` would make.
+    ``worst`` is the most frequent code among what failed, and its state; ``mend`` the command for
+    invalid rows; ``callable_`` how many calls ``resume`` would make.
     """
     if exit_.code == EXIT_FINISHED:
         return ""
@@ -141,7 +149,7 @@ def next_command(
     if exit_.code == EXIT_LEFT_OVER:  # in superseded inputs only: nothing may call these again
         return command("export", folder, "--to", "in_doubt.csv", "--state", "in_doubt")
     if worst is None:
-        return mend_command(folder)
+        return mend
     state, code = worst
     states = ["--state", state.value] if state is State.REVIEW else []
     return command("retry", folder, *states, "--code", code)
@@ -165,9 +173,12 @@ def rerun_command(
     return command(*words, *(["--sandbox"] if sandbox else []))
 
 
-def mend_command(folder: str, *, sandbox: bool = False) -> str:
-    """The exact command for rows that were invalid, once they are mended in ``failed.csv``."""
-    return command("run", f"{folder}/failed.csv", *(["--sandbox"] if sandbox else []))
+def mend_command(folder: str, mapping: Sequence[str]) -> str:
+    """The exact command for rows that were invalid, once they are mended in ``failed.csv``.
+
+    ``mapping`` are the options that find the ids in it.
+    """
+    return command("run", f"{folder}/failed.csv", *mapping)
 
 
 def command(*words: str) -> str:

@@ -26,7 +26,7 @@ from bulk_unenroll.digest import Digest, TargetFact, Trouble, digest
 from bulk_unenroll.folder import replacing
 from bulk_unenroll.ledger import translated
 from bulk_unenroll.model import State
-from bulk_unenroll.outcome import Outcome, mend_command, rerun_command
+from bulk_unenroll.outcome import Outcome, rerun_command
 from bulk_unenroll.planning import InvalidFact, invalid_facts
 from bulk_unenroll.queries import Counts, Row, ask, count, tally
 from bulk_unenroll.settings import is_rehearsal
@@ -242,7 +242,7 @@ def render(page: Page) -> str:
         chart=_chart(page.line),
         headline=headline(page.counts),
         reason=reason_of(page.outcome.exit.code, page.outcome.exit.reason),
-        mend=mend_command(page.outcome.folder, sandbox=page.outcome.sandbox),
+        mend=page.outcome.mend,
         folder=Path(page.outcome.folder).name,
         states=[state for state in State if state is not State.WITHDRAWN],
         kinds=KINDS,

@@ -252,7 +252,9 @@ def _named(file: InputFile) -> Iterator[None]:
     try:
         yield
     except InputRefused as refused:
-        raise InputRefused(f"{file.display}: {refused.reason}", refused.remedy) from None
+        raise InputRefused(
+            f"{file.display}: {refused.reason}", refused.remedy, lacking=refused.lacking
+        ) from None
 
 
 @contextmanager

@@ -89,6 +89,8 @@ def job_text(start: Start) -> str:
 def _input_lines(start: Start) -> Iterator[str]:
     yield f"# its columns: {_one_line(', '.join(start.header))}"
     reading = start.reading
+    if reading.sheet is not None:
+        yield f"sheet = {_quoted(reading.sheet)}"
     if reading.columns:
         pairs = (f"{name} = {_quoted(header)}" for name, header in reading.columns)
         yield f"columns = {{ {', '.join(pairs)} }}"

@@ -19,6 +19,7 @@ from bulk_unenroll.pieces import grouped
 from bulk_unenroll.rows import Mapper
 
 EXACT_BELOW: Final = 10.0**15
+CHOOSE: Final = "choose one with --sheet NAME"
 Cell = str | int | bool
 
 
@@ -79,9 +80,11 @@ def _chosen(workbook: CalamineWorkbook, wanted: str | None) -> CalamineSheet:
     with_rows = [sheet for name in visible if (sheet := workbook.get_sheet_by_name(name)).height]
     if len(with_rows) > 1:
         names = _listed([sheet.name for sheet in with_rows])
-        raise InputRefused(f"several sheets hold rows: {names}", "choose one with --sheet NAME")
+        raise InputRefused(
+            f"several sheets hold rows: {names}", CHOOSE, lacking=("--sheet", "NAME")
+        )
     if not with_rows:
-        raise InputRefused("no visible sheet holds any row", "choose one with --sheet NAME")
+        raise InputRefused("no visible sheet holds any row", CHOOSE)
     return with_rows[0]
 
 

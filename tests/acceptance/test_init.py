@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 import pytest
+import xlsxwriter
 
 from tests.desk import CREDENTIALS, SAMPLES, Desk, Witness
 from tests.terminal import talk
@@ -72,6 +73,16 @@ def test_the_input_of_tonight_is_looked_at_and_every_night_s_is_named(desk: Desk
     assert made.code == 0, made.err
     assert 'files = "../drop-{date:%Y%m%d}.csv"' in (desk.folder / "jobs/a.toml").read_text()
     assert desk.do("job", "check", "jobs/a.toml").code == 0
+
+
+def test_of_a_workbook_with_several_sheets_one_is_named(desk: Desk) -> None:
+    with xlsxwriter.Workbook(desk.folder / "members.xlsx") as book:
+        for name in ("April", "May"):
+            book.add_worksheet(name).write_row(0, 0, ["customerId", "targetGroupId", "targetId"])
+    words = ("init", "job.toml", "--input", "members.xlsx")
+    assert "choose one with --sheet" in desk.do(*words).err
+    assert desk.do(*words, "--sheet", "May").code == 0
+    assert desk.do("job", "check", "job.toml").code == 0
 
 
 def test_what_is_there_is_never_overwritten(desk: Desk) -> None:

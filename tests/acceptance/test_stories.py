@@ -68,6 +68,34 @@ class TestCampaignOperations:
         assert desk.do(*retry, "--expect", 1).code == 0
         self.close_the_ticket(desk, api)
 
+    def test_without_a_job_what_is_said_leads_through_an_odd_workbook(self, desk: Desk) -> None:
+        with xlsxwriter.Workbook(desk.folder / "May list.xlsx") as book:
+            book.add_worksheet("notes").write_row(0, 0, ["for Ann"])
+            sheet = book.add_worksheet("export")
+            for number, row in enumerate([("Member No ", "Rule"), (1, 2001), ("two", 2001)]):
+                sheet.write_row(number, 0, row)
+
+        asked = next_of(desk.do("run", "May list.xlsx", "--sandbox", "--yes"))
+        asked[asked.index("NAME")] = "export"
+        asked = next_of(desk.do(*asked))
+        assert asked.count("--column") == 3
+        place = asked.index("targetGroupId=HEADER")
+        asked[place - 1 : place + 1] = ["--target-group-id", "1001"]
+        words = [word.replace("customerId=HEADER", "customerId=Member No") for word in asked]
+        words = [word.replace("targetId=HEADER", "targetId=rule") for word in words]
+        refused = desk.do(*words)
+        assert refused.code == 65
+        assert "1 of 2 rows are invalid" in refused.err
+        assert next_of(refused) == words
+        ran = desk.do(*words, "--max-invalid", 1)
+        assert ran.code == 1
+
+        failed = desk.folder / "May list.unenroll/failed.csv"
+        failed.write_text(failed.read_text("utf-8").replace("two", "2"), "utf-8")
+        mended = desk.do(*next_of(ran), "--yes")
+        assert mended.code == 0, mended.err
+        assert "1 customer" in mended.out
+
     def save(self, desk: Desk, rows: Sequence[Sequence[object]]) -> None:
         with xlsxwriter.Workbook(desk.folder / "members.xlsx") as book:
             sheet = book.add_worksheet("May")

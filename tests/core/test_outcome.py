@@ -114,17 +114,20 @@ class TestConclude:
         assert ended == Exit(0, f"all {counts.unique} customers/targets settled")
 
 
+MEND = "bulk-unenroll run f/failed.csv --target-id 2001"
+
+
 class TestNextCommand:
     def test_nothing_is_left_to_do(self) -> None:
-        assert next_command("f", Exit(0, ""), counted(), None, callable_=0) == ""
+        assert next_command("f", Exit(0, ""), counted(), None, MEND, callable_=0) == ""
 
     @pytest.mark.parametrize("code", [*FIXED_ORDER, 3])
     def test_a_run_that_stopped_is_resumed(self, code: int) -> None:
-        then = next_command("f", Exit(code, ""), counted(pending=1), None, callable_=1)
+        then = next_command("f", Exit(code, ""), counted(pending=1), None, MEND, callable_=1)
         assert then == "bulk-unenroll resume f"
 
     def test_doubts_that_resume_would_not_send_are_for_a_person(self) -> None:
-        then = next_command("f", Exit(3, ""), counted(in_doubt=1), None, callable_=0)
+        then = next_command("f", Exit(3, ""), counted(in_doubt=1), None, MEND, callable_=0)
         assert then == "bulk-unenroll retry f --state in_doubt"
 
     @pytest.mark.parametrize(
@@ -133,13 +136,13 @@ class TestNextCommand:
             ((State.FAILED, "310011"), "bulk-unenroll retry f --code 310011"),
             ((State.BLOCKED, "310018"), "bulk-unenroll retry f --code 310018"),
             ((State.REVIEW, "no_data"), "bulk-unenroll retry f --state review --code no_data"),
-            (None, "bulk-unenroll run f/failed.csv"),
+            (None, MEND),
         ],
     )
     def test_what_failed_is_retried_by_its_most_frequent_code(
         self, worst: tuple[State, str] | None, then: str
     ) -> None:
-        assert next_command("f", Exit(1, ""), counted(), worst, callable_=0) == then
+        assert next_command("f", Exit(1, ""), counted(), worst, MEND, callable_=0) == then
 
     @pytest.mark.parametrize(
         ("folder", "quoted"),
@@ -147,7 +150,7 @@ class TestNextCommand:
     )
     def test_it_can_be_pasted_into_a_shell(self, folder: str, quoted: str) -> None:
         assert command("resume", folder) == f"bulk-unenroll resume {quoted}"
-        then = next_command(folder, Exit(3, ""), counted(), None, callable_=1)
+        then = next_command(folder, Exit(3, ""), counted(), None, MEND, callable_=1)
         assert then == f"bulk-unenroll resume {quoted}"
 
 
@@ -158,7 +161,7 @@ class TestJson:
         counts.attempts = 1002
         ended = conclude(counts, {}, 0)
         then = next_command(
-            "cleanup.unenroll", ended, counts, (State.FAILED, "310011"), callable_=0
+            "cleanup.unenroll", ended, counts, (State.FAILED, "310011"), MEND, callable_=0
         )
         return Outcome("cleanup.unenroll", ended, then, "...", counts, 12.3)
 
