@@ -72,15 +72,19 @@ def api(going: Going, kept_url: str | None) -> Iterator[Api]:
         with _sandbox(going.sandbox_scenario) as rehearsal:
             yield rehearsal
         return
-    environment = read_environment()
-    given = going.base_url or environment.base_url or kept_url
+    url = base_url(going, kept_url)
+    yield Api(url, credentials(read_environment(), url))
+
+
+def base_url(going: Going, kept_url: str | None) -> str:
+    """The URL that ``api`` sends to; raises ``Misconfigured`` (78)."""
+    given = going.base_url or read_environment().base_url or kept_url
     if not given:
         raise Misconfigured(
             "no base URL: there is no default host for a call that cannot be undone",
             "give --base-url https://HOST/v3.1 or set BULK_UNENROLL_BASE_URL, or add --sandbox",
         )
-    base_url = parse_base_url(given)
-    yield Api(base_url, credentials(environment, base_url))
+    return parse_base_url(given)
 
 
 @contextmanager
@@ -105,12 +109,12 @@ def _sandbox(scenario: Path | None) -> Iterator[Api]:
 def check_same_api(ledger: Ledger, reached: Api) -> None:
     kept = ledger.base_url()
     if kept and not same_api(kept, reached.base_url):
-        raise other_api(kept, reached)
+        raise other_api(kept, reached.base_url)
 
 
-def other_api(kept: str, reached: Api) -> Misconfigured:
+def other_api(kept: str, reached: str) -> Misconfigured:
     return Misconfigured(
-        f"this folder was confirmed for {kept}, not for {reached.base_url}",
+        f"this folder was confirmed for {kept}, not for {reached}",
         "use the same base URL, or another --out folder",
     )
 

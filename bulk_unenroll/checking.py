@@ -7,15 +7,19 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
-from bulk_unenroll.access import api, other_api
+from bulk_unenroll.access import api, base_url, other_api
 from bulk_unenroll.commands import Inputs, too_invalid
 from bulk_unenroll.errors import FolderUnusable, InputRefused, Stop
 from bulk_unenroll.folder import existing_folder, ledger_path
 from bulk_unenroll.model import Invalid, Key
 from bulk_unenroll.queries import Counts, ask, reader
-from bulk_unenroll.settings import Going, check_scope, same_api
+from bulk_unenroll.settings import Going, check_scope, credentials, read_environment, same_api
 from bulk_unenroll.sources import find_inputs, open_source
+
+ANY_URL: Final = "https://localhost"
+"""Credentials are looked for whatever is wrong with the job's own URL."""
 
 
 def check(folder: Path, inputs: Inputs | None, going: Going) -> list[Stop]:
@@ -30,11 +34,21 @@ def check(folder: Path, inputs: Inputs | None, going: Going) -> list[Stop]:
     kept: str | None = None
     with _collecting(faults):
         kept = _check_folder(folder, new=inputs is not None)
-    with _collecting(faults), api(going, kept) as reached:
-        if kept and not same_api(kept, reached.base_url):
-            raise other_api(kept, reached)
-        check_scope(reached.base_url, orgs)
+    if going.sandbox:
+        with _collecting(faults), api(going, kept) as rehearsal:
+            _check_url(rehearsal.base_url, kept, orgs=orgs)
+        return faults
+    with _collecting(faults):
+        _check_url(base_url(going, kept), kept, orgs=orgs)
+    with _collecting(faults):
+        credentials(read_environment(), ANY_URL)
     return faults
+
+
+def _check_url(url: str, kept: str | None, *, orgs: bool) -> None:
+    if kept and not same_api(kept, url):
+        raise other_api(kept, url)
+    check_scope(url, orgs)
 
 
 @contextmanager

@@ -39,7 +39,12 @@ def run_job(context: click.Context, file: Path) -> int:
     \b
     bulk-unenroll job run jobs/cleanup.toml --rate 50/min
     """
-    order = _read(file)
+    from bulk_unenroll.jobfile import JobFileError
+
+    try:
+        order = _read(file)
+    except JobFileError as error:
+        raise UsageError(f"{file}: {error}", "see bulk-unenroll job schema") from None
     _take_secrets(order)
     with _prepared(context, order, context.args) as inner:
         code: int = inner.command.invoke(inner)
@@ -57,13 +62,13 @@ def check(context: click.Context, file: Path) -> int:
     \b
     bulk-unenroll job check jobs/cleanup.toml
     """
-    order = _read(file)
-    faults = _faults(context, order)
+    faults = _faults(context, file)
     for fault in faults:
         click.echo(f"wrong: {fault}")
     if faults:
         first = faults[0]
-        raise type(first)(f"{len(faults)} faults in {file}", "mend them") from None
+        many = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
+        raise type(first)(f"{many} in {file}", "mend what is said above") from None
     click.echo(f"{file} is ready: bulk-unenroll job run {file}")
     return 0
 
@@ -82,17 +87,16 @@ def schema() -> int:
 
 
 def _read(file: Path) -> Order:
-    from bulk_unenroll.jobfile import JobFileError, read_job
+    """The order in ``file``; raises ``Stop`` where there is none, and ``JobFileError``."""
+    from bulk_unenroll.jobfile import read_job
 
     try:
         text = file.read_text("utf-8")
-        return read_job(text, file.resolve().parent, datetime.now().astimezone().date())
     except FileNotFoundError:
         raise InputMissing(f"job file {file} is not there", "check the path") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"job file {file} cannot be read: {error}") from None
-    except JobFileError as error:
-        raise UsageError(f"{file}: {error}", "bulk-unenroll job schema") from None
+    return read_job(text, file.resolve().parent, datetime.now().astimezone().date())
 
 
 def _take_secrets(order: Order) -> None:
@@ -123,7 +127,17 @@ def _command(context: click.Context, order: Order) -> click.Command:
 # ── checking ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _faults(context: click.Context, order: Order) -> list[Stop]:
+def _faults(context: click.Context, file: Path) -> list[Stop]:
+    from bulk_unenroll.jobfile import JobFileError
+
+    try:
+        return _order_faults(context, _read(file))
+    except JobFileError as error:
+        faults: list[Stop] = [UsageError(problem) for problem in error.problems]
+        return faults + (_order_faults(context, error.rest) if error.rest else [])
+
+
+def _order_faults(context: click.Context, order: Order) -> list[Stop]:
     faults: list[Stop] = [UsageError(wrong) for wrong in _wrong_options(context, order)]
     try:
         _take_secrets(order)
@@ -134,7 +148,9 @@ def _faults(context: click.Context, order: Order) -> list[Stop]:
 
 
 def _wrong_options(context: click.Context, order: Order) -> Iterator[str]:
-    """Each option that the command refuses, in its own words; the order goes on without it."""
+    """Each key whose value the command refuses; the order goes on without it."""
+    from bulk_unenroll.jobfile import key_of
+
     command = _command(context, order)
     with click.Context(command, parent=context) as inner:
         for option in command.params:
@@ -143,7 +159,7 @@ def _wrong_options(context: click.Context, order: Order) -> Iterator[str]:
                 option.type_cast_value(inner, order.options.get(name))
             except click.BadParameter as error:
                 del order.options[name]
-                yield error.format_message()
+                yield f"{key_of(name)}: {error.message}"
 
 
 def _wrong_facts(options: dict[str, Any], order: Order) -> list[Stop]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
@@ -161,6 +161,12 @@ OPTIONS: Final[Mapping[tuple[str, str], str]] = {
 """Options that are not called as their keys are."""
 
 
+def key_of(option: str) -> str:
+    """The key of a job file that sets an option, such as ``pace.rate``."""
+    keys = ((name, key) for name, section in SECTIONS.items() for key in section.model_fields)
+    return next(f"{name}.{key}" for name, key in keys if OPTIONS.get((name, key), key) == option)
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """What a job comes to: a command, its arguments, the defaults of its options by name.
@@ -175,11 +181,12 @@ class Order:
 
 
 class JobFileError(ValueError):
-    """What is wrong with a job file, a line each."""
+    """What is wrong with a job file, a line each; ``rest`` is the order of all else, if any."""
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: list[str], rest: Order | None = None) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
+        self.rest = rest
 
 
 def read_job(text: str, base: Path, today: date) -> Order:
@@ -188,18 +195,44 @@ def read_job(text: str, base: Path, today: date) -> Order:
     Raises ``JobFileError`` that names all that is wrong.
     """
     try:
-        job = Job.model_validate(tomllib.loads(text))
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise JobFileError([f"it is no TOML: {error}"]) from None
+    place = _Place(base, today)
+    try:
+        return _order(document, place)
     except ValidationError as error:
         said = {_name(problem): _said(problem) for problem in reversed(error.errors())}
-        raise JobFileError(list(reversed(said.values()))) from None
+        rest = _without(document, [problem["loc"] for problem in error.errors()])
+        raise JobFileError([*reversed(said.values())], _order_of_rest(rest, place)) from None
+
+
+def _order_of_rest(rest: Mapping[str, Any], place: _Place) -> Order | None:
+    try:
+        return _order(rest, place)
+    except (ValidationError, JobFileError):
+        return None
+
+
+def _without(
+    document: Mapping[str, Any], places: Iterable[tuple[int | str, ...]]
+) -> dict[str, Any]:
+    """A job file's sections without the keys that are wrong."""
+    wrong = {place[:2] for place in places}
+    return {
+        name: {key: value for key, value in section.items() if (name, key) not in wrong}
+        for name, section in document.items()
+        if (name,) not in wrong
+    }
+
+
+def _order(document: Mapping[str, Any], place: _Place) -> Order:
+    job = Job.model_validate(document)
     again = (job.retry.codes, job.retry.states, job.retry.targets)
     if job.input and any(again):
         raise JobFileError(["[input] and retry.codes, states or targets are two jobs"])
     if not job.input and not job.output.folder:
         raise JobFileError(["[input] is missing, or output.folder of a job to go on with"])
-    place = _Place(base, today)
     command = "run" if job.input else "retry" if any(again) else "resume"
     files = _listed(job.input.files) if job.input else [job.output.folder or ""]
     return Order(

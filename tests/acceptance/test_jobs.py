@@ -133,6 +133,7 @@ class TestCheck:
             password_env = "NOT_SET"
             [pace]
             rate = "fast"
+            concurency = 4
             [output]
             folder = "a.csv/below"
             """
@@ -140,7 +141,8 @@ class TestCheck:
         ended = desk.do("job", "check", "a.toml")
         assert ended.code == 2
         for said in (
-            "'fast' is no rate",
+            "wrong: pace.rate: 'fast' is no rate",
+            "pace.concurency is no key: did you mean api.concurrency?",
             "NOT_SET",
             "targetGroupId",
             "in the clear",
