@@ -1,12 +1,15 @@
-"""``python -m tests.benchmarks sending`` and ``pace``."""
+"""``python -m tests.benchmarks sending``, ``scale``, ``pace`` and ``loading``."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
-from tests.benchmarks import chart, pace, sending
+from tests.benchmarks import chart, loading, pace, sending
+from tests.benchmarks.contenders import OURS
 from tests.benchmarks.page import PAGE, README, circumstances, write_section
 from tests.desk import REPO
 
@@ -15,7 +18,7 @@ CHARTED = 64
 
 @click.group()
 def benchmarks() -> None:
-    """Measure what sending costs here, against a server on another core. Judges nothing."""
+    """Measure what the program costs here, beside what it is held against. Judges nothing."""
 
 
 @benchmarks.command("sending")
@@ -46,6 +49,21 @@ def measure_sending(
         write_section(README, "sending", f"{source}{sending.table(at_charted)}")
 
 
+@benchmarks.command("scale")
+@click.option("--rows", "sizes", multiple=True, type=click.IntRange(4), default=(10_000, 1_000_000))
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--write", is_flag=True, help="Into docs/.")
+def measure_scale(sizes: Sequence[int], rounds: int, write: bool) -> None:
+    """Whether a row costs the same, and memory stays, however many there are."""
+    shown = sending.scale_table(sending.measure_sizes(sizes, rounds, CHARTED, OURS))
+    click.echo(shown)
+    if write:
+        words = " ".join(f"--rows {size}" for size in sizes)
+        command = f"python -m tests.benchmarks scale {words} --rounds {rounds} --write"
+        source = f"Medians of {rounds} rounds, {CHARTED} calls in flight, on {circumstances()}"
+        write_section(PAGE, "scale", f"{source}: `{command}`.\n\n{shown}")
+
+
 @benchmarks.command("pace")
 @click.option("--rate", "rates", multiple=True, type=int, default=(50, 500, 3000))
 @click.option("--seconds", type=float, default=20.0, show_default=True, help="At each rate.")
@@ -59,6 +77,27 @@ def measure_pace(rates: Sequence[int], seconds: float, concurrency: int, write: 
         command = f"python -m tests.benchmarks pace --seconds {seconds:g} --write"
         source = f"{seconds:g} s at each rate, {concurrency} calls in flight at most"
         write_section(PAGE, "pace", f"{source}, on {circumstances()}: `{command}`.\n\n{shown}")
+
+
+@benchmarks.command("loading")
+@click.option("--rows", "sizes", multiple=True, type=int, default=(100_000, 1_000_000))
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path), help="Where to make the files.")
+@click.option("--write", is_flag=True, help="Into docs/.")
+def measure_loading(sizes: Sequence[int], rounds: int, folder: Path | None, write: bool) -> None:
+    """Plan, resume and export of large inputs: seconds of wall time, peak memory."""
+    shown = loading.HEADER
+    click.echo(shown, nl=False)
+    for size in sizes:
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            lines = loading.table(size, loading.measure(size, rounds, Path(place)))
+        click.echo(lines, nl=False)
+        shown += lines
+    if write:
+        words = " ".join(f"--rows {size}" for size in sizes)
+        command = f"python -m tests.benchmarks loading {words} --rounds {rounds} --write"
+        source = f"Medians of {rounds} rounds on {circumstances()}"
+        write_section(PAGE, "loading", f"{source}: `{command}`.\n\n{shown}")
 
 
 if __name__ == "__main__":

@@ -73,11 +73,14 @@ def _without_command(*names: str) -> str | None:
 TUNED: Final = "tuned aiohttp pool on uvloop, no ledger"
 PLAIN: Final = "plain aiohttp pool, no ledger"
 PROGRAM: Final = "bulk-unenroll run --no-export"
+OURS: Final = (
+    Contender(PROGRAM, _program("--no-export")),
+    Contender("bulk-unenroll run", _program()),
+)
 CONTENDERS: Final = (
     Contender(TUNED, _pool("tuned"), _without("uvloop")),
     Contender(PLAIN, _pool("plain")),
-    Contender(PROGRAM, _program("--no-export")),
-    Contender("bulk-unenroll run", _program()),
+    *OURS,
     Contender("requests in threads, no ledger", _pool("threads"), _without("requests"), 3000),
     Contender("GNU parallel and curl", _parallel, _without_command("parallel", "curl"), 300),
 )

@@ -1,7 +1,5 @@
 """How fast large inputs are planned, resumed and exported.
 
-    python -m tests.benchmarks.loading 100000 1000000 10000000
-
 For each number of rows it makes a CSV and a Parquet file with the same ids: shuffled customers, 12
 targets, 2 % duplicates, 1 % invalid. ``walk`` is Python's own ``csv.reader`` going over the CSV
 file, ``loop`` a bare loop over the ledger's view ``results``: what the other figures are held
@@ -10,7 +8,6 @@ against, in rounds that take turns. Seconds are wall time, memory is the peak of
 
 from __future__ import annotations
 
-import argparse
 import csv
 import multiprocessing
 import os
@@ -20,7 +17,6 @@ import sqlite3
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -207,36 +203,24 @@ def measure(rows: int, rounds: int, folder: Path) -> Figures:
 
 # ── the table ────────────────────────────────────────────────────────────────────────────────────
 
-
-def lines(rows: int, figures: Figures) -> Iterator[str]:
-    """The figures of one number of rows as lines of a Markdown table."""
-    for name in figures.seconds:
-        seconds = figures.median_s(name)
-        against = "loop" if name.startswith("export") else "walk"
-        ratio = seconds / figures.median_s(against)
-        shown = "" if name in ("walk", "loop") or "resume" in name else f"{ratio:.1f} x {against}"
-        peak = f"{figures.peak_mb[name]:.0f}" if figures.peak_mb[name] else ""
-        each_us = seconds / rows * 1e6
-        yield (
-            f"| {rows:,} | {name} | {seconds:.2f} | {each_us:.2f} | {rows / seconds:,.0f} "
-            f"| {shown} | {peak} |"
-        )
+HEADER = """\
+| rows | what | s | µs a row | rows/s | ratio | peak MB |
+|---:|---|---:|---:|---:|---|---:|
+"""
 
 
-def main() -> None:
-    """Measure, and write the table to stdout."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("rows", type=int, nargs="*", default=[100_000, 1_000_000])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--folder", type=Path, help="where to make the files (default: temporary)")
-    given = parser.parse_args()
-    print("| rows | what | s | us a row | rows/s | ratio | peak MB |")
-    print("|---|---|---|---|---|---|---|", flush=True)
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        for rows in given.rows:
-            for line in lines(rows, measure(rows, given.rounds, Path(folder))):
-                print(line, flush=True)
+def table(rows: int, figures: Figures) -> str:
+    """The figures of one number of rows as lines of a Markdown table, to stand below ``HEADER``."""
+    return "".join(_line(rows, figures, name) for name in figures.seconds)
 
 
-if __name__ == "__main__":
-    main()
+def _line(rows: int, figures: Figures, name: str) -> str:
+    seconds = figures.median_s(name)
+    against = "loop" if name.startswith("export") else "walk"
+    ratio = f"{seconds / figures.median_s(against):.1f} × {against}"
+    shown = ratio if name.startswith(("plan", "export")) else ""
+    peak = f"{figures.peak_mb[name]:.0f}" if figures.peak_mb[name] else ""
+    return (
+        f"| {rows:,} | {name} | {seconds:.2f} | {seconds / rows * 1e6:.2f} | {rows / seconds:,.0f}"
+        f" | {shown} | {peak} |\n"
+    )

@@ -68,13 +68,29 @@ def measure(
                 for contender in contenders:
                     number = min(rows, contender.most_rows or rows)
                     figures = found.setdefault((concurrency, contender.name), Figures(number))
-                    for spent, size in (
-                        (figures.large, number),
-                        (figures.small, figures.small_rows),
-                    ):
-                        one = _spent(Path(name), server, contender, concurrency, size)
-                        spent.append(one)
+                    _add_round(figures, Path(name), server, contender, concurrency)
     return found
+
+
+def measure_sizes(
+    sizes: Sequence[int], rounds: int, concurrency: int, contenders: Sequence[Contender]
+) -> Found:
+    """Interleaved rounds of several numbers of rows, by that number and name of the contender."""
+    found: Found = {}
+    with tempfile.TemporaryDirectory() as name, serving() as server:
+        for _ in range(rounds):
+            for rows in sizes:
+                for contender in contenders:
+                    figures = found.setdefault((rows, contender.name), Figures(rows))
+                    _add_round(figures, Path(name), server, contender, concurrency)
+    return found
+
+
+def _add_round(
+    figures: Figures, parent: Path, server: Server, contender: Contender, concurrency: int
+) -> None:
+    for spent, size in ((figures.large, figures.rows), (figures.small, figures.small_rows)):
+        spent.append(_spent(parent, server, contender, concurrency, size))
 
 
 def _spent(
@@ -123,4 +139,20 @@ def table(found: Found) -> str:
         for contender in CONTENDERS
         if contender.missing
     ]
+    return "\n".join(lines) + "\n"
+
+
+def scale_table(found: Found) -> str:
+    """As Markdown: each size against the first one."""
+    lines = [
+        "| rows | what | CPU a row | × the first | rows/s | memory |",
+        "|---:|---|---:|---:|---:|---:|",
+    ]
+    first = {name: figures for (_, name), figures in reversed(found.items())}
+    for (rows, name), figures in found.items():
+        ratio = figures.cpu_us / first[name].cpu_us
+        lines.append(
+            f"| {rows:,} | {name} | {figures.cpu_us:,.0f} µs | {ratio:.2f}"
+            f" | {figures.rows_per_s:,.0f} | {figures.peak_mb:,.0f} MB |"
+        )
     return "\n".join(lines) + "\n"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import chart, pace, sending
-from tests.benchmarks.contenders import PLAIN, PROGRAM, Contender
+from tests.benchmarks import chart, loading, pace, sending
+from tests.benchmarks.contenders import OURS, PLAIN, PROGRAM, Contender
 from tests.benchmarks.page import write_section
 
 FEW_ROWS = 200
@@ -40,6 +40,17 @@ def test_the_figures_stand_in_a_table_and_a_chart(found: sending.Found, tmp_path
     assert f"| 8 | {PROGRAM} | " in sending.table(found)
     chart.draw(found, 8, tmp_path / "chart.svg")
     assert "8 calls in flight" in (tmp_path / "chart.svg").read_text()
+
+
+def test_many_rows_are_held_against_few() -> None:
+    found = sending.measure_sizes([40, 80], 1, 8, OURS[:1])
+    assert f"\n| 80 | {PROGRAM} | " in sending.scale_table(found)
+
+
+def test_what_is_loaded_is_planned_resumed_and_exported(tmp_path: Path) -> None:
+    shown = loading.table(500, loading.measure(500, 1, tmp_path))
+    for what in ("walk", "plan parquet", "plan csv", "resume to first request", "export csv"):
+        assert f"| 500 | {what} | " in shown
 
 
 def test_the_pace_is_measured_at_the_server() -> None:
