@@ -99,16 +99,16 @@ def _make(rows: int, text: Path, parquet: Path) -> None:
 def measured(figures: Figures, name: str, *arguments: str | Path) -> None:
     """Run a command to its end."""
     began_s = time.monotonic()
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*PROGRAM, *map(str, arguments)],
         env=ENVIRONMENT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    told = process.stderr.read().decode()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    ) as process:
+        assert process.stderr is not None
+        told = process.stderr.read().decode()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in (0, 1):
         raise SystemExit(f"{name} ended with {process.returncode}: {told}")
     figures.add(name, time.monotonic() - began_s, usage.ru_maxrss / 1024)
