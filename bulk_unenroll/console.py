@@ -349,7 +349,7 @@ def show_status(console: Console, status: Status) -> None:
         console.print(table)
     else:
         console.print("planned, not run")
-    if status.outcome.next:
+    if status.outcome.next and not status.going_on:
         console.print(f"next: {escape(status.outcome.next)}")
 
 

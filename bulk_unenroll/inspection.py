@@ -22,7 +22,7 @@ from bulk_unenroll.folder import existing_folder, is_locked
 from bulk_unenroll.model import State
 from bulk_unenroll.outcome import Exit, Outcome, command
 from bulk_unenroll.policy import RESEND_WINDOW_S
-from bulk_unenroll.queries import Counts, Row, ask, count, reader, sources_in_force
+from bulk_unenroll.queries import Row, ask, count, reader, sources_in_force
 from bulk_unenroll.settings import is_rehearsal
 from bulk_unenroll.urls import is_remote, without_secrets
 
@@ -44,26 +44,60 @@ def status(given: Path) -> Status:
     folder = existing_folder(given)
     going_on = is_locked(folder)
     with reader(folder) as connection:
-        counts = count(connection, sources_in_force(connection))
         runs = ask(connection, "runs")
-        told = ask(connection, "get_meta", name="pace")
-    pace = json.loads(told[0][0]) if told and told[0][0] else None
-    ended = _last_end(folder, counts, runs, going_on)
-    outcome = Outcome(str(folder), *ended, counts=counts, pace=pace)
-    return Status(outcome, runs, going_on)
+        outcome = _outcome(connection, folder, *_last_end(runs, going_on=going_on))
+        then = _next_after(connection, outcome, going_on=going_on)
+    return Status(replace(outcome, next=then), runs, going_on)
 
 
-def _last_end(
-    folder: Path, counts: Counts, runs: list[Row], going_on: bool
-) -> tuple[Exit, str, str | None]:
+def _last_end(runs: list[Row], *, going_on: bool) -> tuple[str | None, Exit]:
     if not runs:
-        return Exit(EXIT_FINISHED, "planned, not run"), "", None
+        return None, Exit(EXIT_FINISHED, "planned, not run")
     run_id, _, _, _, code, reason = runs[-1]
-    then = command("resume", str(folder)) if counts.left else ""
     if code is None:
         why = "the run is going on" if going_on else "the last run was killed"
-        return Exit(EXIT_LEFT_OVER, why), "" if going_on else then, run_id
-    return Exit(code, reason), then, run_id
+        return run_id, Exit(EXIT_LEFT_OVER, why)
+    return run_id, Exit(code, reason)
+
+
+def _outcome(
+    connection: sqlite3.Connection, folder: Path, run_id: str | None, ended: Exit
+) -> Outcome:
+    sources = sources_in_force(connection)
+    base_url, pace = _meta(connection, "base_url"), _meta(connection, "pace")
+    sandbox = base_url is not None and is_rehearsal(base_url)
+    return Outcome(
+        str(folder),
+        ended,
+        next="",
+        run_id=run_id,
+        counts=count(connection, sources),
+        pace=json.loads(pace) if pace else None,
+        mend=with_sandbox(mend_of(connection, str(folder), sources), sandbox=sandbox),
+        sandbox=sandbox,
+    )
+
+
+def _meta(connection: sqlite3.Connection, name: str) -> str | None:
+    found = ask(connection, "get_meta", name=name)
+    return found[0][0] if found else None
+
+
+def _next_after(connection: sqlite3.Connection, outcome: Outcome, *, going_on: bool) -> str:
+    """The exact next command for a folder as it was found."""
+    folder, counts = outcome.folder, outcome.counts
+    if going_on:
+        return command("status", folder, "--follow")
+    if outcome.run_id is None or counts is None:
+        return command("run", "INPUT", "--out", folder)
+    reopened = outcome.exit.code == EXIT_FINISHED and counts.left
+    if reopened or counts.states[State.SENDING]:  # which a killed run left
+        then = command("resume", folder)
+    else:
+        sources = sources_in_force(connection)
+        resend_after_s = time.time() - RESEND_WINDOW_S
+        then = next_of(connection, folder, outcome.exit, counts, sources, resend_after_s)
+    return with_sandbox(then, sandbox=outcome.sandbox)
 
 
 def export(given: Path, to: str, states: Sequence[str], codes: Sequence[str]) -> int:
@@ -107,36 +141,14 @@ def report(given: Path, to: str | None) -> str:
         raise UsageError(f"{without_secrets(to)} does not end in .html", f"give --to {REPORT_NAME}")
     found = status(folder)
     with _destination(to) as path, reader(folder) as connection:
-        _write_page_of(connection, path, found)
+        _write_page_of(connection, path, found.outcome)
     return to
 
 
-def _write_page_of(connection: sqlite3.Connection, to: Path, found: Status) -> None:
+def _write_page_of(connection: sqlite3.Connection, to: Path, outcome: Outcome) -> None:
     from bulk_unenroll.page import write_page  # jinja2 and matplotlib are slow to import
 
-    base_url = ask(connection, "get_meta", name="base_url")
-    sandbox = bool(base_url) and is_rehearsal(base_url[0][0])
-    sources = sources_in_force(connection)
-    then = _next_after(connection, found, sources, sandbox=sandbox)
-    mend = with_sandbox(mend_of(connection, found.outcome.folder, sources), sandbox=sandbox)
-    outcome = replace(found.outcome, next=then, mend=mend, sandbox=sandbox)
-    write_page(connection, to, outcome, sources)
-
-
-def _next_after(
-    connection: sqlite3.Connection, found: Status, sources: list[int], *, sandbox: bool
-) -> str:
-    """The exact next command for a folder as it was found."""
-    outcome = found.outcome
-    if found.going_on:
-        return command("status", outcome.folder, "--follow")
-    if not found.runs or outcome.counts is None:
-        return command("run", "INPUT", "--out", outcome.folder)
-    resend_after_s = time.time() - RESEND_WINDOW_S
-    then = next_of(
-        connection, outcome.folder, outcome.exit, outcome.counts, sources, resend_after_s
-    )
-    return with_sandbox(then, sandbox=sandbox)
+    write_page(connection, to, outcome, sources_in_force(connection))
 
 
 def _check_place(to: Path) -> None:
