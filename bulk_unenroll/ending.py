@@ -28,6 +28,7 @@ from bulk_unenroll.outcome import (
     next_command,
 )
 from bulk_unenroll.queries import Counts, ask, callable_count, count, sources_in_force, tally
+from bulk_unenroll.results import write_results
 from bulk_unenroll.settings import Going, Sending
 
 REPORT_NAME: Final = "report.html"
@@ -50,7 +51,7 @@ class Running:
         if not self.going.export:
             return self._conclude(endings)
         with _noting_failure(endings):
-            _write_results(self.folder, self.ledger)
+            write_results(self.ledger.connection, self.folder, self.ledger.confirmed_sources())
         outcome = self._conclude(endings)
         with _noting_failure(endings):
             _write_page(self.folder, self.ledger.connection, outcome)
@@ -136,12 +137,6 @@ def _noting_failure(endings: dict[int, str]) -> Iterator[None]:
         yield
     except LedgerFailed as failed:
         endings[EXIT_LEDGER] = f"the results could not be written: {failed.reason}"
-
-
-def _write_results(folder: Path, ledger: Ledger) -> None:
-    from bulk_unenroll.results import write_results  # pandas is slow to import
-
-    write_results(ledger.connection, folder, ledger.confirmed_sources())
 
 
 def _write_page(folder: Path, connection: sqlite3.Connection, outcome: Outcome) -> None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from bulk_unenroll import remote
+from bulk_unenroll import remote, results
 from bulk_unenroll.access import prove
 from bulk_unenroll.ending import REPORT_NAME, mend_of, next_of, with_sandbox
 from bulk_unenroll.errors import EXIT_FINISHED, EXIT_LEFT_OVER, FolderUnusable, UsageError
@@ -102,8 +102,6 @@ def _next_after(connection: sqlite3.Connection, outcome: Outcome, *, going_on: b
 
 def export(given: Path, to: str, states: Sequence[str], codes: Sequence[str]) -> int:
     """Write the chosen rows to ``to``, here or elsewhere; how many."""
-    from bulk_unenroll import results  # pandas is slow to import
-
     if PurePosixPath(to).suffix.lower() not in results.ENDINGS:
         shown = without_secrets(to)
         raise UsageError(

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from operator import itemgetter
 from pathlib import Path
 from types import NoneType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import orjson
-import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-from pyarrow import parquet as pq
 
 from bulk_unenroll.cells import unpack
 from bulk_unenroll.errors import LedgerFailed, UsageError
@@ -46,24 +43,21 @@ ADDED: Final = (
 _added: Final = itemgetter(0, 1, *range(6, 13))
 """A row's cells under ``ADDED``."""
 
-SCHEMA: Final = pa.schema(
-    [
-        ("source", pa.string()),
-        ("row", pa.int64()),
-        ("org_id", pa.int64()),
-        ("target_group_id", pa.int64()),
-        ("target_id", pa.int64()),
-        ("customer_id", pa.int64()),
-        ("status", pa.string()),
-        ("code", pa.string()),
-        ("message", pa.string()),
-        ("http_status", pa.int64()),
-        ("attempts", pa.int64()),
-        ("updated_at", pa.string()),
-        ("input", pa.string()),
-    ]
+SHOWN: Final = (
+    "source",
+    "row",
+    "org_id",
+    "target_group_id",
+    "target_id",
+    "customer_id",
+    "status",
+    "code",
+    "message",
+    "http_status",
+    "attempts",
+    "updated_at",
 )
-VIEW_COLUMNS: Final = (*SCHEMA.names[:-1], "request_id", "input", "source_id")
+"""A row's first cells, as the view ``results`` has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,10 +230,16 @@ class _Writer(Protocol):
 
 def _writer(ending: str, path: Path, columns: Columns) -> _Writer:
     if ending == ".parquet":
-        return _ParquetWriter(path, columns)
+        return _parquet_writer(path, columns)
     if ending == ".xlsx":
         return _workbook_writer(path, columns)
     return _JsonLinesWriter(path, columns) if ending == ".jsonl" else _CsvWriter(path, columns)
+
+
+def _parquet_writer(path: Path, columns: Columns) -> _Writer:
+    from bulk_unenroll.parquet_writer import ParquetWriter  # pandas is slow to import
+
+    return ParquetWriter(path, (*SHOWN, "request_id", "input", "source_id"), columns.named)
 
 
 def _workbook_writer(path: Path, columns: Columns) -> _Writer:
@@ -260,10 +260,11 @@ class _CsvWriter:
     def __init__(self, path: Path, columns: Columns) -> None:
         self._columns = columns
         self._file = open_text(path)
-        self._header = [harmless(name) for name in (*columns.names, *ADDED)]
+        # CRLF as in RFC 4180: Python 3.11 quotes a lone CR in a cell only if the line end has one
+        self._csv = csv.writer(self._file, lineterminator="\r\n")
 
     def __enter__(self) -> _CsvWriter:
-        self._write([()] * len(self._header), header=True)
+        self._csv.writerow(map(harmless, (*self._columns.names, *ADDED)))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -273,35 +274,7 @@ class _CsvWriter:
         if rows:
             cells = zip(*map(self._columns.cells, rows), strict=True)
             added = zip(*map(_added, rows), strict=True)
-            self._write([_harmless(column) for column in chain(cells, added)], header=False)
-
-    def _write(self, columns: Iterable[Sequence[object]], *, header: bool) -> None:
-        # CRLF as in RFC 4180: Python 3.11 quotes a lone CR in a cell only if the line end has one
-        frame = pd.DataFrame(dict(enumerate(columns)), dtype=object)
-        frame.to_csv(
-            self._file,
-            header=self._header if header else False,
-            index=False,
-            lineterminator="\r\n",
-        )
-
-
-class _ParquetWriter:
-    def __init__(self, path: Path, columns: Columns) -> None:
-        self._columns = columns
-        self._file = pq.ParquetWriter(path, SCHEMA)
-
-    def __enter__(self) -> _ParquetWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def write(self, rows: Sequence[Row]) -> None:
-        frame = pd.DataFrame(rows, columns=VIEW_COLUMNS, dtype=object)
-        frame["input"] = [orjson.dumps(self._columns.named(row)).decode() for row in rows]
-        table = pa.Table.from_pandas(frame[SCHEMA.names], schema=SCHEMA, preserve_index=False)
-        self._file.write_table(table)
+            self._csv.writerows(zip(*map(_harmless, chain(cells, added)), strict=True))
 
 
 class _JsonLinesWriter:
@@ -317,7 +290,7 @@ class _JsonLinesWriter:
 
     def write(self, rows: Sequence[Row]) -> None:
         for row in rows:
-            named = dict(zip(SCHEMA.names[:-1], row, strict=False))
+            named = dict(zip(SHOWN, row, strict=False))
             named["input"] = self._columns.named(row)
             self._file.write(orjson.dumps(named, option=orjson.OPT_APPEND_NEWLINE))
 
@@ -325,6 +298,7 @@ class _JsonLinesWriter:
 # ── cells ────────────────────────────────────────────────────────────────────────────────────────
 
 _FORMULA: Final = "=+@\t\r-"
+_BEGUN: Final = re.compile(f"\0[{_FORMULA}]")
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
@@ -344,8 +318,8 @@ def _harmless(column: Sequence[object]) -> Sequence[object]:
     if kinds <= {int, NoneType}:
         return column
     if kinds <= {str, NoneType}:
-        begun = pc.match_substring_regex(pa.array(column, pa.string()), f"^[{_FORMULA}]")
-        if not pc.any(begun).as_py():
+        cells = "\0".join(cell or "" for cell in cast("Sequence[str | None]", column))
+        if not _BEGUN.search(f"\0{cells}"):
             return column
     return [harmless(_text(cell)) for cell in column]
 
