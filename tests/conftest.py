@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("proof")
     group.addoption("--seed", default=str(DEFAULT_SEED), help="a number, or `random`")
     group.addoption("--write-proof", action="store_true", help=f"write the figures into {PAGE}")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than cores: many tests wait for processes of their own."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 def pytest_configure(config: pytest.Config) -> None:
