@@ -36,7 +36,8 @@ def check_laws(folder: Path, witness: Witness, wanted: Collection[int]) -> Accou
 
     ``wanted`` are the customers of the inputs; each must have been used in this folder alone.
     """
-    seen = Counter(key_of(e) for e in witness.seen() if e["customer"] in set(wanted))
+    people = set(wanted)
+    seen = Counter(key_of(e) for e in witness.seen() if e["customer"] in people)
     applied = {key_of(e) for e in witness.ask("book")}
     states, lines, unanswered = _ledger(folder)
     unknown = {key for key, number in seen.items() if number > lines[key]}
@@ -46,7 +47,7 @@ def check_laws(folder: Path, witness: Witness, wanted: Collection[int]) -> Accou
     twice = {key for key, number in seen.items() if number > 1}
     listed = {key for key, number in lines.items() if number > 1 and key in unanswered}
     assert twice <= listed, f"called twice and not listed: {twice - listed}"
-    gone = set(wanted) - {customer for *_, customer in states}
+    gone = people - {customer for *_, customer in states}
     assert not states or not gone, f"{len(gone)} customers were lost: {gone}"
     counts = Counter(states.values())
     return Account(
