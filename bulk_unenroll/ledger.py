@@ -34,8 +34,9 @@ PLACE_BITS: Final = 40
 LAST_ROW: Final = (1 << PLACE_BITS) - 1
 CACHE: Final = "PRAGMA cache_size = -65536"
 BULK_CACHE: Final = "PRAGMA cache_size = -2000"
+THREADS: Final = "PRAGMA threads = 0"
 BULK_THREADS: Final = "PRAGMA threads = 2"
-"""Sorting an index may use a second core: a fifth of its time."""
+"""Sorting an index may use a second core: a fifth of its time. Later sorts would take memory."""
 SENDING_CACHE: Final = "PRAGMA cache_size = -16384"
 SPREAD_ROWS: Final = 10_000
 """How far a target's next call is looked for, so that a target without any costs little."""
@@ -271,7 +272,11 @@ class Ledger:
                 self._end_bulk(source, bulk)
             self._do("source_loaded", source=source, row_count=row_count, now=now)
             self._do("unwithdraw", source=source, now=now)
+        self._end_loading()
+
+    def _end_loading(self) -> None:
         self.connection.execute(CACHE)
+        self.connection.execute(THREADS)
 
     def _end_bulk(self, source: int, bulk: Bulk) -> None:
         base = source << PLACE_BITS
@@ -298,7 +303,7 @@ class Ledger:
         with self._transaction():
             self._drop(source)
             self._do_each("make_indexes")
-        self.connection.execute(CACHE)
+        self._end_loading()
 
     def _drop(self, source: int) -> None:
         for statement in ("drop_items", "drop_chunks", "drop_rows", "drop_shares", "drop_source"):
