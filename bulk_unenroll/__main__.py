@@ -3,14 +3,14 @@
 import sys
 from typing import NoReturn
 
-from bulk_unenroll.usage import USAGE
+from bulk_unenroll.cli.help_text import USAGE
 
 
 def main() -> NoReturn:
     """Run the command line and exit; ``--help`` alone needs nothing of it."""
     if sys.argv[1:] in (["--help"], ["-h"]):
         raise SystemExit(_show_usage())
-    from bulk_unenroll import cli
+    from bulk_unenroll.cli import app as cli
 
     cli.main()
 

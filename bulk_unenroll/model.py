@@ -53,7 +53,8 @@ until an answer is read.
 
 GOOD: Final = frozenset({State.SUCCEEDED, State.NOT_ENROLLED})
 BAD: Final = frozenset({State.FAILED, State.BLOCKED, State.REVIEW})
-REOPENABLE: Final = BAD | {State.IN_DOUBT}
+TROUBLED: Final = BAD | {State.IN_DOUBT}
+REOPENABLE: Final = TROUBLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +146,21 @@ class Blocked:
     target: int | None
     code: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What becomes of a call.
+
+    ``wait_s`` until it may be sent again, None if this run is done with it. ``left``: the request
+    may have left this machine, so it goes on record. ``charged``: it counts as one of the attempts.
+    """
+
+    state: State
+    outcome: str
+    code: str | None = None
+    message: str | None = None
+    wait_s: float | None = None
+    left: bool = True
+    charged: bool = True
+    mismatch: bool = False

@@ -15,9 +15,26 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bulk_unenroll.errors import Misconfigured
-from bulk_unenroll.policy import RESEND_WINDOW_S, Share
 
 TOKEN_PATH: Final = "/v3/oauth/token/generate"  # noqa: S105 - a path, no secret
+RESEND_WINDOW_S: Final = 900.0
+"""An unanswered attempt is sent again by itself only while it is younger than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """``12`` rows, or ``5%`` of them."""
+
+    value: float
+    percent: bool
+
+    def exceeded(self, part: int, whole: int, *, least: int = 0) -> bool:
+        """Whether ``part`` of ``whole`` is more than this; a percentage only from ``least`` on."""
+        if not self.percent:
+            return part > self.value
+        return whole >= max(least, 1) and part * 100 > self.value * whole
+
+
 RUN_MAX_INVALID: Final = Share(10, percent=True)
 """``--max-invalid`` of a run, where it is not given."""
 

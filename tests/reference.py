@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from bulk_unenroll.cli import PROGRAM, cli
-from bulk_unenroll.jobfile import COMMANDS, OPTIONS, SECTIONS, schema
-from bulk_unenroll.options import Parsed
+from bulk_unenroll.cli.app import PROGRAM, cli
+from bulk_unenroll.cli.job_file import COMMANDS, OPTIONS, SECTIONS, schema
+from bulk_unenroll.cli.options import Parsed
 from tests.desk import REPO
 
 BAR = r"\|"

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from pyarrow import parquet as pq
 
-from bulk_unenroll.cli import cli
+from bulk_unenroll.cli.app import cli
 from tests.desk import REPO, SAMPLES, Desk, Witness
 from tests.terminal import talk
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bulk_unenroll.cli import cli
+from bulk_unenroll.cli.app import cli
 from tests.desk import REPO, Desk
 
 EXAMPLES = REPO / "jobs" / "schedulers"

@@ -6,7 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulk_unenroll.gate import (
+from bulk_unenroll.capillary.judge import (
+    Retry,
+    Verdict,
+)
+from bulk_unenroll.sending.circuit_breaker import (
     HOLD_MOST_S,
     MANY_ROWS,
     PROBE_PATIENCE_S,
@@ -17,13 +21,7 @@ from bulk_unenroll.gate import (
     Gate,
     Outcome,
 )
-from bulk_unenroll.policy import (
-    RESEND_WINDOW_S,
-)
-from bulk_unenroll.protocol import (
-    Retry,
-    Verdict,
-)
+from bulk_unenroll.settings import RESEND_WINDOW_S
 from tests.core.verdicts import (
     BLOCKS,
     BROKEN,

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import pytest
 
-from bulk_unenroll.governor import Governor
+from bulk_unenroll.sending.adaptive_rate import Governor
 
 Carries = Callable[[float], float]
 """What an API can carry, in calls a second, at a time in seconds."""

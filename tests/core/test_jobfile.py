@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bulk_unenroll.cli import cli
-from bulk_unenroll.jobfile import OPTIONS, SECTIONS, JobFileError, Order, read_job, schema
+from bulk_unenroll.cli.app import cli
+from bulk_unenroll.cli.job_file import OPTIONS, SECTIONS, JobFileError, Order, read_job, schema
 
 TODAY = date(2026, 1, 2)
 NOT_IN_A_FILE = {"help", "inputs", "folder"}

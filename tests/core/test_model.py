@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bulk_unenroll.ledger import Ledger
+from bulk_unenroll.ledger.sqlite.ledger import Ledger
 from bulk_unenroll.model import BAD, GOOD, MAX_ID, REOPENABLE, TRANSITIONS, Key, State
 from tests.run.scripted import keys, load
 

@@ -19,9 +19,9 @@ from bulk_unenroll.errors import (
     EXIT_SIGINT,
     EXIT_SIGTERM,
 )
+from bulk_unenroll.ledger.sqlite.reader import Counts
 from bulk_unenroll.model import State
-from bulk_unenroll.outcome import Exit, Outcome, command, conclude, next_command
-from bulk_unenroll.queries import Counts
+from bulk_unenroll.reports.summary import Exit, Outcome, command, conclude, next_command
 
 FIXED_ORDER = [70, 74, 78, 77, 69, 130, 143]
 SAMPLE = """

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulk_unenroll.digest import Most
+from bulk_unenroll.capillary.codes import says
+from bulk_unenroll.ledger.sqlite.reader import Counts
 from bulk_unenroll.model import State
-from bulk_unenroll.queries import Counts
-from bulk_unenroll.timeline import SLOTS_MOST, Calls, Latencies, slot_width_s
-from bulk_unenroll.wording import headline, masked, reason_of, says, visible
+from bulk_unenroll.reports.problems import Most
+from bulk_unenroll.reports.timeline import SLOTS_MOST, Calls, Latencies, slot_width_s
+from bulk_unenroll.reports.wording import headline, masked, reason_of, visible
 
 
 def binned(latency_ms: int) -> int:

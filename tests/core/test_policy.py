@@ -9,17 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulk_unenroll.model import TRANSITIONS, Call, Key, State
-from bulk_unenroll.policy import (
-    BACKOFF_CAP_S,
-    Canary,
-    FailureLimit,
-    Share,
-    Step,
-    backoff_s,
-    decide,
-)
-from bulk_unenroll.protocol import (
+from bulk_unenroll.capillary.judge import (
     Block,
     Halt,
     Retry,
@@ -27,6 +17,9 @@ from bulk_unenroll.protocol import (
     Unauthorised,
     Verdict,
 )
+from bulk_unenroll.model import TRANSITIONS, Call, Key, State, Step
+from bulk_unenroll.sending.decisions import BACKOFF_CAP_S, Canary, FailureLimit, backoff_s, decide
+from bulk_unenroll.settings import Share
 from tests.core.verdicts import (
     BLOCKS,
     BUSY,

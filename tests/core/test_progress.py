@@ -8,11 +8,10 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from bulk_unenroll import console
-from bulk_unenroll.console import Watch
-from bulk_unenroll.model import Call, Key, State
-from bulk_unenroll.policy import Step
-from bulk_unenroll.queries import Counts
+from bulk_unenroll.cli import screens as console
+from bulk_unenroll.cli.screens import Watch
+from bulk_unenroll.ledger.sqlite.reader import Counts
+from bulk_unenroll.model import Call, Key, State, Step
 
 
 class Clock:

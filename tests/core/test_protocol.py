@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulk_unenroll.codes import CODES, Scope, advice
-from bulk_unenroll.model import Key, State
-from bulk_unenroll.protocol import (
+from bulk_unenroll.capillary.codes import CODES, Scope, advice
+from bulk_unenroll.capillary.judge import (
     Block,
     Fault,
     Halt,
@@ -30,6 +29,7 @@ from bulk_unenroll.protocol import (
     retry_after_s,
     scope_headers,
 )
+from bulk_unenroll.model import Key, State
 
 CUSTOMER = 423789336
 NOW_S = 1_700_000_000.0

@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bulk_unenroll.errors import InputRefused
+from bulk_unenroll.inputs.rows import CACHED_SCOPES, Mapper, Reading, parse_id
 from bulk_unenroll.model import MAX_ID, Invalid, Key, Record
-from bulk_unenroll.rows import CACHED_SCOPES, Mapper, Reading, parse_id
 
 HEADER = ("customerId", "targetGroupId", "targetId")
 

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulk_unenroll.errors import Misconfigured
-from bulk_unenroll.policy import Share
 from bulk_unenroll.settings import (
     Basic,
     Credentials,
     OAuth,
     Rate,
+    Share,
     check_scope,
     credentials,
     is_loopback,

@@ -8,9 +8,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulk_unenroll.headers import Reading
-from bulk_unenroll.jobfile import read_job
-from bulk_unenroll.starter import Start, job_text
+from bulk_unenroll.cli.job_file import read_job
+from bulk_unenroll.cli.job_template import Start, job_text
+from bulk_unenroll.inputs.mapping import Reading
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="{"), min_size=1)
 

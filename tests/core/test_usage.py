@@ -8,8 +8,8 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from bulk_unenroll.cli import cli
-from bulk_unenroll.usage import USAGE
+from bulk_unenroll.cli.app import cli
+from bulk_unenroll.cli.help_text import USAGE
 from tests.desk import PROGRAM, clean_environment
 
 
@@ -23,7 +23,7 @@ def test_help_is_shown_without_importing_click(word: str) -> None:
     command = (sys.executable, "-X", "importtime", *PROGRAM[1:], word)
     done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, USAGE)
-    assert "bulk_unenroll.usage" in done.stderr
+    assert "bulk_unenroll.cli.help_text" in done.stderr
     assert "click" not in done.stderr
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from bulk_unenroll.codes import Scope
-from bulk_unenroll.model import State
-from bulk_unenroll.protocol import (
+from bulk_unenroll.capillary.codes import Scope
+from bulk_unenroll.capillary.judge import (
     Block,
     Halt,
     InDoubt,
@@ -14,6 +13,7 @@ from bulk_unenroll.protocol import (
     Unsent,
     Verdict,
 )
+from bulk_unenroll.model import State
 
 SUCCESS = Settle(State.SUCCEEDED, None, None)
 SETTLED = [

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bulk_unenroll.ledger import Ledger, SourceInfo, StagedRow, Turn
+from bulk_unenroll.ledger.sqlite.ledger import Ledger, SourceInfo, StagedRow, Turn
 from bulk_unenroll.model import Attempt, Blocked, Call, Entry, Invalid, Key, State
 
 NOW_S = 1_700_000_000.0

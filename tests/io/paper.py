@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment
 
-from bulk_unenroll.folder import make_folder
-from bulk_unenroll.ledger import Ledger
+from bulk_unenroll.ledger.folder import make_folder
+from bulk_unenroll.ledger.sqlite.ledger import Ledger
+from bulk_unenroll.ledger.sqlite.reader import ask, reader
 from bulk_unenroll.model import Attempt, Call, Entry, Invalid, Key, State
-from bulk_unenroll.outcome import Exit, Outcome
-from bulk_unenroll.page import write_page
-from bulk_unenroll.queries import ask, reader
+from bulk_unenroll.reports.page import write_page
+from bulk_unenroll.reports.summary import Exit, Outcome
 from tests.io.kit import BASE_URL, NOW_S, RECENT_S, info, key, staged, turn
 
 FIRST_CUSTOMER = 423_000_000
@@ -121,7 +121,7 @@ def page_of(folder: Path, to: Path, *, name: str | None = None) -> Path:
 def unsafe_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """Break the page: what stands in a ledger is HTML."""
     monkeypatch.setattr(
-        "bulk_unenroll.page.Environment",
+        "bulk_unenroll.reports.page.Environment",
         lambda **given: Environment(**(given | {"autoescape": False})),
     )
 

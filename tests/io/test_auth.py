@@ -10,8 +10,8 @@ from urllib.parse import quote
 import pytest
 from pydantic import SecretStr
 
-from bulk_unenroll.auth import KNOWN_TOKENS, BasicAuth, TokenAuth
-from bulk_unenroll.protocol import Halt, Reply
+from bulk_unenroll.capillary.auth import KNOWN_TOKENS, BasicAuth, TokenAuth
+from bulk_unenroll.capillary.judge import Halt, Reply
 from bulk_unenroll.settings import Basic, OAuth
 
 PASSWORD = 'pa"ss/wo rd'

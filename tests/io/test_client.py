@@ -16,9 +16,9 @@ import aiohttp
 import pytest
 from aioresponses import aioresponses
 
-from bulk_unenroll.client import Client
+from bulk_unenroll.capillary.client import Client
+from bulk_unenroll.capillary.judge import Fault, Loss, Reply
 from bulk_unenroll.model import Key
-from bulk_unenroll.protocol import Fault, Loss, Reply
 
 KEY = Key(None, 1001, 2001, 423789336)
 GOOD = json.dumps({"data": KEY.customer, "errors": None}).encode()

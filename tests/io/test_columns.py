@@ -13,15 +13,18 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet as pq
 
-from bulk_unenroll import csv_source, dedupe, parquet_source, text
-from bulk_unenroll.batch import Batch, scope_of, staged_batch, staged_row
-from bulk_unenroll.cells import unpack
-from bulk_unenroll.csv_source import CsvRecords
 from bulk_unenroll.errors import InputRefused
+from bulk_unenroll.inputs import dedupe
+from bulk_unenroll.inputs.columns import Table, table_batch
+from bulk_unenroll.inputs.formats import csv_reader as csv_source
+from bulk_unenroll.inputs.formats import parquet_reader as parquet_source
+from bulk_unenroll.inputs.formats import text
+from bulk_unenroll.inputs.formats.csv_reader import CsvRecords
+from bulk_unenroll.inputs.formats.parquet_reader import ParquetRecords
+from bulk_unenroll.inputs.rows import Mapper, Reading
+from bulk_unenroll.ledger.batch import Batch, scope_of, staged_batch, staged_row
+from bulk_unenroll.ledger.cells import unpack
 from bulk_unenroll.model import MAX_ID, Key, Record
-from bulk_unenroll.parquet_source import ParquetRecords
-from bulk_unenroll.rows import Mapper, Reading
-from bulk_unenroll.table import Table, table_batch
 
 Row = tuple[int, object, object]
 """Number, customer/target or why there is none, cells."""
@@ -221,16 +224,16 @@ class TestControls:
     @pytest.mark.parametrize(
         ("module", "name", "broken"),
         [
-            ("table", "PLAIN_ID", "^[0-9]{1,18}$"),
-            ("table", "PLAIN_ID", "^[1-9][0-9]{0,18}$"),
-            ("csv_table", "_plain", _ends_anywhere),
-            ("csv_table", "_cells", lambda line, delimiter: line.split(delimiter)[:1]),
+            ("columns", "PLAIN_ID", "^[0-9]{1,18}$"),
+            ("columns", "PLAIN_ID", "^[1-9][0-9]{0,18}$"),
+            ("formats.csv_columns", "_plain", _ends_anywhere),
+            ("formats.csv_columns", "_cells", lambda line, delimiter: line.split(delimiter)[:1]),
         ],
     )
     def test_a_law_of_text(
         self, monkeypatch: pytest.MonkeyPatch, module: str, name: str, broken: Any
     ) -> None:
-        monkeypatch.setattr(f"bulk_unenroll.{module}.{name}", broken)
+        monkeypatch.setattr(f"bulk_unenroll.inputs.{module}.{name}", broken)
         search = settings(max_examples=5000, deadline=None, phases=(Phase.generate,))
         with pytest.raises(FOUND_OUT):
             search(given(texts())(check_text))()

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulk_unenroll.errors import FolderBusy, FolderUnusable, InputMissing, LedgerFailed
-from bulk_unenroll.folder import existing_folder, ledger_path, locked, make_folder
-from bulk_unenroll.ledger import APPLICATION_ID, SCHEMA_VERSION, Ledger
+from bulk_unenroll.ledger.folder import existing_folder, ledger_path, locked, make_folder
+from bulk_unenroll.ledger.sqlite.ledger import APPLICATION_ID, SCHEMA_VERSION, Ledger
+from bulk_unenroll.ledger.sqlite.reader import integrity_faults, reader
 from bulk_unenroll.model import Blocked, Invalid, Key, State
-from bulk_unenroll.queries import integrity_faults, reader
 from tests.io.kit import (
     BAD_ID,
     BASE_URL,

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from bulk_unenroll import page
-from bulk_unenroll.folder import make_folder, who_works
-from bulk_unenroll.ledger import Ledger
+from bulk_unenroll.ledger.folder import make_folder, who_works
+from bulk_unenroll.ledger.sqlite.ledger import Ledger
+from bulk_unenroll.ledger.sqlite.reader import reader
 from bulk_unenroll.model import State
-from bulk_unenroll.queries import reader
-from bulk_unenroll.timeline import Calls, Timeline, calls_over_time
+from bulk_unenroll.reports import page
+from bulk_unenroll.reports.timeline import Calls, Timeline, calls_over_time
 from tests.io.kit import (
     BAD_ID,
     NOW_S,
@@ -298,7 +298,7 @@ class TestAlone:
     def test_without_matplotlib_it_says_how_to_get_charts(
         self, busy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setitem(sys.modules, "bulk_unenroll.charts", None)
+        monkeypatch.setitem(sys.modules, "bulk_unenroll.reports.charts", None)
         plain = Paper(page_of(busy, tmp_path / "report.html"))
         assert not plain.all("svg")
         assert "pip install 'bulk-unenroll[report]'" in plain.root.text
@@ -314,7 +314,7 @@ class TestAlone:
         self, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: str
     ) -> None:
         if extra == "without":
-            monkeypatch.setitem(sys.modules, "bulk_unenroll.charts", None)
+            monkeypatch.setitem(sys.modules, "bulk_unenroll.reports.charts", None)
         paper = paper_of(ledger, tmp_path)
         assert "There was no customer/target to call." in paper.root.text
         assert not paper.all("svg")

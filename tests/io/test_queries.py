@@ -17,10 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bulk_unenroll.errors import LedgerFailed
-from bulk_unenroll.folder import ledger_path
-from bulk_unenroll.ledger import Ledger
-from bulk_unenroll.model import Blocked, Invalid, Key, State
-from bulk_unenroll.queries import (
+from bulk_unenroll.ledger.folder import ledger_path
+from bulk_unenroll.ledger.sqlite.ledger import Ledger
+from bulk_unenroll.ledger.sqlite.reader import (
     ask,
     callable_count,
     conservation_faults,
@@ -28,6 +27,7 @@ from bulk_unenroll.queries import (
     integrity_faults,
     reader,
 )
+from bulk_unenroll.model import Blocked, Invalid, Key, State
 from tests.io.kit import (
     BAD_ID,
     NEVER_S,

@@ -14,10 +14,10 @@ import pytest
 
 from bulk_unenroll import remote
 from bulk_unenroll.errors import FolderUnusable, InputMissing, InputRefused, Stop, UsageError
-from bulk_unenroll.folder import existing_folder, make_folder
+from bulk_unenroll.inputs.rows import Reading
+from bulk_unenroll.inputs.source import default_folder, find_inputs, open_source
+from bulk_unenroll.ledger.folder import existing_folder, make_folder
 from bulk_unenroll.model import Invalid, Key
-from bulk_unenroll.rows import Reading
-from bulk_unenroll.sources import default_folder, find_inputs, open_source
 from tests.desk import SAMPLES, clean_environment
 from tests.elsewhere import BUCKET, Bucket, Web, local_s3, local_web
 from tests.io.kit import full_disk

@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from bulk_unenroll.errors import LedgerFailed
-from bulk_unenroll.folder import make_folder, replacing
-from bulk_unenroll.ledger import Ledger
-from bulk_unenroll.load import load
+from bulk_unenroll.inputs.loading import load
+from bulk_unenroll.inputs.rows import Reading
+from bulk_unenroll.inputs.source import find_inputs
+from bulk_unenroll.ledger.folder import make_folder, replacing
+from bulk_unenroll.ledger.sqlite.ledger import Ledger
+from bulk_unenroll.ledger.sqlite.reader import reader
 from bulk_unenroll.model import MAX_ID, State
-from bulk_unenroll.queries import reader
-from bulk_unenroll.results import ADDED, Selection, export, harmless, write_results
-from bulk_unenroll.rows import Reading
-from bulk_unenroll.sources import find_inputs
+from bulk_unenroll.results.export import ADDED, Selection, export, harmless, write_results
 from tests.io.kit import (
     NOW_S,
     answer,
@@ -613,7 +613,7 @@ class TestFiles:
         def full(_: object) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr("bulk_unenroll.folder.os.fsync", full)
+        monkeypatch.setattr("bulk_unenroll.ledger.folder.os.fsync", full)
         to = tmp_path / "out.csv"
         with reader(big.folder) as connection, pytest.raises(LedgerFailed) as failed:
             export(connection, to, Selection())

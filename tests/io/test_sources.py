@@ -28,10 +28,10 @@ from hypothesis import strategies as st
 from pyarrow import parquet as pq
 
 from bulk_unenroll.errors import FolderUnusable, InputMissing, InputRefused, UsageError
+from bulk_unenroll.inputs.formats.text import LINE_LIMIT_CHARS, Lines, split_lines
+from bulk_unenroll.inputs.rows import Reading
+from bulk_unenroll.inputs.source import InputFile, default_folder, find_inputs, open_source
 from bulk_unenroll.model import MAX_ID, Invalid, Key, Record
-from bulk_unenroll.rows import Reading
-from bulk_unenroll.sources import InputFile, default_folder, find_inputs, open_source
-from bulk_unenroll.text import LINE_LIMIT_CHARS, Lines, split_lines
 
 HEADER = "customerId,targetGroupId,targetId,name\n"
 
@@ -552,7 +552,7 @@ class TestParquet:
             read(text(tmp_path, HEADER, "b.parquet"))
 
     def test_pyarrow_is_imported_only_for_it(self) -> None:
-        code = "import sys, bulk_unenroll.sources; sys.exit('pyarrow' in sys.modules)"
+        code = "import sys, bulk_unenroll.inputs.source; sys.exit('pyarrow' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
     def test_other_columns_are_kept_as_text(self, tmp_path: Path) -> None:

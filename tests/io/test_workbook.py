@@ -13,13 +13,13 @@ from zipfile import ZipFile
 import pytest
 from python_calamine import CalamineWorkbook
 
-from bulk_unenroll import workbook
 from bulk_unenroll.errors import UsageError
+from bulk_unenroll.inputs.rows import Reading
+from bulk_unenroll.inputs.source import find_inputs, open_source
 from bulk_unenroll.model import MAX_ID, Key, State
-from bulk_unenroll.results import ADDED, Selection
-from bulk_unenroll.rows import Reading
-from bulk_unenroll.sources import find_inputs, open_source
-from bulk_unenroll.workbook import WorkbookWriter
+from bulk_unenroll.results import excel_writer as workbook
+from bulk_unenroll.results.excel_writer import WorkbookWriter
+from bulk_unenroll.results.export import ADDED, Selection
 from tests.io.kit import full_disk
 from tests.io.test_results import IDS, Job
 
@@ -122,7 +122,7 @@ def test_nothing_is_a_formula_or_a_link(job: Job) -> None:
 
 
 def test_without_the_extra_it_says_which(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "bulk_unenroll.workbook", None)
+    monkeypatch.setitem(sys.modules, "bulk_unenroll.results.excel_writer", None)
     with pytest.raises(UsageError, match=r"pip install 'bulk-unenroll\[xlsx\]'"):
         job.export(".xlsx")
     assert not (job.root / "export.xlsx").exists()

@@ -10,9 +10,9 @@ import pytest
 import xlsxwriter
 
 from bulk_unenroll.errors import InputRefused
+from bulk_unenroll.inputs.rows import Reading
+from bulk_unenroll.inputs.source import default_folder, find_inputs, open_source
 from bulk_unenroll.model import Invalid, Key
-from bulk_unenroll.rows import Reading
-from bulk_unenroll.sources import default_folder, find_inputs, open_source
 
 HEADER = ("customerId", "targetGroupId", "targetId", "note")
 Rows = Sequence[Sequence[object]]

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import looptime
 
-from bulk_unenroll.ledger import Ledger
-from bulk_unenroll.runner import Sender
+from bulk_unenroll.ledger.sqlite.ledger import Ledger
+from bulk_unenroll.sending.runner import Sender
 from tests.run.scripted import Job
 
 T = TypeVar("T")

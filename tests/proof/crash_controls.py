@@ -12,12 +12,12 @@ from typing import Any
 
 from filelock import FileLock
 
-from bulk_unenroll import ledger
-from bulk_unenroll.client import Client
+from bulk_unenroll.capillary.client import Client
+from bulk_unenroll.capillary.judge import Reply
 from bulk_unenroll.errors import LedgerFailed
-from bulk_unenroll.ledger import Ledger
-from bulk_unenroll.protocol import Reply
-from bulk_unenroll.runner import Runner
+from bulk_unenroll.ledger.sqlite import ledger
+from bulk_unenroll.ledger.sqlite.ledger import Ledger
+from bulk_unenroll.sending.runner import Runner
 
 
 def no_intent() -> None:

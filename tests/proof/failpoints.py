@@ -15,10 +15,10 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Final
 
-from bulk_unenroll.cli import main
-from bulk_unenroll.client import Client
-from bulk_unenroll.ledger import Ledger
-from bulk_unenroll.runner import Runner
+from bulk_unenroll.capillary.client import Client
+from bulk_unenroll.cli.app import main
+from bulk_unenroll.ledger.sqlite.ledger import Ledger
+from bulk_unenroll.sending.runner import Runner
 
 ON_THE_WAY_S: Final = 0.01
 """Enough for a request to leave; the slow server of these tests answers later."""

@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from bulk_unenroll import load
 from bulk_unenroll.errors import InputRefused
-from bulk_unenroll.ledger import Ledger, SourceInfo, StagedRow
+from bulk_unenroll.inputs import loading as load
+from bulk_unenroll.inputs.rows import Mapper
+from bulk_unenroll.inputs.source import Source
+from bulk_unenroll.ledger.sqlite.ledger import Ledger, SourceInfo, StagedRow
 from bulk_unenroll.model import Invalid, Key, Record
-from bulk_unenroll.rows import Mapper
-from bulk_unenroll.sources import Source
 
 strict_reader, strict_decoder, stage = csv.reader, codecs.getincrementaldecoder, load._stage
 

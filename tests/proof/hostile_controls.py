@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from bulk_unenroll import client, protocol
-from bulk_unenroll.protocol import Reply
+from bulk_unenroll.capillary import client
+from bulk_unenroll.capillary import judge as protocol
+from bulk_unenroll.capillary.judge import Reply
 
 
 def read_it_all() -> None:

@@ -12,7 +12,7 @@ from unittest import mock
 import pytest
 import structlog
 
-from bulk_unenroll.cli import main
+from bulk_unenroll.cli.app import main
 from tests.desk import Desk, Ended
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -54,9 +54,9 @@ class InProcess(Desk):
 
 def treat_all_as_large(patch: pytest.MonkeyPatch) -> None:
     """From here on small files are read by columns and loaded in bulk, as large ones are."""
-    patch.setattr("bulk_unenroll.csv_source.TABLE_FROM_CHARS", 0)
-    patch.setattr("bulk_unenroll.load.BULK_FROM_ROWS", 1)
-    patch.setattr("bulk_unenroll.load.COMMIT_ROWS", 1)
+    patch.setattr("bulk_unenroll.inputs.formats.csv_reader.TABLE_FROM_CHARS", 0)
+    patch.setattr("bulk_unenroll.inputs.loading.BULK_FROM_ROWS", 1)
+    patch.setattr("bulk_unenroll.inputs.loading.COMMIT_ROWS", 1)
 
 
 def _stream() -> io.TextIOWrapper:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from bulk_unenroll import protocol, runner
-from bulk_unenroll.auth import Secrets
-from bulk_unenroll.client import Client
-from bulk_unenroll.console import Watch
-from bulk_unenroll.model import Call
-from bulk_unenroll.policy import Step
+from bulk_unenroll.capillary import judge as protocol
+from bulk_unenroll.capillary.auth import Secrets
+from bulk_unenroll.capillary.client import Client
+from bulk_unenroll.cli.screens import Watch
+from bulk_unenroll.model import Call, Step
+from bulk_unenroll.sending import runner
 
 
 def crash() -> None:

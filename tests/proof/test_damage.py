@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from bulk_unenroll import ledger as program
 from bulk_unenroll.errors import LedgerFailed
-from bulk_unenroll.folder import make_folder
-from bulk_unenroll.ledger import Ledger
+from bulk_unenroll.ledger.folder import make_folder
+from bulk_unenroll.ledger.sqlite import ledger as program
+from bulk_unenroll.ledger.sqlite.ledger import Ledger
+from bulk_unenroll.ledger.sqlite.reader import integrity_faults, reader
 from bulk_unenroll.model import State
-from bulk_unenroll.queries import integrity_faults, reader
 from tests.io.kit import after_kill, begin, claim, confirmed, keys, settle, unanswered
 from tests.io.kit import turn as record
 

@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 
-from bulk_unenroll import load
-from bulk_unenroll.ledger import StagedRow
+from bulk_unenroll.inputs import loading as load
+from bulk_unenroll.inputs.rows import Mapper
+from bulk_unenroll.ledger.sqlite.ledger import StagedRow
 from bulk_unenroll.model import Record
-from bulk_unenroll.rows import Mapper
 from tests.desk import Desk, Ended, Witness
 from tests.proof import file_controls as controls
 from tests.proof.file_cases import CASES
@@ -210,7 +210,7 @@ def test_a_reader_that_keeps_what_it_could_read_sends_it(
     sending: tuple[InProcess, Witness], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control."""
-    monkeypatch.setattr("bulk_unenroll.load._read_all", controls.keep_what_was_read)
+    monkeypatch.setattr("bulk_unenroll.inputs.loading._read_all", controls.keep_what_was_read)
     desk, witness = sending
     with pytest.raises(AssertionError):
         provoke(desk, NAMED["quote that never closes"], 1)
@@ -223,18 +223,34 @@ def test_a_reader_that_keeps_what_it_could_read_sends_it(
 @pytest.mark.parametrize(
     ("broken", "by", "caught"),
     [
-        ("bulk_unenroll.rows.parse_id", controls.lenient_id, "underscores"),
-        ("bulk_unenroll.rows.parse_id", controls.lenient_id, "Arabic-Indic digits"),
-        ("bulk_unenroll.csv_source.csv.reader", controls.forgiving_reader, "quote open at the end"),
-        ("codecs.getincrementaldecoder", controls.forgiving_decoder, "Latin-1"),
-        ("bulk_unenroll.text._members", controls.forgiving_xz, "xz, garbage after it"),
+        ("bulk_unenroll.inputs.rows.parse_id", controls.lenient_id, "underscores"),
+        ("bulk_unenroll.inputs.rows.parse_id", controls.lenient_id, "Arabic-Indic digits"),
         (
-            "bulk_unenroll.parquet_source.ParquetRecords._check_count",
+            "bulk_unenroll.inputs.formats.csv_reader.csv.reader",
+            controls.forgiving_reader,
+            "quote open at the end",
+        ),
+        ("codecs.getincrementaldecoder", controls.forgiving_decoder, "Latin-1"),
+        (
+            "bulk_unenroll.inputs.formats.text._members",
+            controls.forgiving_xz,
+            "xz, garbage after it",
+        ),
+        (
+            "bulk_unenroll.inputs.formats.parquet_reader.ParquetRecords._check_count",
             controls.no_check,
             "Parquet, row group claims fewer rows",
         ),
-        ("bulk_unenroll.ledger.Ledger.drop_source", controls.no_check, "bad byte in row 90,001"),
-        ("bulk_unenroll.load._read_all", controls.keep_what_was_read, "quote that never closes"),
+        (
+            "bulk_unenroll.ledger.sqlite.ledger.Ledger.drop_source",
+            controls.no_check,
+            "bad byte in row 90,001",
+        ),
+        (
+            "bulk_unenroll.inputs.loading._read_all",
+            controls.keep_what_was_read,
+            "quote that never closes",
+        ),
     ],
 )
 def test_a_reader_with_a_law_broken_is_caught(
@@ -366,7 +382,7 @@ def test_a_reader_that_does_not_look_is_caught(
     growing: InProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control."""
-    monkeypatch.setattr("bulk_unenroll.sources._fingerprint", lambda handle: (0, 0))
+    monkeypatch.setattr("bulk_unenroll.inputs.source._fingerprint", lambda handle: (0, 0))
     with pytest.raises(AssertionError):
         test_a_file_that_changes_while_it_is_read_is_refused(growing)
 

@@ -156,14 +156,14 @@ def test_nor_from_a_large_file(
 @pytest.mark.parametrize(
     ("broken", "by", "sign"),
     [
-        ("bulk_unenroll.rows.parse_id", controls.lenient_id, "do not stand in the file"),
+        ("bulk_unenroll.inputs.rows.parse_id", controls.lenient_id, "do not stand in the file"),
         (
-            "bulk_unenroll.csv_source.csv.reader",
+            "bulk_unenroll.inputs.formats.csv_reader.csv.reader",
             controls.forgiving_reader,
             "never closes, but read",
         ),
         ("codecs.getincrementaldecoder", controls.forgiving_decoder, "no text, but read"),
-        ("bulk_unenroll.load._stage", controls.by_position(), "other keys"),
+        ("bulk_unenroll.inputs.loading._stage", controls.by_position(), "other keys"),
     ],
 )
 def test_a_reader_with_a_law_broken_is_found_out(
@@ -178,9 +178,13 @@ def test_a_reader_with_a_law_broken_is_found_out(
 @pytest.mark.parametrize(
     ("broken", "by", "sign"),
     [
-        ("bulk_unenroll.table.PLAIN_ID", "^[0-9]{1,18}$", "other keys"),
-        ("bulk_unenroll.dedupe._repeats", controls.no_repeats, "exit 74"),
-        ("bulk_unenroll.csv_table._plain", controls.quotes_are_plain, "other keys"),
+        ("bulk_unenroll.inputs.columns.PLAIN_ID", "^[0-9]{1,18}$", "other keys"),
+        ("bulk_unenroll.inputs.dedupe._repeats", controls.no_repeats, "exit 74"),
+        (
+            "bulk_unenroll.inputs.formats.csv_columns._plain",
+            controls.quotes_are_plain,
+            "other keys",
+        ),
     ],
 )
 def test_a_reader_of_large_files_with_a_law_broken_is_found_out(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bulk_unenroll.model import Key
-from bulk_unenroll.runner import Flight, Runner
+from bulk_unenroll.sending.runner import Flight, Runner
 from bulk_unenroll.settings import Rate, parse_rate
 from tests.desk import Desk, Witness
 from tests.proof.clockwork import Mortal, in_virtual_time

@@ -103,7 +103,7 @@ def test_a_program_that_remembers_positions_is_caught(
     """The control."""
     caught = 0
     for number in range(5):
-        monkeypatch.setattr("bulk_unenroll.load._stage", controls.by_position())
+        monkeypatch.setattr("bulk_unenroll.inputs.loading._stage", controls.by_position())
         try:
             job(*sending(number), random.Random(f"{seed}/position/{number}"))
         except AssertionError:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bulk_unenroll import protocol
+from bulk_unenroll.capillary import judge as protocol
+from bulk_unenroll.capillary.judge import RETRY_AFTER_CAP_S, Fault, Reply, Retry, judge
 from bulk_unenroll.model import Key, State
-from bulk_unenroll.protocol import RETRY_AFTER_CAP_S, Fault, Reply, Retry, judge
 from tests.io.test_client import KEY, answer, at_once, says, wired
 from tests.proof.clockwork import in_virtual_time
 from tests.run.scripted import Answer, Job, keys, success

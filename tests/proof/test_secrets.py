@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 
-from bulk_unenroll import inspection
+from bulk_unenroll.commands import status as inspection
 from tests.desk import PROGRAM, Desk, Ended
 from tests.proof.rude_server import PATIENCE_S, Manner, RudeServer, Talk, answer, replies, says
 from tests.proof.sabotaged import program

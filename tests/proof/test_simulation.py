@@ -15,12 +15,11 @@ from typing import Any
 
 import pytest
 
-from bulk_unenroll.ledger import Ledger
+from bulk_unenroll.ledger.sqlite.ledger import Ledger
+from bulk_unenroll.ledger.sqlite.reader import integrity_faults
 from bulk_unenroll.model import Key, State
-from bulk_unenroll.policy import Share
-from bulk_unenroll.queries import integrity_faults
-from bulk_unenroll.runner import Flight, Runner
-from bulk_unenroll.settings import Rate
+from bulk_unenroll.sending.runner import Flight, Runner
+from bulk_unenroll.settings import Rate, Share
 from tests.proof.clockwork import Mortal, in_virtual_time
 from tests.run.scripted import LOST, REFUSED, Answer, error, http, keys, success
 from tests.run.test_pace import most_within

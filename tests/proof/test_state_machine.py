@@ -20,10 +20,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from bulk_unenroll.batch import Batch, StagedRow, staged_batch
-from bulk_unenroll.ledger import Ledger
+from bulk_unenroll.ledger.batch import Batch, StagedRow, staged_batch
+from bulk_unenroll.ledger.sqlite.ledger import Ledger
+from bulk_unenroll.ledger.sqlite.reader import callable_count, count, integrity_faults
 from bulk_unenroll.model import Blocked, Call, State
-from bulk_unenroll.queries import callable_count, count, integrity_faults
 from tests.io import kit
 
 ANSWERS = {
@@ -342,7 +342,7 @@ def test_control_position_instead_of_key(seed: int, monkeypatch: pytest.MonkeyPa
         batch = staged_batch(staged)
         return replace(batch, customers=[batch.first_row + row for row in batch.rows])
 
-    monkeypatch.setattr("bulk_unenroll.ledger.staged_batch", by_position)
+    monkeypatch.setattr("bulk_unenroll.ledger.sqlite.ledger.staged_batch", by_position)
     with pytest.raises(AssertionError):
         attack(seed, 60, WITHOUT_SHRINKING)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from bulk_unenroll.capillary.judge import Fault, Loss
 from bulk_unenroll.errors import EXIT_API_FAILS
-from bulk_unenroll.gate import Gate, Trouble
 from bulk_unenroll.model import Key, State
-from bulk_unenroll.protocol import Fault, Loss
+from bulk_unenroll.sending.circuit_breaker import Gate, Trouble
 from bulk_unenroll.settings import Rate, parse_rate
 from tests.run.scripted import LOST, REFUSED, Answer, Job, error, http, keys, success
 

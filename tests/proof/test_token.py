@@ -14,10 +14,10 @@ from typing import Final
 import pytest
 from pydantic import SecretStr
 
-from bulk_unenroll.auth import EARLY, TokenAuth
+from bulk_unenroll.capillary.auth import EARLY, TokenAuth
+from bulk_unenroll.capillary.judge import Fault, Reply
 from bulk_unenroll.errors import EXIT_API_FAILS
 from bulk_unenroll.model import Key, State
-from bulk_unenroll.protocol import Fault, Reply
 from bulk_unenroll.sandbox import SANDBOX_CLIENT_KEY, SANDBOX_CLIENT_SECRET
 from bulk_unenroll.settings import OAuth, Rate
 from tests.desk import Desk, Witness

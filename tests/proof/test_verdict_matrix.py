@@ -16,12 +16,12 @@ from typing import Final
 
 import pytest
 
-from bulk_unenroll import protocol
-from bulk_unenroll.client import Client
+from bulk_unenroll.capillary import judge as protocol
+from bulk_unenroll.capillary.client import Client
+from bulk_unenroll.capillary.judge import Reply, Verdict
+from bulk_unenroll.ledger.sqlite.reader import count
 from bulk_unenroll.model import Key, State
-from bulk_unenroll.outcome import conclude
-from bulk_unenroll.protocol import Reply, Verdict
-from bulk_unenroll.queries import count
+from bulk_unenroll.reports.summary import conclude
 from tests.desk import CREDENTIALS, Desk
 from tests.proof.rude_server import RudeServer, answer, replies
 from tests.run.scripted import Basic, Job, ScriptedApi

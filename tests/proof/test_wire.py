@@ -18,10 +18,10 @@ from typing import Any, Literal
 import pytest
 from yarl import URL
 
-from bulk_unenroll import client as program
-from bulk_unenroll.client import Client
+from bulk_unenroll.capillary import client as program
+from bulk_unenroll.capillary.client import Client
+from bulk_unenroll.capillary.judge import Fault, Loss, Reply
 from bulk_unenroll.model import Key
-from bulk_unenroll.protocol import Fault, Loss, Reply
 from tests.desk import CREDENTIALS, Desk
 from tests.proof.rude_server import (
     PATIENCE_S,

@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from bulk_unenroll.ledger import Ledger, SourceInfo, StagedRow, Turn
-from bulk_unenroll.model import Call, Key, State
-from bulk_unenroll.policy import Share, Step
-from bulk_unenroll.protocol import Fault, Loss, Reply, Verdict
-from bulk_unenroll.queries import count
-from bulk_unenroll.runner import Runner, Sender
-from bulk_unenroll.settings import Rate, Sending
+from bulk_unenroll.capillary.judge import Fault, Loss, Reply, Verdict
+from bulk_unenroll.ledger.sqlite.ledger import Ledger, SourceInfo, StagedRow, Turn
+from bulk_unenroll.ledger.sqlite.reader import count
+from bulk_unenroll.model import Call, Key, State, Step
+from bulk_unenroll.sending.runner import Runner, Sender
+from bulk_unenroll.settings import Rate, Sending, Share
 
 BASE_URL = "http://127.0.0.1:1/v3.1"
 Answer = Reply | Fault

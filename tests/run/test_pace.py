@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import pytest
 
-from bulk_unenroll.pace import Pace
+from bulk_unenroll.sending.rate_limit import Pace
 from bulk_unenroll.settings import Rate, parse_rate
 
 pytestmark = [pytest.mark.looptime]

@@ -8,11 +8,10 @@ from collections import Counter
 
 import pytest
 
-from bulk_unenroll.codes import Scope
+from bulk_unenroll.capillary.codes import Scope
+from bulk_unenroll.capillary.judge import Halt, Reply, Verdict
 from bulk_unenroll.model import Key, State
-from bulk_unenroll.policy import Share
-from bulk_unenroll.protocol import Halt, Reply, Verdict
-from bulk_unenroll.settings import Rate
+from bulk_unenroll.settings import Rate, Share
 from tests.run.scripted import (
     LOST,
     REFUSED,

@@ -1,0 +1,219 @@
+"""What authorises a call: Basic once and for all, or an OAuth token fetched once for everyone."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from collections.abc import Mapping
+from typing import Final, Protocol
+from urllib.parse import quote
+
+import orjson
+from aiohttp import encode_basic_auth
+from pydantic import SecretStr
+from yarl import URL
+
+from bulk_unenroll.capillary.client import Client
+from bulk_unenroll.capillary.codes import Scope
+from bulk_unenroll.capillary.judge import (
+    Fault,
+    Halt,
+    InDoubt,
+    Reply,
+    Retry,
+    Unauthorised,
+    Unsent,
+    Verdict,
+    judge,
+    recordable,
+)
+from bulk_unenroll.settings import Basic, Credentials, OAuth
+
+DEFAULT_TTL_S: Final = 300.0
+"""The ``ttlSeconds`` of the vendor's sample, where an answer names none."""
+
+EARLY: Final = 0.2
+"""A token is renewed when this share of its life is left, but at most ``EARLY_MOST_S`` before."""
+
+EARLY_MOST_S: Final = 30.0
+
+KNOWN_TOKENS: Final = 100
+"""How many are kept out of records: calls in flight may still carry an earlier one."""
+
+SHORTEST_SECRET_CHARS: Final = 4
+"""Shorter ones would take words apart, and hide nothing."""
+
+
+class Auth(Protocol):
+    """What the runner needs to know of credentials."""
+
+    renewable: bool
+    generation: int
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers that authorise a call now."""
+
+    def stale(self, now_s: float) -> bool:
+        """Whether ``renew`` must come before the next call."""
+
+    def invalidate(self, generation: int) -> None:
+        """A call with this generation of the token was refused."""
+
+    async def renew(self, now_s: float) -> Verdict | None:
+        """Get a new token; a verdict where there is none to be had."""
+
+    def redact(self, text: str | None) -> str | None:
+        """``text`` without the secrets that a server may have echoed."""
+
+
+class BasicAuth:
+    """``Authorization: Basic base64(till:md5hex(password))``."""
+
+    renewable = False
+    generation = 0
+
+    def __init__(self, credentials: Basic) -> None:
+        username = credentials.username.get_secret_value()
+        digest = credentials.password_md5.get_secret_value()
+        header = encode_basic_auth(username, digest)
+        self.headers: Mapping[str, str] = {"Authorization": header}
+        given = credentials.password.get_secret_value() if credentials.password else ""
+        self._secrets = Secrets(header.removeprefix("Basic ").rstrip("="), digest, given)
+
+    def stale(self, now_s: float) -> bool:
+        """Never: a password has no time to live."""
+        return False
+
+    def invalidate(self, generation: int) -> None:
+        """Nothing can be renewed."""
+
+    async def renew(self, now_s: float) -> Verdict | None:
+        """Nothing to renew."""
+        return None
+
+    def redact(self, text: str | None) -> str | None:
+        """``text`` without the header's value, the password and its hash."""
+        return self._secrets.redact(text)
+
+
+class TokenAuth:
+    """``X-CAP-API-OAUTH-TOKEN``, from the vendor's page on OAuth. One fetch serves everyone."""
+
+    renewable = True
+
+    def __init__(self, credentials: OAuth, client: Client) -> None:
+        self._credentials = credentials
+        self._client = client
+        self._token = SecretStr("")
+        self._renew_at_s = 0.0
+        self._secrets = Secrets(*_pair(credentials).values())
+        self.generation = 0
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The header that carries the current token."""
+        return {"X-CAP-API-OAUTH-TOKEN": self._token.get_secret_value()}
+
+    def stale(self, now_s: float) -> bool:
+        """Whether there is no token, it was refused, or its life is nearly over."""
+        return not self._token or now_s >= self._renew_at_s
+
+    def invalidate(self, generation: int) -> None:
+        """Drop the token, unless it is a newer one than was refused."""
+        if generation == self.generation:
+            self._token = SecretStr("")
+
+    async def renew(self, now_s: float) -> Verdict | None:
+        """Fetch a token. Any answer without one is a verdict; losses mean nothing was sent yet."""
+        content = orjson.dumps(_pair(self._credentials))
+        answer = await self._client.post(URL(self._credentials.token_url), content, {})
+        token, ttl_s = _token(answer)
+        if token is None:
+            return recordable(_no_token(answer, now_s), self.redact)
+        self._token = SecretStr(token)
+        self._secrets.add_token(token)
+        self._renew_at_s = now_s + ttl_s - min(EARLY * ttl_s, EARLY_MOST_S)
+        self.generation += 1
+        return None
+
+    def redact(self, text: str | None) -> str | None:
+        """``text`` without tokens, client secret and client key."""
+        return self._secrets.redact(text)
+
+
+def make_auth(credentials: Credentials, client: Client) -> Auth:
+    """The ``Auth`` for these credentials."""
+    if isinstance(credentials, Basic):
+        return BasicAuth(credentials)
+    return TokenAuth(credentials, client)
+
+
+def _token(answer: Reply | Fault) -> tuple[str | None, float]:
+    """``{"data": {"accessToken": ..., "ttlSeconds": ...}}`` → the token and its life in seconds."""
+    if isinstance(answer, Fault) or not 200 <= answer.status < 300:
+        return None, 0.0
+    try:
+        data = orjson.loads(answer.body)["data"]
+        token, ttl_s = data["accessToken"], data.get("ttlSeconds")
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return None, 0.0
+    usable = isinstance(ttl_s, int | float) and not isinstance(ttl_s, bool) and ttl_s > 0
+    good = isinstance(token, str) and token and token.isascii() and token.isprintable()
+    return (token if good else None), float(ttl_s) if usable else DEFAULT_TTL_S
+
+
+def _no_token(answer: Reply | Fault, now_s: float) -> Verdict:
+    """Judge a token call that gave no token: refused for good, or trouble that may pass."""
+    verdict = judge(answer, 0, now_s)
+    match verdict:
+        case Halt() | Retry(everyone=True):
+            return verdict
+        case Unauthorised(code, message):
+            return Halt(Scope.RUN, code, message, credentials=True)
+        case Retry() | Unsent() | InDoubt():
+            return Unsent("no_token", f"no token: {verdict.message}")
+        case _:
+            return Halt(Scope.RUN, "no_token", "the token URL gave no token", credentials=True)
+
+
+def _pair(credentials: OAuth) -> dict[str, str]:
+    """The body of a token call."""
+    return {
+        "key": credentials.key.get_secret_value(),
+        "secret": credentials.secret.get_secret_value(),
+    }
+
+
+class Secrets:
+    """What must not be written down, in every spelling in which a server may repeat it."""
+
+    def __init__(self, *lasting: str) -> None:
+        self._lasting = lasting
+        self._tokens: deque[str] = deque(maxlen=KNOWN_TOKENS)
+        self._compile()
+
+    def add_token(self, token: str) -> None:
+        """Know one more; the oldest beyond ``KNOWN_TOKENS`` is forgotten."""
+        self._tokens.append(token)
+        self._compile()
+
+    def redact(self, text: str | None) -> str | None:
+        """``text`` with ``***`` for every secret in it."""
+        return text and self._pattern.sub("***", text)
+
+    def _compile(self) -> None:
+        known = (*self._lasting, *self._tokens)
+        long = (secret for secret in known if len(secret) >= SHORTEST_SECRET_CHARS)
+        spellings = {spelling for secret in long for spelling in _spellings(secret)}
+        longest_first = sorted(spellings, key=len, reverse=True)  # one may hold another
+        nothing = "(?!)"
+        words = "|".join(map(re.escape, longest_first)) or nothing
+        self._pattern = re.compile(words, re.IGNORECASE)
+
+
+def _spellings(secret: str) -> set[str]:
+    """As it is, in JSON (which may escape the slash, too), and in a URL."""
+    in_json = json.dumps(secret)[1:-1]
+    return {secret, in_json, in_json.replace("/", "\\/"), quote(secret, safe="")}

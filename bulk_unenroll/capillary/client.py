@@ -1,0 +1,257 @@
+"""A request in, a reply or a fault out. No judgement, no retries, no redirects."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from typing import Final, Self
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
+from yarl import URL
+
+from bulk_unenroll.capillary.judge import (
+    MAX_ANSWER_BYTES,
+    Fault,
+    Loss,
+    Reply,
+    body,
+    path,
+    scope_headers,
+)
+from bulk_unenroll.model import Key
+
+Connected = Callable[[], Awaitable[None]]
+REQUEST_ID: Final = "X-CAP-REQUEST-ID"
+REQUEST_ID_TOO: Final = "X-Cap-Requestid"
+UNTRUSTED: Final = (aiohttp.ClientConnectorCertificateError, ssl.CertificateError)
+UNREACHABLE: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+LOST: Final = (aiohttp.ClientError, OSError, asyncio.IncompleteReadError, ValueError)
+
+
+class SpoiltConnection(Exception):
+    """The server ended or spoke before it was asked. Nothing was sent over this connection."""
+
+
+class Departure:
+    """When one request leaves: its deadline is that of connecting before, of the answer after."""
+
+    __slots__ = ("_connected", "_now", "deadline", "is_over_new", "left")
+
+    deadline: asyncio.Timeout
+
+    def __init__(self, connected: Connected | None, now: Callable[[], float]) -> None:
+        self._connected = connected
+        self._now = now
+        self.is_over_new = False
+        self.left = False
+
+    def connecting(self, timeout_s: float) -> None:
+        """No kept connection was found: a new one is made."""
+        self.is_over_new = True
+        self.deadline.reschedule(self._now() + timeout_s)
+
+    async def stands(self) -> None:
+        """A new connection stands; wait until ``connected`` lets go."""
+        self.deadline.reschedule(None)  # what is waited for here is not the connection
+        if self._connected:
+            await self._connected()
+
+    def leave(self, timeout_s: float) -> None:
+        """From here on the request may have been seen."""
+        self.left = True
+        self.deadline.reschedule(self._now() + timeout_s)
+
+
+DEPARTURE: Final[ContextVar[Departure]] = ContextVar("departure")
+"""Of the request that this task makes. Trace configs would tell the same, but cost an eighth."""
+
+
+class Connector(aiohttp.TCPConnector):
+    """Tells the ``Departure`` of a request when it has a connection to leave by.
+
+    Lends no connection on which something came that nobody asked for. aiohttp would take that for
+    the answer to the next call: a 408 sent to an idle connection, or a second answer to the call
+    before.
+    """
+
+    def __init__(self, *, connect_timeout_s: float, read_timeout_s: float) -> None:
+        super().__init__(limit=0, keepalive_timeout=15)
+        self._connect_timeout_s = connect_timeout_s
+        self._read_timeout_s = read_timeout_s
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the base class names it so
+    ) -> Connection:
+        """A connection as the base class finds or makes it; raises ``SpoiltConnection``."""
+        connection = await super().connect(req, traces, timeout)
+        if _is_spoilt(connection):
+            connection.close()
+            raise SpoiltConnection
+        DEPARTURE.get().leave(self._read_timeout_s)
+        return connection
+
+    async def _create_connection(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the base class names it so
+    ) -> ResponseHandler:
+        departure = DEPARTURE.get()
+        departure.connecting(self._connect_timeout_s)
+        protocol = await super()._create_connection(req, traces, timeout)
+        try:
+            await departure.stands()
+        except BaseException:
+            protocol.close()
+            raise
+        return protocol
+
+
+def _is_spoilt(connection: Connection) -> bool:
+    return connection.protocol is None or connection.protocol.should_close
+
+
+class Client:
+    """One session to one API. Use as an async context manager.
+
+    ``read_timeout_s`` runs from when the request leaves to the answer's last byte;
+    ``connect_timeout_s`` bounds everything before (DNS, TCP, TLS).
+    """
+
+    def __init__(self, base_url: str, *, connect_timeout_s: float, read_timeout_s: float) -> None:
+        self._base = URL(base_url, encoded=True)
+        self._connect_timeout_s = connect_timeout_s
+        self._read_timeout_s = read_timeout_s
+        self._session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        self._now = asyncio.get_running_loop().time
+        self._session = aiohttp.ClientSession(
+            connector=Connector(
+                connect_timeout_s=self._connect_timeout_s, read_timeout_s=self._read_timeout_s
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+                "User-Agent": "bulk-unenroll",
+            },
+            timeout=aiohttp.ClientTimeout(total=None),  # the deadlines are ours: see Departure
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def unenroll(
+        self, key: Key, headers: Mapping[str, str], connected: Connected
+    ) -> Reply | Fault:
+        """Take one customer out of one target; ``headers`` authorise the call.
+
+        ``connected`` is awaited when a new connection stands, before anything is sent over it.
+        """
+        if key.org is not None:
+            headers = {**headers, **scope_headers(key.org)}
+        prefix = self._base.raw_path.rstrip("/")
+        url = self._base.with_path(prefix + path(key), encoded=True)
+        return await self.post(url, body(key), headers, connected)
+
+    async def post(
+        self,
+        url: URL,
+        content: bytes,
+        headers: Mapping[str, str],
+        connected: Connected | None = None,
+    ) -> Reply | Fault:
+        """Post ``content`` once. A kept connection that was found spoilt makes way for another."""
+        while True:
+            departure = Departure(connected, self._now)
+            DEPARTURE.set(departure)
+            try:
+                return await self._post(url, content, headers, departure)
+            except SpoiltConnection:
+                if departure.is_over_new:
+                    message = "the server closes or speaks before it is asked"
+                    return Fault(Loss.UNSENT, "unreachable", message)
+
+    async def _post(
+        self, url: URL, content: bytes, headers: Mapping[str, str], departure: Departure
+    ) -> Reply | Fault:
+        try:
+            async with asyncio.timeout(None) as departure.deadline:
+                response = await self._session.post(
+                    url,
+                    data=aiohttp.BytesPayload(content),  # else it is looked up how to send bytes
+                    headers=headers,
+                    allow_redirects=False,
+                )
+                return await _read(response)
+        except UNTRUSTED as error:
+            return Fault(Loss.UNTRUSTED, "certificate", _say(error))
+        except UNREACHABLE as error:
+            return Fault(Loss.UNSENT, "unreachable", _say(error))
+        except TimeoutError:
+            if departure.deadline.expired() and not departure.left:
+                return Fault(Loss.UNSENT, "unreachable", "no connection within --connect-timeout")
+            message = f"no answer within {self._read_timeout_s:g} s"
+            return Fault(Loss.UNANSWERED, "timeout", message)
+        except LOST as error:
+            return Fault(Loss.UNANSWERED, "connection_lost", _say(error))
+
+
+async def _read(response: aiohttp.ClientResponse) -> Reply | Fault:
+    """Read the answer whole, but no more of it than an answer can have."""
+    headers = response.headers
+    request_id = headers.get(REQUEST_ID) or headers.get(REQUEST_ID_TOO)
+    stream = response.content
+    try:
+        content = await stream.readany()
+        if not stream.at_eof():
+            content = await _read_on(stream, bytearray(content))
+    finally:
+        if not stream.at_eof():
+            response.close()  # what is left unread must not greet the next call
+    if len(content) > MAX_ANSWER_BYTES:
+        message = "the answer is longer than 1 MiB"
+        return Fault(Loss.UNANSWERED, "oversized", message, response.status, request_id)
+    return Reply(
+        response.status,
+        content,
+        request_id,
+        tuple(headers.getall("Retry-After", ())),
+        headers.get("Date"),
+    )
+
+
+async def _read_on(stream: aiohttp.StreamReader, content: bytearray) -> bytes:
+    while not stream.at_eof() and len(content) <= MAX_ANSWER_BYTES:
+        content += await stream.readany()
+    return bytes(content)
+
+
+def _say(error: BaseException) -> str:
+    """One line on a transport error. ``str`` only: a ``repr`` may hold the request's headers."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"host {error.host} not found"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot connect to {error.host}:{error.port}: {error.os_error.strerror or 'failed'}"
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return "no connection within --connect-timeout"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"no valid HTTP: {_first_line(error.message).partition(': b')[0].rstrip(':')}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return _first_line(str(error)) or type(error).__name__
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]

@@ -1,0 +1,136 @@
+"""What a command works with: the folder's ledger, held alone or proven; the API, or a sandbox."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bulk_unenroll.errors import Interrupted, LedgerFailed, Misconfigured, Stop, UsageError
+from bulk_unenroll.ledger.folder import ledger_path, locked, make_folder
+from bulk_unenroll.ledger.sqlite.ledger import (
+    DAMAGED,
+    DAMAGED_REMEDY,
+    Ledger,
+    failure,
+    is_left_open,
+)
+from bulk_unenroll.ledger.sqlite.reader import ask, conservation_faults, integrity_faults, reader
+from bulk_unenroll.reports.summary import command
+from bulk_unenroll.settings import (
+    Api,
+    Basic,
+    Going,
+    check_scope,
+    credentials,
+    parse_base_url,
+    read_environment,
+    same_api,
+)
+
+
+@contextmanager
+def working_ledger(folder: Path, *, new: bool) -> Iterator[Ledger]:
+    """The ledger of the folder, held alone."""
+    if new:
+        make_folder(folder)
+    with locked(folder):
+        ledger = _open(folder)
+        try:
+            yield ledger
+        except Interrupted as stop:
+            stop.command = command("status", str(folder))
+            raise
+        except LedgerFailed as stop:
+            stop.command = stop.command or command("resume", str(folder))
+            raise
+        except sqlite3.Error as error:  # from a question asked over its connection
+            failed = failure(error)
+            failed.command = command("verify", str(folder))
+            raise failed from None
+        finally:
+            ledger.close()
+
+
+def _open(folder: Path) -> Ledger:
+    try:
+        if is_left_open(ledger_path(folder)):
+            prove(folder)
+        return Ledger.open(folder)
+    except LedgerFailed as stop:
+        stop.command = command("verify", str(folder))
+        raise
+
+
+def prove(folder: Path) -> None:
+    with reader(folder) as connection:
+        faults = integrity_faults(connection)
+    if faults:
+        then = command("export", str(folder), "--to", "rescued.csv")
+        raise LedgerFailed(f"{DAMAGED}: {faults[0]}", DAMAGED_REMEDY, then)
+
+
+@contextmanager
+def api(going: Going, kept_url: str | None) -> Iterator[Api]:
+    """Where to send: ``--base-url``, the environment, or what the folder was confirmed for."""
+    if going.sandbox:
+        with _sandbox(going.sandbox_scenario) as rehearsal:
+            yield rehearsal
+        return
+    url = base_url(going, kept_url)
+    yield Api(url, credentials(read_environment(), url))
+
+
+def base_url(going: Going, kept_url: str | None) -> str:
+    """The URL that ``api`` sends to; raises ``Misconfigured`` (78)."""
+    given = going.base_url or read_environment().base_url or kept_url
+    if not given:
+        raise Misconfigured(
+            "no base URL: there is no default host for a call that cannot be undone",
+            "give --base-url https://HOST/v3.1 or set BULK_UNENROLL_BASE_URL, or add --sandbox",
+        )
+    return parse_base_url(given)
+
+
+@contextmanager
+def _sandbox(scenario: Path | None) -> Iterator[Api]:
+    from pydantic import SecretStr
+
+    from bulk_unenroll import sandbox
+
+    try:
+        loaded = sandbox.load_scenario(scenario) if scenario else None
+    except (OSError, sandbox.ScenarioError) as error:
+        raise UsageError(f"the scenario is wrong: {error}") from None
+    base_url, stop = sandbox.start_in_thread(loaded)
+    till = SecretStr(sandbox.SANDBOX_USERNAME)
+    password = SecretStr(sandbox.SANDBOX_PASSWORD)
+    try:
+        yield Api(base_url, Basic.of(till, password))
+    finally:
+        stop()
+
+
+def check_same_api(ledger: Ledger, reached: Api) -> None:
+    kept = ledger.base_url()
+    if kept and not same_api(kept, reached.base_url):
+        raise other_api(kept, reached.base_url)
+
+
+def other_api(kept: str, reached: str) -> Misconfigured:
+    return Misconfigured(
+        f"this folder was confirmed for {kept}, not for {reached}",
+        "use the same base URL, or another --out folder",
+    )
+
+
+def check_orgs(ledger: Ledger, reached: Api) -> None:
+    ((others,),) = ask(ledger.connection, "has_other_orgs")
+    check_scope(reached.base_url, bool(others))
+
+
+def check_conservation(ledger: Ledger) -> None:
+    faults = conservation_faults(ledger.connection)
+    if faults:
+        raise Stop(f"the accounting does not close: {faults[0]}", "please report this")

@@ -1,0 +1,152 @@
+"""The end of a run: what it came to, its results and page, and the exact next command."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from bulk_unenroll.commands.connect import check_conservation
+from bulk_unenroll.errors import EXIT_LEDGER, LedgerFailed
+from bulk_unenroll.inputs.mapping import mapping_options
+from bulk_unenroll.ledger.sqlite.ledger import Ledger
+from bulk_unenroll.ledger.sqlite.reader import (
+    Counts,
+    ask,
+    callable_count,
+    count,
+    sources_in_force,
+    tally,
+)
+from bulk_unenroll.model import State
+from bulk_unenroll.reports.problems import digest
+from bulk_unenroll.reports.summary import (
+    SHOWN_TROUBLES,
+    Exit,
+    Outcome,
+    command,
+    conclude,
+    mend_command,
+    next_command,
+)
+from bulk_unenroll.results.export import write_results
+from bulk_unenroll.settings import Going, Sending
+
+REPORT_NAME: Final = "report.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A run that is going on, and how it may end."""
+
+    folder: Path
+    ledger: Ledger
+    sources: Sequence[int]
+    run_id: str
+    sending: Sending
+    going: Going
+
+    def finish(self, endings: dict[int, str]) -> Outcome:
+        """It sent all that it would; ``endings`` are why it stopped early, by exit code."""
+        check_conservation(self.ledger)
+        if not self.going.export:
+            return self._conclude(endings)
+        with _noting_failure(endings):
+            write_results(self.ledger.connection, self.folder, self.ledger.confirmed_sources())
+        outcome = self._conclude(endings)
+        with _noting_failure(endings):
+            _write_page(self.folder, self.ledger.connection, outcome)
+        # a page that could not be written ends it in another way
+        return self._conclude(endings) if EXIT_LEDGER in endings else outcome
+
+    def fail(self, failed: LedgerFailed) -> Outcome:
+        """Its ledger failed: with counts, where it can still be read."""
+        counts = None
+        with suppress(LedgerFailed, sqlite3.Error):
+            counts = count(self.ledger.connection, self.sources)
+        return self._outcome(Exit(failed.code, str(failed)), self._resume(), counts)
+
+    def end_now(self, code: int) -> None:
+        """A second signal ends it at once; say so, for the process is about to be gone."""
+        why = "ended at once by a second signal: calls in flight stay in doubt"
+        then = self._resume()
+        if self.going.json:
+            ended = Outcome(str(self.folder), Exit(code, why), then, self.run_id).as_json()
+            sys.stdout.write(json.dumps(ended) + "\n")
+            sys.stdout.flush()
+        sys.stderr.write(f"bulk-unenroll: {why} (exit {code})\nnext: {then}\n")
+        sys.stderr.flush()
+
+    def _conclude(self, endings: dict[int, str]) -> Outcome:
+        connection = self.ledger.connection
+        tallied = tally(connection, self.sources)
+        counts = count(connection, self.sources, tallied)
+        ((doubts,),) = ask(connection, "doubts_left")
+        ended = conclude(counts, endings, doubts)
+        self.ledger.end_run(ended.code, ended.reason)
+        resend_after_s = self.sending.resend_after_s(time.time())
+        then = next_of(connection, str(self.folder), ended, counts, self.sources, resend_after_s)
+        outcome = self._outcome(ended, with_sandbox(then, sandbox=self.going.sandbox), counts)
+        found = digest(connection, self.sources, tallied, targets=0, troubles=SHOWN_TROUBLES)
+        mend = mend_of(connection, str(self.folder), self.sources)
+        mend = with_sandbox(mend, sandbox=self.going.sandbox)
+        return replace(outcome, digest=found, mend=mend, sandbox=self.going.sandbox)
+
+    def _outcome(self, ended: Exit, then: str, counts: Counts | None) -> Outcome:
+        seconds = time.monotonic() - self.going.began_s
+        return Outcome(str(self.folder), ended, then, self.run_id, counts, seconds)
+
+    def _resume(self) -> str:
+        return with_sandbox(command("resume", str(self.folder)), sandbox=self.going.sandbox)
+
+
+def next_of(
+    connection: sqlite3.Connection,
+    folder: str,
+    ended: Exit,
+    counts: Counts,
+    sources: Sequence[int],
+    resend_after_s: float,
+) -> str:
+    """The exact next command after a run that ended so; empty when all is done."""
+    worst = ask(connection, "worst_code", sources=list(sources))
+    found = (State(worst[0][0]), worst[0][1]) if worst else None
+    left = callable_count(connection, sources, resend_after_s, counts)
+    mend = mend_of(connection, folder, sources)
+    return next_command(folder, ended, counts, found, mend, callable_=left)
+
+
+def mend_of(connection: sqlite3.Connection, folder: str, sources: Sequence[int]) -> str:
+    """The exact command for invalid rows once they are mended.
+
+    Rows that were read in several ways get no mapping: what fits some may call wrong ids in others.
+    """
+    readings = ask(connection, "readings_of_invalid_rows", sources=list(sources))
+    mappings = [mapping_options(reading) for (reading,) in readings]
+    agreed = all(mapping == mappings[0] for mapping in mappings)
+    return mend_command(folder, mappings[0] if mappings and agreed else [])
+
+
+def with_sandbox(then: str, *, sandbox: bool) -> str:
+    """``then`` for the sandbox again, if that is what was called."""
+    return f"{then} --sandbox" if then and sandbox else then
+
+
+@contextmanager
+def _noting_failure(endings: dict[int, str]) -> Iterator[None]:
+    try:
+        yield
+    except LedgerFailed as failed:
+        endings[EXIT_LEDGER] = f"the results could not be written: {failed.reason}"
+
+
+def _write_page(folder: Path, connection: sqlite3.Connection, outcome: Outcome) -> None:
+    from bulk_unenroll.reports.page import write_page  # jinja2 and matplotlib are slow to import
+
+    write_page(connection, folder / REPORT_NAME, outcome, sources_in_force(connection))

@@ -1,0 +1,1 @@
+"""Files to numbered, checked rows."""

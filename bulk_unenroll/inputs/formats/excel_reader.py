@@ -1,0 +1,106 @@
+"""Excel workbooks as numbered records. Needs the extra ``xlsx``.
+
+A spreadsheet keeps a number in 15 digits: a longer id stored as one has lost its last digits, and
+is told as what it is, a rounded number.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Final
+
+from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetVisibleEnum
+
+from bulk_unenroll.errors import InputRefused
+from bulk_unenroll.inputs.formats.records import grouped
+from bulk_unenroll.inputs.ids import shown
+from bulk_unenroll.inputs.rows import Mapper
+from bulk_unenroll.model import Record
+
+EXACT_BELOW: Final = 10.0**15
+CHOOSE: Final = "choose one with --sheet NAME"
+Cell = str | int | bool
+
+
+class XlsxRecords:
+    """One sheet of a workbook, open in binary: ``sheet``, or the only visible one with rows.
+
+    ``header`` is its first row. Raises ``InputRefused`` (65) where the workbook cannot be read or
+    does not say which sheet.
+    """
+
+    def __init__(self, handle: BinaryIO, sheet: str | None) -> None:
+        try:
+            self._sheet = _chosen(CalamineWorkbook.from_filelike(handle), sheet)
+        except (CalamineError, OSError, ValueError) as error:
+            raise InputRefused(f"this is no readable workbook: {error}", "save it again") from None
+        rows = self._rows()
+        header = next(rows, None)
+        if header is None:
+            raise InputRefused(f"sheet {shown(self._sheet.name)} is empty", "give another sheet")
+        self.header = tuple(str(cell) for cell in header)
+
+    def check(self, mapper: Mapper) -> None:
+        """Any column of a sheet can hold ids."""
+
+    def records(self) -> Iterator[Record]:
+        """Every row but the header, numbered from 1; rows of blanks alone are none.
+
+        Whole numbers of up to 15 digits are int; what else JSON does not have is text.
+        """
+        rows = self._rows()
+        next(rows)
+        for number, cells in enumerate(rows, 1):
+            yield Record(number, cells)
+
+    def pieces(self, mapper: Mapper) -> Iterator[list[Record]]:
+        """The same records, many at a time."""
+        return grouped(self.records())
+
+    def _rows(self) -> Iterator[tuple[Cell, ...]]:
+        for row in self._sheet.iter_rows():
+            if any(cell != "" for cell in row):
+                yield tuple(_plain(cell) for cell in row)
+
+
+def _chosen(workbook: CalamineWorkbook, wanted: str | None) -> CalamineSheet:
+    visible = [
+        sheet.name
+        for sheet in workbook.sheets_metadata
+        if sheet.visible == SheetVisibleEnum.Visible
+    ]
+    if wanted is not None:
+        if wanted not in workbook.sheet_names:
+            raise InputRefused(
+                f"there is no sheet {shown(wanted)}; there are {_listed(visible)}",
+                "--sheet NAME with one of these",
+            )
+        return workbook.get_sheet_by_name(wanted)
+    with_rows = [sheet for name in visible if (sheet := workbook.get_sheet_by_name(name)).height]
+    if len(with_rows) > 1:
+        names = _listed([sheet.name for sheet in with_rows])
+        raise InputRefused(
+            f"several sheets hold rows: {names}", CHOOSE, lacking=("--sheet", "NAME")
+        )
+    if not with_rows:
+        raise InputRefused("no visible sheet holds any row", CHOOSE)
+    return with_rows[0]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(shown, names))
+
+
+def _plain(cell: Any) -> Cell:
+    if isinstance(cell, float):
+        return _number(cell)
+    if isinstance(cell, datetime.date | datetime.time):
+        return cell.isoformat()
+    return cell if isinstance(cell, str | bool) else str(cell)
+
+
+def _number(value: float) -> Cell:
+    if abs(value) >= EXACT_BELOW:
+        return f"{value:.14E}"
+    return int(value) if value.is_integer() else repr(value)

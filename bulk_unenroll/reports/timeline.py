@@ -1,0 +1,130 @@
+"""How the calls of a ledger went over time: rates, latencies, waiting. Histograms, no rows."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from bulk_unenroll.ledger.sqlite.reader import ask
+from bulk_unenroll.ledger.sqlite.statements import SQL
+
+SLOTS_MOST: Final = 40
+SLOTS_LEAST: Final = 3
+"""Fewer have no course that a picture could show."""
+DAY_S: Final = 86_400
+WIDTHS_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200)
+
+Kind = str
+KINDS: Final[Mapping[Kind, str]] = {
+    "done": "taken out, or nothing to take out",
+    "refused": "answered otherwise",
+    "unanswered": "no answer",
+}
+
+
+@dataclass(slots=True)
+class Latencies:
+    """Latencies as a histogram: how many calls by the lower bound of their bin.
+
+    The bins of ``attempt_bins`` are 2 ms wide below 0.1 s, 20 ms below 1 s, 0.2 s below 10 s, and
+    2 s beyond, so a percentile is off by at most a tenth, or a millisecond.
+    """
+
+    bins: Counter[int] = field(default_factory=Counter)
+
+    def add(self, bin_ms: int | None, number: int) -> None:
+        """So many calls in a bin; None for calls without an answer, which have no latency."""
+        if bin_ms is not None:
+            self.bins[bin_ms] += number
+
+    def percentile_s(self, percent: float) -> float | None:
+        """The latency which ``percent`` of the answered calls did not exceed; None without any."""
+        wanted = self.bins.total() * percent / 100
+        seen = 0
+        for bin_ms in sorted(self.bins):
+            seen += self.bins[bin_ms]
+            if seen >= wanted:
+                return (bin_ms + _bin_width_ms(bin_ms) / 2) / 1000
+        return None
+
+
+def _bin_width_ms(bin_ms: int) -> int:
+    return 2 if bin_ms < 100 else 20 if bin_ms < 1000 else 200 if bin_ms < 10_000 else 2000
+
+
+@dataclass(slots=True)
+class Calls:
+    """The calls of one run. Times are Unix seconds."""
+
+    number: int
+    first_s: float
+    last_s: float
+    latencies: Latencies = field(default_factory=Latencies)
+
+    @property
+    def per_min(self) -> float | None:
+        """The mean rate from the first start to the last; None for fewer than two moments."""
+        lasted_s = self.last_s - self.first_s
+        return (self.number - 1) / lasted_s * 60 if lasted_s > 0 else None
+
+
+@dataclass(slots=True)
+class Slot:
+    """A stretch of time: how many calls started in it, by kind, and how long they took."""
+
+    begin_s: float
+    kinds: Counter[Kind] = field(default_factory=Counter)
+    latencies: Latencies = field(default_factory=Latencies)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """One run cut into slots of ``width_s``; those in which nothing started are there too."""
+
+    run_id: str
+    width_s: int
+    slots: list[Slot]
+
+    @property
+    def brief(self) -> bool:
+        """Whether it was over before there was a course to draw."""
+        return len(self.slots) < SLOTS_LEAST
+
+    def per_min(self, slot: Slot, kind: Kind | None = None) -> float:
+        """Starts a minute in ``slot``, of one kind or of all."""
+        number = slot.kinds[kind] if kind else slot.kinds.total()
+        return number * 60 / self.width_s
+
+
+def calls_over_time(connection: sqlite3.Connection) -> tuple[dict[str, Calls], Timeline | None]:
+    """The calls of every run that made any, by its id; and the run with the most over time."""
+    runs = {run_id: Calls(*calls) for run_id, *calls in ask(connection, "run_calls")}
+    if not runs:
+        return {}, None
+    busiest = max(runs, key=lambda run_id: runs[run_id].number)
+    line = _empty(busiest, runs[busiest])
+    values = {"run_id": busiest, "begin": runs[busiest].first_s, "width": float(line.width_s)}
+    for run_id, slot, kind, bin_ms, number in connection.execute(SQL["attempt_bins"], values):
+        runs[run_id].latencies.add(bin_ms, number)
+        if slot is not None:
+            line.slots[slot].kinds[kind] += number
+            line.slots[slot].latencies.add(bin_ms, number)
+    return runs, line
+
+
+def _empty(run_id: str, calls: Calls) -> Timeline:
+    width_s = slot_width_s(calls.last_s - calls.first_s)
+    number = int((calls.last_s - calls.first_s) / width_s) + 1
+    slots = [Slot(calls.first_s + slot * width_s) for slot in range(number)]
+    return Timeline(run_id, width_s, slots)
+
+
+def slot_width_s(lasted_s: float) -> int:
+    """The narrowest width that people like, by which ``lasted_s`` needs few slots."""
+    for width_s in WIDTHS_S:
+        if lasted_s < width_s * SLOTS_MOST:
+            return width_s
+    return DAY_S * (int(lasted_s / (DAY_S * SLOTS_MOST)) + 1)

@@ -1,0 +1,67 @@
+"""The page's words: one sentence, what a code means, and what others said, made fit to be shown."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+from bulk_unenroll.capillary.codes import advice
+from bulk_unenroll.errors import EXIT_FINISHED, EXIT_LEFT_OVER, EXIT_ROWS_FAILED
+from bulk_unenroll.ledger.sqlite.reader import Counts
+from bulk_unenroll.model import State
+from bulk_unenroll.reports.problems import Trouble
+
+SHOWN_CHARS: Final = 200
+OWN_REASONS: Final = frozenset({EXIT_FINISHED, EXIT_ROWS_FAILED, EXIT_LEFT_OVER})
+
+SAID: Final = {
+    State.NOT_ENROLLED: "had no record to take out",
+    State.FAILED: "failed",
+    State.BLOCKED: "are blocked",
+    State.REVIEW: "need a look by hand",
+    State.IN_DOUBT: "are in doubt",
+    State.SENDING: "are being called",
+    State.PENDING: "wait",
+}
+
+
+def headline(counts: Counts) -> str:
+    """What happened, in one sentence."""
+    if not counts.unique:
+        return "There was no customer/target to call."
+    done = counts.states[State.SUCCEEDED]
+    said = [f"{done:,} of {counts.unique:,} customers/targets were taken out"]
+    found = ((counts.states[state], how) for state, how in SAID.items())
+    said += [f"{number:,} {how}" for number, how in found if number]
+    return ", ".join(said) + "."
+
+
+def message_of(found: Trouble) -> str:
+    """What the server said about the example, where that is all there is to go by."""
+    if "read the message" not in advice(found.code):
+        return ""
+    return masked(found.message.replace(str(found.customer), "…"))
+
+
+def reason_of(code: int | None, reason: str) -> str:
+    """Why a run ended; masked where a server's words may be in it."""
+    return reason if code in OWN_REASONS else masked(reason)
+
+
+def masked(text: str) -> str:
+    """``text`` without what may be a customer's id, phone number or address; not too long."""
+    text = re.sub(r"\S+@\S+", "…", text)
+    text = re.sub(r"\d(?:[ .,()/-]?\d){6,}", "…", text)
+    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}…"
+
+
+def visible(text: object) -> str:
+    """``text``, where what has no glyph (control, format, unassigned) shows as U+FFFD.
+
+    Autoescaping leaves it in, and some of it turns the direction of what stands around it.
+    """
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(char)[0] == "C" else char
+        for char in str(text)
+    )

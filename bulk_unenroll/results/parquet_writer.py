@@ -1,0 +1,56 @@
+"""Rows as a Parquet file, with typed columns; the input's own cells as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet as pq
+
+from bulk_unenroll.ledger.sqlite.reader import Row
+
+SCHEMA: Final = pa.schema(
+    [
+        ("source", pa.string()),
+        ("row", pa.int64()),
+        ("org_id", pa.int64()),
+        ("target_group_id", pa.int64()),
+        ("target_id", pa.int64()),
+        ("customer_id", pa.int64()),
+        ("status", pa.string()),
+        ("code", pa.string()),
+        ("message", pa.string()),
+        ("http_status", pa.int64()),
+        ("attempts", pa.int64()),
+        ("updated_at", pa.string()),
+        ("input", pa.string()),
+    ]
+)
+
+
+class ParquetWriter:
+    """Writes rows whose cells stand under ``names``; ``named`` gives the input's own, by column."""
+
+    def __init__(
+        self, path: Path, names: Sequence[str], named: Callable[[Row], Mapping[str, Any]]
+    ) -> None:
+        self._names = names
+        self._named = named
+        self._file = pq.ParquetWriter(path, SCHEMA)
+
+    def __enter__(self) -> ParquetWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Add rows."""
+        frame = pd.DataFrame(rows, columns=list(self._names), dtype=object)
+        frame["input"] = [orjson.dumps(self._named(row)).decode() for row in rows]
+        table = pa.Table.from_pandas(frame[SCHEMA.names], schema=SCHEMA, preserve_index=False)
+        self._file.write_table(table)

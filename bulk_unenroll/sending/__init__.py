@@ -1,0 +1,1 @@
+"""Calls: how fast, when again, when to stop."""
