@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 MAX_ID: Final = 9_223_372_036_854_775_807
 """The largest id: the API's ids are int64, and so are SQLite's integers."""
@@ -57,14 +57,22 @@ TROUBLED: Final = BAD | {State.IN_DOUBT}
 REOPENABLE: Final = TROUBLED
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A customer/target: whom to take out of what. ``org`` is None for SELF."""
+class Target(NamedTuple):
+    """What a customer is enrolled in: a rule of a target group. ``org`` is None for SELF."""
 
     org: int | None
     group: int
-    target: int
+    rule: int
+
+    def __str__(self) -> str:
+        return f"{self.group}/{self.rule}"
+
+
+class Enrollment(NamedTuple):
+    """A customer in a target: the unit of all accounting, and what one call ends."""
+
     customer: int
+    target: Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +105,8 @@ class Call:
     attempt may have been applied and was never answered.
     """
 
-    item: int
-    key: Key
+    id: int
+    enrollment: Enrollment
     tries: int = 0
     doubtful: bool = False
 
@@ -139,17 +147,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Every pending customer/target of a target, or with ``target`` None of a group."""
+    """Every pending enrollment in a target, or with ``rule`` None in a group."""
 
     org: int | None
     group: int
-    target: int | None
+    rule: int | None
     code: str
     message: str
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Decision:
     """What becomes of a call.
 
     ``wait_s`` until it may be sent again, None if this run is done with it. ``left``: the request

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.desk import CREDENTIALS, Desk, Witness
-from tests.inbox import Inbox
+from tests.kit.command import CREDENTIALS, Desk, Witness
+from tests.kit.notifications import Inbox
 from tests.proof.page import PAGE, Figures
 
 DEFAULT_SEED = 20260101

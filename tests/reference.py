@@ -11,7 +11,7 @@ import click
 from bulk_unenroll.cli.app import PROGRAM, cli
 from bulk_unenroll.cli.job_file import COMMANDS, OPTIONS, SECTIONS, schema
 from bulk_unenroll.cli.options import Parsed
-from tests.desk import REPO
+from tests.kit.command import REPO
 
 BAR = r"\|"
 PAGE = REPO / "docs" / "reference.md"

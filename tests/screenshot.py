@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from tests.browser import browser
-from tests.desk import REPO, SAMPLES, Desk
+from tests.kit.browser import browser
+from tests.kit.command import REPO, SAMPLES, Desk
 
 PICTURE = REPO / "docs" / "report.png"
 SIZE = (1000, 1160)

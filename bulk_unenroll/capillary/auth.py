@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections import deque
 from collections.abc import Mapping
 from typing import Final, Protocol
-from urllib.parse import quote
 
 import orjson
 from aiohttp import encode_basic_auth
 from pydantic import SecretStr
 from yarl import URL
 
+from bulk_unenroll.capillary.calls import Fault, Reply
 from bulk_unenroll.capillary.client import Client
-from bulk_unenroll.capillary.codes import Scope
-from bulk_unenroll.capillary.judge import (
-    Fault,
-    Halt,
-    InDoubt,
-    Reply,
-    Retry,
-    Unauthorised,
-    Unsent,
-    Verdict,
-    judge,
-    recordable,
-)
-from bulk_unenroll.settings import Basic, Credentials, OAuth
+from bulk_unenroll.capillary.codes import Reach
+from bulk_unenroll.capillary.credentials import Basic, Credentials, OAuth
+from bulk_unenroll.capillary.judge import judge
+from bulk_unenroll.capillary.redaction import Secrets, recordable
+from bulk_unenroll.capillary.verdicts import Halt, InDoubt, Retry, Unauthorised, Unsent, Verdict
 
 DEFAULT_TTL_S: Final = 300.0
 """The ``ttlSeconds`` of the vendor's sample, where an answer names none."""
@@ -37,12 +25,6 @@ EARLY: Final = 0.2
 """A token is renewed when this share of its life is left, but at most ``EARLY_MOST_S`` before."""
 
 EARLY_MOST_S: Final = 30.0
-
-KNOWN_TOKENS: Final = 100
-"""How many are kept out of records: calls in flight may still carry an earlier one."""
-
-SHORTEST_SECRET_CHARS: Final = 4
-"""Shorter ones would take words apart, and hide nothing."""
 
 
 class Auth(Protocol):
@@ -171,11 +153,11 @@ def _no_token(answer: Reply | Fault, now_s: float) -> Verdict:
         case Halt() | Retry(everyone=True):
             return verdict
         case Unauthorised(code, message):
-            return Halt(Scope.RUN, code, message, credentials=True)
+            return Halt(Reach.RUN, code, message, credentials=True)
         case Retry() | Unsent() | InDoubt():
             return Unsent("no_token", f"no token: {verdict.message}")
         case _:
-            return Halt(Scope.RUN, "no_token", "the token URL gave no token", credentials=True)
+            return Halt(Reach.RUN, "no_token", "the token URL gave no token", credentials=True)
 
 
 def _pair(credentials: OAuth) -> dict[str, str]:
@@ -184,36 +166,3 @@ def _pair(credentials: OAuth) -> dict[str, str]:
         "key": credentials.key.get_secret_value(),
         "secret": credentials.secret.get_secret_value(),
     }
-
-
-class Secrets:
-    """What must not be written down, in every spelling in which a server may repeat it."""
-
-    def __init__(self, *lasting: str) -> None:
-        self._lasting = lasting
-        self._tokens: deque[str] = deque(maxlen=KNOWN_TOKENS)
-        self._compile()
-
-    def add_token(self, token: str) -> None:
-        """Know one more; the oldest beyond ``KNOWN_TOKENS`` is forgotten."""
-        self._tokens.append(token)
-        self._compile()
-
-    def redact(self, text: str | None) -> str | None:
-        """``text`` with ``***`` for every secret in it."""
-        return text and self._pattern.sub("***", text)
-
-    def _compile(self) -> None:
-        known = (*self._lasting, *self._tokens)
-        long = (secret for secret in known if len(secret) >= SHORTEST_SECRET_CHARS)
-        spellings = {spelling for secret in long for spelling in _spellings(secret)}
-        longest_first = sorted(spellings, key=len, reverse=True)  # one may hold another
-        nothing = "(?!)"
-        words = "|".join(map(re.escape, longest_first)) or nothing
-        self._pattern = re.compile(words, re.IGNORECASE)
-
-
-def _spellings(secret: str) -> set[str]:
-    """As it is, in JSON (which may escape the slash, too), and in a URL."""
-    in_json = json.dumps(secret)[1:-1]
-    return {secret, in_json, in_json.replace("/", "\\/"), quote(secret, safe="")}

@@ -14,7 +14,7 @@ from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 from yarl import URL
 
-from bulk_unenroll.capillary.judge import (
+from bulk_unenroll.capillary.calls import (
     MAX_ANSWER_BYTES,
     Fault,
     Loss,
@@ -23,7 +23,7 @@ from bulk_unenroll.capillary.judge import (
     path,
     scope_headers,
 )
-from bulk_unenroll.model import Key
+from bulk_unenroll.model import Enrollment
 
 Connected = Callable[[], Awaitable[None]]
 REQUEST_ID: Final = "X-CAP-REQUEST-ID"
@@ -37,7 +37,7 @@ class SpoiltConnection(Exception):
     """The server ended or spoke before it was asked. Nothing was sent over this connection."""
 
 
-class Departure:
+class RequestProgress:
     """When one request leaves: its deadline is that of connecting before, of the answer after."""
 
     __slots__ = ("_connected", "_now", "deadline", "is_over_new", "left")
@@ -67,12 +67,12 @@ class Departure:
         self.deadline.reschedule(self._now() + timeout_s)
 
 
-DEPARTURE: Final[ContextVar[Departure]] = ContextVar("departure")
+PROGRESS: Final[ContextVar[RequestProgress]] = ContextVar("progress")
 """Of the request that this task makes. Trace configs would tell the same, but cost an eighth."""
 
 
 class Connector(aiohttp.TCPConnector):
-    """Tells the ``Departure`` of a request when it has a connection to leave by.
+    """Tells the ``RequestProgress`` of a request when it has a connection to leave by.
 
     Lends no connection on which something came that nobody asked for. aiohttp would take that for
     the answer to the next call: a 408 sent to an idle connection, or a second answer to the call
@@ -95,7 +95,7 @@ class Connector(aiohttp.TCPConnector):
         if _is_spoilt(connection):
             connection.close()
             raise SpoiltConnection
-        DEPARTURE.get().leave(self._read_timeout_s)
+        PROGRESS.get().leave(self._read_timeout_s)
         return connection
 
     async def _create_connection(
@@ -104,11 +104,11 @@ class Connector(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the base class names it so
     ) -> ResponseHandler:
-        departure = DEPARTURE.get()
-        departure.connecting(self._connect_timeout_s)
+        progress = PROGRESS.get()
+        progress.connecting(self._connect_timeout_s)
         protocol = await super()._create_connection(req, traces, timeout)
         try:
-            await departure.stands()
+            await progress.stands()
         except BaseException:
             protocol.close()
             raise
@@ -145,7 +145,9 @@ class Client:
                 "Accept-Encoding": "identity",
                 "User-Agent": "bulk-unenroll",
             },
-            timeout=aiohttp.ClientTimeout(total=None),  # the deadlines are ours: see Departure
+            timeout=aiohttp.ClientTimeout(
+                total=None
+            ),  # the deadlines are ours: see RequestProgress
         )
         return self
 
@@ -153,17 +155,18 @@ class Client:
         await self._session.close()
 
     async def unenroll(
-        self, key: Key, headers: Mapping[str, str], connected: Connected
+        self, enrollment: Enrollment, headers: Mapping[str, str], connected: Connected
     ) -> Reply | Fault:
         """Take one customer out of one target; ``headers`` authorise the call.
 
         ``connected`` is awaited when a new connection stands, before anything is sent over it.
         """
-        if key.org is not None:
-            headers = {**headers, **scope_headers(key.org)}
+        customer, target = enrollment
+        if target.org is not None:
+            headers = {**headers, **scope_headers(target.org)}
         prefix = self._base.raw_path.rstrip("/")
-        url = self._base.with_path(prefix + path(key), encoded=True)
-        return await self.post(url, body(key), headers, connected)
+        url = self._base.with_path(prefix + path(target), encoded=True)
+        return await self.post(url, body(customer), headers, connected)
 
     async def post(
         self,
@@ -174,20 +177,20 @@ class Client:
     ) -> Reply | Fault:
         """Post ``content`` once. A kept connection that was found spoilt makes way for another."""
         while True:
-            departure = Departure(connected, self._now)
-            DEPARTURE.set(departure)
+            progress = RequestProgress(connected, self._now)
+            PROGRESS.set(progress)
             try:
-                return await self._post(url, content, headers, departure)
+                return await self._post(url, content, headers, progress)
             except SpoiltConnection:
-                if departure.is_over_new:
+                if progress.is_over_new:
                     message = "the server closes or speaks before it is asked"
                     return Fault(Loss.UNSENT, "unreachable", message)
 
     async def _post(
-        self, url: URL, content: bytes, headers: Mapping[str, str], departure: Departure
+        self, url: URL, content: bytes, headers: Mapping[str, str], progress: RequestProgress
     ) -> Reply | Fault:
         try:
-            async with asyncio.timeout(None) as departure.deadline:
+            async with asyncio.timeout(None) as progress.deadline:
                 response = await self._session.post(
                     url,
                     data=aiohttp.BytesPayload(content),  # else it is looked up how to send bytes
@@ -200,7 +203,7 @@ class Client:
         except UNREACHABLE as error:
             return Fault(Loss.UNSENT, "unreachable", _say(error))
         except TimeoutError:
-            if departure.deadline.expired() and not departure.left:
+            if progress.deadline.expired() and not progress.left:
                 return Fault(Loss.UNSENT, "unreachable", "no connection within --connect-timeout")
             message = f"no answer within {self._read_timeout_s:g} s"
             return Fault(Loss.UNANSWERED, "timeout", message)

@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import Final, Literal
 
 
-class Scope(IntEnum):
+class Reach(IntEnum):
     """Whom an error concerns. The gravest among several wins."""
 
     ROW = 1
@@ -31,7 +31,7 @@ class Meaning:
     """One body code: its verdict, whom it concerns, what the vendor says, what to do."""
 
     verdict: VerdictName
-    scope: Scope
+    reach: Reach
     says: str
     advice: str
     source: Literal["page", "docs"] = "docs"
@@ -40,9 +40,9 @@ class Meaning:
     def leads_to(self) -> str:
         """What follows from it, in the words of the states."""
         if self.verdict == "blocked":
-            return "blocked, with the whole " + self.scope.name.lower()
+            return "blocked, with the whole " + self.reach.name.lower()
         if self.verdict == "halt":
-            return "stops the " + self.scope.name.lower()
+            return "stops the " + self.reach.name.lower()
         return {"retry": "retried", "refresh": "a new token, then stops the run"}.get(
             self.verdict, self.verdict
         )
@@ -50,61 +50,61 @@ class Meaning:
 
 CODES: Final[dict[str, Meaning]] = {
     "310149": Meaning(
-        "not_enrolled", Scope.ROW, "no record for this user and target", "nothing to do"
+        "not_enrolled", Reach.ROW, "no record for this user and target", "nothing to do"
     ),
     "310011": Meaning(
-        "failed", Scope.ROW, "invalid user id", "check customerId, then retry this code", "page"
+        "failed", Reach.ROW, "invalid user id", "check customerId, then retry this code", "page"
     ),
     "310019": Meaning(
-        "failed", Scope.ROW, "target period not found", "check the target's period", "page"
+        "failed", Reach.ROW, "target period not found", "check the target's period", "page"
     ),
-    "300004": Meaning("failed", Scope.ROW, "invalid input", "check the row's values", "page"),
+    "300004": Meaning("failed", Reach.ROW, "invalid input", "check the row's values", "page"),
     "310119": Meaning(
         "review",
-        Scope.ROW,
+        Reach.ROW,
         "user already enrolled for the target",
         "unexpected on unenroll: look at this customer by hand",
         "page",
     ),
     "310018": Meaning(
         "blocked",
-        Scope.TARGET,
+        Reach.TARGET,
         "target rule not found",
         "check targetId: the rule's id, not a customer's target id",
         "page",
     ),
     "310017": Meaning(
         "blocked",
-        Scope.GROUP,
+        Reach.GROUP,
         "target group not found or deactivated",
         "check targetGroupId",
         "page",
     ),
     "310141": Meaning(
-        "halt", Scope.ORG, "data scope ALL is not supported", "use SELF or OTHER", "page"
+        "halt", Reach.ORG, "data scope ALL is not supported", "use SELF or OTHER", "page"
     ),
     "310144": Meaning(
         "halt",
-        Scope.ORG,
+        Reach.ORG,
         "connected orgs not set properly in headers",
         "is the org connected? is the endpoint right?",
         "page",
     ),
     "521": Meaning(
         "retry",
-        Scope.ROW,
+        Reach.ROW,
         "multiple actions for the same customer",
         "retried by itself; not applied",
     ),
     "4001": Meaning(
-        "retry", Scope.ROW, "authorisation service down", "retried by itself; not applied"
+        "retry", Reach.ROW, "authorisation service down", "retried by itself; not applied"
     ),
-    "401": Meaning("refresh", Scope.RUN, "token invalid", "check the credentials"),
-    "498": Meaning("refresh", Scope.RUN, "token expired", "refreshed by itself"),
-    "403": Meaning("halt", Scope.RUN, "access denied", "ask for the default access group"),
-    "4000": Meaning("halt", Scope.RUN, "access denied", "ask for the default access group"),
+    "401": Meaning("refresh", Reach.RUN, "token invalid", "check the credentials"),
+    "498": Meaning("refresh", Reach.RUN, "token expired", "refreshed by itself"),
+    "403": Meaning("halt", Reach.RUN, "access denied", "ask for the default access group"),
+    "4000": Meaning("halt", Reach.RUN, "access denied", "ask for the default access group"),
     "320001": Meaning(
-        "halt", Scope.RUN, "invalid client key and secret", "check the client key and secret"
+        "halt", Reach.RUN, "invalid client key and secret", "check the client key and secret"
     ),
 }
 

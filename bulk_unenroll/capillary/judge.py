@@ -14,30 +14,27 @@ body's codes are read before the status.
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from datetime import UTC
-from email.utils import parsedate_to_datetime
-from enum import Enum
-from typing import Any, Final, Literal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
 
 import orjson
 
-from bulk_unenroll.capillary.codes import CODES, Scope
-from bulk_unenroll.model import Key, State
-
-RETRY_AFTER_CAP_S: Final = 3600.0
-"""No ``Retry-After`` stalls a run for longer than this."""
-
-MAX_ANSWER_BYTES: Final = 1 << 20
-MAX_MESSAGE_CHARS: Final = 2000
-MAX_CODE_CHARS: Final = 64
-MAX_REQUEST_ID_CHARS: Final = 200
-
-UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-"""What could command a terminal, or stand in no file: controls but tab and newline, half pairs."""
+from bulk_unenroll.capillary.calls import Fault, Loss, Reply
+from bulk_unenroll.capillary.codes import CODES, Reach
+from bulk_unenroll.capillary.retry_after import retry_after_s
+from bulk_unenroll.capillary.verdicts import (
+    APPLIED,
+    Block,
+    Halt,
+    InDoubt,
+    Retry,
+    Settle,
+    Unauthorised,
+    Unsent,
+    Verdict,
+)
+from bulk_unenroll.model import State
 
 NO_CODE: Final = "no_code"
 """Stands for the code of an error that has none. Such an error gives way to a bad status."""
@@ -46,124 +43,10 @@ NO_CODE: Final = "no_code"
 # ── the request ──────────────────────────────────────────────────────────────────────────────────
 
 
-def path(key: Key) -> str:
-    """The path of the call, below the base URL and its prefix."""
-    return f"/targetGroups/{key.group}/targets/{key.target}/unEnroll"
-
-
-def body(key: Key) -> bytes:
-    """The JSON body: always exactly one customer, for the API has no batch."""
-    return b'[{"customerId":%d}]' % key.customer
-
-
-def scope_headers(org: int | None) -> dict[str, str]:
-    """``DATA-SCOPE`` and ``DATA-SCOPE-ORG`` for a connected org; none at all for SELF."""
-    return {} if org is None else {"DATA-SCOPE": "OTHER", "DATA-SCOPE-ORG": str(org)}
-
-
 # ── what came back ───────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer that was read to its last byte."""
-
-    status: int
-    body: bytes
-    request_id: str | None = None
-    retry_after: tuple[str, ...] = ()
-    date: str | None = None
-
-
-class Loss(Enum):
-    """What is known of a request that has no readable answer."""
-
-    UNSENT = "unsent"  # certainly never left: DNS, refused, connect timeout
-    UNANSWERED = "unanswered"  # may have been applied
-    UNTRUSTED = "untrusted"  # certificate or host name wrong: certainly not sent
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """No answer. ``code`` is a stable word of ours, ``status`` an HTTP status if one was seen."""
-
-    loss: Loss
-    code: str
-    message: str
-    status: int | None = None
-    request_id: str | None = None
-
-
 # ── verdicts ─────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Settle:
-    """The answer is final for this customer/target. ``mismatch``: ``data`` echoes somebody else."""
-
-    state: Literal[State.SUCCEEDED, State.NOT_ENROLLED, State.FAILED, State.REVIEW]
-    code: str | None
-    message: str | None
-    mismatch: bool = False
-
-
-APPLIED: Final = Settle(State.SUCCEEDED, None, None)
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """The target, or the whole group, is unknown: its remaining rows are not sent."""
-
-    scope: Scope
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """Certainly not applied. ``everyone``: the API asks all callers to wait."""
-
-    code: str
-    message: str
-    everyone: bool = False
-    retry_after_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Unsent:
-    """Certainly never left this machine."""
-
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class InDoubt:
-    """May have been applied; no answer tells."""
-
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unauthorised:
-    """The token or the password was not accepted."""
-
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Halt:
-    """Going on makes no sense: for this org, or for the run. ``credentials``: exit 77, else 78."""
-
-    scope: Scope
-    code: str
-    message: str
-    credentials: bool = False
-
-
-Verdict = Settle | Block | Retry | Unsent | InDoubt | Unauthorised | Halt
 
 
 # ── judging ──────────────────────────────────────────────────────────────────────────────────────
@@ -191,7 +74,7 @@ def _judge_errors(errors: list[_Error], reply: Reply, now_s: float) -> Verdict |
     """What the body's codes say; None where they leave it to the status."""
     known = [error for error in errors if error.code in CODES]
     if known:
-        gravest = max(known, key=lambda error: CODES[error.code].scope)  # the first among equals
+        gravest = max(known, key=lambda error: CODES[error.code].reach)  # the first among equals
         return _judge_code(gravest, reply, now_s)
     unknown = [error for error in errors if error.code != NO_CODE or reply.status < 300]
     if unknown and not _status_speaks(reply.status):
@@ -204,7 +87,7 @@ def _judge_fault(fault: Fault) -> Verdict:
         case Loss.UNSENT:
             return Unsent(fault.code, fault.message)
         case Loss.UNTRUSTED:
-            return Halt(Scope.RUN, fault.code, fault.message)
+            return Halt(Reach.RUN, fault.code, fault.message)
         case Loss.UNANSWERED:
             return InDoubt(fault.code, fault.message)
 
@@ -226,13 +109,13 @@ def _judge_code(error: _Error, reply: Reply, now_s: float) -> Verdict:
         case "review":
             return Settle(State.REVIEW, code, message)
         case "blocked":
-            return Block(meaning.scope, code, message)
+            return Block(meaning.reach, code, message)
         case "retry":
             return _retry(code, message, reply, now_s)
         case "refresh":
             return Unauthorised(code, message)
         case "halt":
-            return Halt(meaning.scope, code, message, credentials=meaning.scope is Scope.RUN)
+            return Halt(meaning.reach, code, message, credentials=meaning.reach is Reach.RUN)
 
 
 def _judge_success(reply: Reply, document: object, customer: int) -> Verdict:
@@ -255,11 +138,11 @@ def _judge_status(reply: Reply, errors: list[_Error], now_s: float) -> Verdict:
     if status in (401, 498):
         return Unauthorised(code, message)
     if status == 403:
-        return Halt(Scope.RUN, code, message, credentials=True)
+        return Halt(Reach.RUN, code, message, credentials=True)
     if status == 429 or (status == 503 and reply.retry_after):
         return _retry(code, message, reply, now_s)
     if 300 <= status < 400 or status in (404, 405, 415):
-        return Halt(Scope.RUN, code, f"{message}: is the base URL, prefix included, right?")
+        return Halt(Reach.RUN, code, f"{message}: is the base URL, prefix included, right?")
     if 400 <= status < 500:
         return Settle(State.FAILED, code, message)
     return InDoubt(code, message)
@@ -322,63 +205,5 @@ def _text(value: object) -> str:
 
 # ── what may be written down ─────────────────────────────────────────────────────────────────────
 
-Redact = Callable[[str | None], str | None]
-
-
-def recordable(verdict: Verdict, redact: Redact) -> Verdict:
-    """``verdict`` in words that may be recorded and shown: see ``legible``.
-
-    A code that stands in the table is nobody's secret, even where it looks like one.
-    """
-    words: dict[str, Any] = {}
-    if verdict.code and verdict.code not in CODES:
-        words["code"] = legible(verdict.code, redact, MAX_CODE_CHARS)
-    if verdict.message:
-        words["message"] = legible(verdict.message, redact, MAX_MESSAGE_CHARS)
-    return replace(verdict, **words) if words else verdict
-
-
-def legible(text: str, redact: Redact, most_chars: int) -> str:
-    """A server's words without the secrets that ``redact`` knows, unprintables escaped, cut short.
-
-    In this order: half a secret would not be recognised.
-    """
-    return UNPRINTABLE.sub(_escaped, redact(text) or "")[:most_chars]
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode()
-
 
 # ── Retry-After ──────────────────────────────────────────────────────────────────────────────────
-
-
-def retry_after_s(values: tuple[str, ...], date: str | None, now_s: float) -> float | None:
-    """Seconds to wait by ``Retry-After`` (RFC 9110, section 10.2.3), the longest if it came twice.
-
-    A date is read against the answer's own ``Date``, so a skewed clock on either side does not
-    matter. Garbage and negative figures count as absent. Never above ``RETRY_AFTER_CAP_S``.
-    """
-    sent_s = _unix_time(date) if date else None
-    waits = [
-        _one_retry_after(value.strip(), now_s if sent_s is None else sent_s) for value in values
-    ]
-    usable = [wait for wait in waits if wait is not None]
-    return min(max(usable), RETRY_AFTER_CAP_S) if usable else None
-
-
-def _one_retry_after(value: str, sent_s: float) -> float | None:
-    try:
-        seconds = float(value)
-    except ValueError:
-        at_s = _unix_time(value)
-        return None if at_s is None else max(at_s - sent_s, 0.0)
-    return seconds if seconds >= 0 and not math.isnan(seconds) else None
-
-
-def _unix_time(text: str) -> float | None:
-    try:
-        moment = parsedate_to_datetime(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError, TypeError):
-        return None

@@ -48,7 +48,7 @@ from bulk_unenroll.urls import without_secrets
 
 if TYPE_CHECKING:
     from bulk_unenroll.reports.plan import Plan
-    from bulk_unenroll.reports.summary import Outcome
+    from bulk_unenroll.reports.summary import Summary
 
 PROGRAM = "bulk-unenroll"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -160,25 +160,25 @@ def _print_json(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False))
 
 
-def _finish(outcome: Outcome, options: Options, *, code: int | None = None) -> int:
+def _finish(summary: Summary, options: Options, *, code: int | None = None) -> int:
     """Print how a command ended; its exit code."""
     from bulk_unenroll.cli import screens as console
 
-    code = outcome.exit.code if code is None else code
-    resumed = _is_job() and outcome.next.startswith("bulk-unenroll resume")
-    if resumed or (code and not outcome.next):  # a job knows its credentials
-        outcome = replace(outcome, next=_same())
+    code = summary.exit.code if code is None else code
+    resumed = _is_job() and summary.next.startswith("bulk-unenroll resume")
+    if resumed or (code and not summary.next):  # a job knows its credentials
+        summary = replace(summary, next=_same())
     if options["json_"]:
-        _print_json(outcome.as_json())
+        _print_json(summary.as_json())
     elif not options.get("planned"):
-        console.show_outcome(console.out(), outcome)
-    _tell(code, outcome, options.get("notify", "never"))
+        console.show_summary(console.out(), summary)
+    _tell(code, summary, options.get("notify", "never"))
     if code:
-        _two_lines(code, outcome.exit.reason, outcome.next)
+        _two_lines(code, summary.exit.reason, summary.next)
     return code
 
 
-def _tell(code: int, outcome: Outcome | None, when: str) -> None:
+def _tell(code: int, summary: Summary | None, when: str) -> None:
     """Let people know that a run ended, if they asked for it."""
     urls = _notify_urls()
     if not urls or when == "never":
@@ -189,7 +189,7 @@ def _tell(code: int, outcome: Outcome | None, when: str) -> None:
         click.echo("nobody was told: pip install 'bulk-unenroll[notify]'", err=True)
         return
     if when == "end" or notify.is_halt(code):
-        notify.notify(urls, code, outcome)
+        notify.notify(urls, code, summary)
 
 
 def _notify_urls() -> str:
@@ -233,8 +233,8 @@ def plan(inputs: tuple[str, ...], **options: Any) -> int:
     bulk-unenroll plan 's3://bucket/drop/*.parquet' --out drop.unenroll
     """
     from bulk_unenroll.cli import screens as console
-    from bulk_unenroll.commands import run as commands
-    from bulk_unenroll.inputs.source import default_folder
+    from bulk_unenroll.commands import plan as planning
+    from bulk_unenroll.inputs.finding import default_folder
     from bulk_unenroll.settings import RUN_MAX_INVALID
 
     set_up_log(options)
@@ -244,11 +244,11 @@ def plan(inputs: tuple[str, ...], **options: Any) -> int:
         if not options["json_"]:
             console.show_plan(console.out(), seen, options["rate"], str(folder))
 
-    outcome = commands.plan(folder, inputs_of(inputs, options), sending_of(options), show)
-    counts = outcome.counts
+    summary = planning.plan(folder, inputs_of(inputs, options), sending_of(options), show)
+    counts = summary.counts
     refused = counts is not None and RUN_MAX_INVALID.exceeded(counts.invalid, counts.read)
-    outcome = replace(outcome, next=_same() if refused else _same(instead="run"))
-    return _finish(outcome, {**options, "planned": True})
+    summary = replace(summary, next=_same() if refused else _same(instead="run"))
+    return _finish(summary, {**options, "planned": True})
 
 
 @cli.command()
@@ -267,7 +267,7 @@ def run(inputs: tuple[str, ...], **options: Any) -> int:
     """
     from bulk_unenroll.cli import screens
     from bulk_unenroll.commands import run as commands
-    from bulk_unenroll.inputs.source import default_folder
+    from bulk_unenroll.inputs.finding import default_folder
     from bulk_unenroll.settings import RUN_MAX_INVALID
 
     set_up_log(options)
@@ -277,10 +277,10 @@ def run(inputs: tuple[str, ...], **options: Any) -> int:
         _ask(seen, folder, options)
 
     given = inputs_of(inputs, options, RUN_MAX_INVALID)
-    outcome = commands.run(
+    summary = commands.run(
         folder, given, sending_of(options), going_of(options), confirm, screens.watching
     )
-    return _finish(outcome, options)
+    return _finish(summary, options)
 
 
 def _ask(seen: Plan, folder: Path, options: Options) -> None:
@@ -357,10 +357,10 @@ def retry(
     set_up_log(options)
     chosen = [State(state) for state in states] or [State.FAILED, State.BLOCKED]
     reopening = commands.Reopening(chosen, codes, targets)
-    outcome = commands.resume(
+    summary = commands.resume(
         folder, sending_of(options), going_of(options), screens.watching, reopening
     )
-    return _finish(outcome, options)
+    return _finish(summary, options)
 
 
 @cli.command()
@@ -383,7 +383,7 @@ def status(folder: Path, json_: bool, follow: bool, every: float) -> int:
         while True:
             found = inspection.status(folder)
             if json_:
-                _print_json(found.outcome.as_json())
+                _print_json(found.summary.as_json())
             else:
                 show(found)
             if not (follow and found.going_on):
@@ -412,9 +412,9 @@ def export(folder: Path, to: str, states: tuple[str, ...], codes: tuple[str, ...
     bulk-unenroll export customers.unenroll --to ticket.xlsx
     bulk-unenroll export customers.unenroll --to s3://bucket/done/customers.parquet
     """
-    from bulk_unenroll.commands import status as inspection
+    from bulk_unenroll.commands import export as exporting
 
-    number = inspection.export(folder, to, states, codes)
+    number = exporting.export(folder, to, states, codes)
     click.echo(f"{number:,} rows → {to}")
     return 0
 
@@ -436,9 +436,9 @@ def report(folder: Path, to: str | None) -> int:
     bulk-unenroll report customers.unenroll --to report.html
     bulk-unenroll report customers.unenroll --to s3://bucket/done/customers.html
     """
-    from bulk_unenroll.commands import status as inspection
+    from bulk_unenroll.commands import export as exporting
 
-    click.echo(f"report → {inspection.report(folder, to)}")
+    click.echo(f"report → {exporting.report(folder, to)}")
     return 0
 
 
@@ -452,9 +452,9 @@ def explain(folder: Path, customer_id: int) -> int:
     bulk-unenroll explain customers.unenroll 423789336
     """
     from bulk_unenroll.cli import screens as console
-    from bulk_unenroll.commands import status as inspection
+    from bulk_unenroll.commands import explain as explaining
 
-    console.show_explained(console.out(), inspection.explain(folder, customer_id))
+    console.show_explained(console.out(), explaining.explain(folder, customer_id))
     return 0
 
 
@@ -466,9 +466,9 @@ def verify(folder: Path) -> int:
     \b
     bulk-unenroll verify customers.unenroll
     """
-    from bulk_unenroll.commands import status as inspection
+    from bulk_unenroll.commands import explain as explaining
 
-    inspection.verify(folder)
+    explaining.verify(folder)
     click.echo("the ledger is whole: integrity, conservation and attempts agree")
     return 0
 

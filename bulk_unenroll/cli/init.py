@@ -17,7 +17,7 @@ from bulk_unenroll.errors import FolderUnusable, UsageError
 from bulk_unenroll.urls import is_remote, without_secrets
 
 if TYPE_CHECKING:
-    from bulk_unenroll.inputs.mapping import Reading
+    from bulk_unenroll.inputs.mapping import ReadSettings
 
 
 @click.command()
@@ -46,15 +46,15 @@ def init(
     bulk-unenroll init jobs/cleanup.toml
     bulk-unenroll init jobs/cleanup.toml --input drop/cleanup.csv --base-url https://HOST/v3.1
     """
+    from bulk_unenroll.capillary.base_url import parse_base_url
     from bulk_unenroll.cli.job_template import Start, job_text
-    from bulk_unenroll.inputs.mapping import Reading
-    from bulk_unenroll.settings import parse_base_url
+    from bulk_unenroll.inputs.mapping import ReadSettings
 
     if file.exists():
         raise UsageError(f"{file} is there already: nothing was written", "give another name")
     asked = sys.stdin.isatty() and not input_
     name = input_ or _ask_input()
-    given = Reading(sheet=sheet, columns=columns, group=target_group_id, target=target_id)
+    given = ReadSettings(sheet=sheet, columns=columns, group=target_group_id, target=target_id)
     header, reading = _look(name, given)
     if asked and not base_url:
         question = "Base URL, prefix included; nothing for a rehearsal"
@@ -79,12 +79,13 @@ def _ask_input() -> str:
     return name
 
 
-def _look(name: str, reading: Reading) -> tuple[tuple[str, ...], Reading]:
+def _look(name: str, reading: ReadSettings) -> tuple[tuple[str, ...], ReadSettings]:
     """The header of an input, and how to read it; raises ``Stop`` where it cannot be read."""
     import tempfile
 
     from bulk_unenroll.cli.job_file import dated
-    from bulk_unenroll.inputs.source import STDIN, find_inputs, open_source, read_header
+    from bulk_unenroll.inputs.finding import STDIN, find_inputs
+    from bulk_unenroll.inputs.source import open_source, read_header
 
     if name == STDIN:
         raise UsageError("standard input has gone when the job runs", "give the path of a file")
@@ -96,7 +97,7 @@ def _look(name: str, reading: Reading) -> tuple[tuple[str, ...], Reading]:
             return source.header, reading
 
 
-def _completed(header: tuple[str, ...], reading: Reading) -> Reading:
+def _completed(header: tuple[str, ...], reading: ReadSettings) -> ReadSettings:
     """``reading`` with what a person says of the ids that no header names."""
     from bulk_unenroll.inputs.mapping import name_of
 
@@ -107,7 +108,7 @@ def _completed(header: tuple[str, ...], reading: Reading) -> Reading:
     return reading
 
 
-def _with(reading: Reading, name: str, answer: str | int) -> Reading:
+def _with(reading: ReadSettings, name: str, answer: str | int) -> ReadSettings:
     if isinstance(answer, str):
         return replace(reading, columns=(*reading.columns, (name, answer)))
     if name == "targetGroupId":
@@ -117,8 +118,8 @@ def _with(reading: Reading, name: str, answer: str | int) -> Reading:
 
 def _ask_column(header: tuple[str, ...], name: str) -> str | int:
     """The header, or of a target the one id of all rows."""
+    from bulk_unenroll.inputs.ids import parse_id
     from bulk_unenroll.inputs.mapping import is_added, name_of
-    from bulk_unenroll.inputs.rows import parse_id
 
     free = [text for text in header if text and name_of(text) is None and not is_added(text)]
     one_id = name != "customerId"

@@ -165,7 +165,7 @@ def _wrong_options(context: click.Context, order: Order) -> Iterator[str]:
 def _wrong_facts(options: dict[str, Any], order: Order) -> list[Stop]:
     from bulk_unenroll.cli.options import going_of, inputs_of
     from bulk_unenroll.commands import check as checking
-    from bulk_unenroll.inputs.source import default_folder
+    from bulk_unenroll.inputs.finding import default_folder
     from bulk_unenroll.settings import RUN_MAX_INVALID
 
     going = going_of(options)

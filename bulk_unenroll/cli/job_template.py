@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from string import Template
 from typing import Final
 
-from bulk_unenroll.inputs.mapping import Reading
+from bulk_unenroll.inputs.mapping import ReadSettings
 
 _TEMPLATE: Final = Template("""\
 # A job of bulk-unenroll: what a command line says, kept under version control.
@@ -70,7 +70,7 @@ class Start:
     files: str
     folder: str
     header: tuple[str, ...]
-    reading: Reading
+    reading: ReadSettings
     base_url: str | None
 
 

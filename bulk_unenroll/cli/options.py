@@ -1,4 +1,4 @@
-"""The options of the commands, and what they become: ``Inputs``, ``Sending``, ``Going``."""
+"""The options of the commands, and the settings that they become."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import click
 from bulk_unenroll.errors import UsageError
 
 if TYPE_CHECKING:
-    from bulk_unenroll.commands.run import Inputs
-    from bulk_unenroll.settings import Going, Sending, Share
+    from bulk_unenroll.commands.plan import Inputs
+    from bulk_unenroll.settings import Limit, RunSettings, SendSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 Options = dict[str, Any]
@@ -52,9 +52,9 @@ def _rate(text: str) -> object:
 
 
 def _share(text: str) -> object:
-    from bulk_unenroll.settings import parse_share
+    from bulk_unenroll.settings import parse_limit
 
-    return parse_share(text)
+    return parse_limit(text)
 
 
 def _duration(text: str) -> object:
@@ -81,7 +81,7 @@ def _clock(text: str) -> object:
 
 
 def _id(text: str) -> object:
-    from bulk_unenroll.inputs.rows import parse_id
+    from bulk_unenroll.inputs.ids import parse_id
 
     parsed = parse_id(text)
     if not isinstance(parsed, int):
@@ -279,12 +279,12 @@ def _private(path: Path) -> Any:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", buffering=1)
 
 
-def inputs_of(names: tuple[str, ...], options: Options, max_invalid: Share | None = None) -> Inputs:
+def inputs_of(names: tuple[str, ...], options: Options, max_invalid: Limit | None = None) -> Inputs:
     """What to read, and how; ``max_invalid`` where the option is not given."""
-    from bulk_unenroll.commands.run import Inputs
-    from bulk_unenroll.inputs.rows import Reading
+    from bulk_unenroll.commands.plan import Inputs
+    from bulk_unenroll.inputs.mapping import ReadSettings
 
-    reading = Reading(
+    reading = ReadSettings(
         delimiter=_delimiter(options["delimiter"]),
         encoding=options["encoding"],
         sheet=options["sheet"],
@@ -303,28 +303,28 @@ def _delimiter(given: str | None) -> str | None:
     return named
 
 
-def sending_of(options: Options) -> Sending:
+def sending_of(options: Options) -> SendSettings:
     """How to send; a plan has the pace alone."""
-    from bulk_unenroll.settings import Sending, Share
+    from bulk_unenroll.settings import Limit, SendSettings
 
-    return Sending(
+    return SendSettings(
         rate=options["rate"],
         concurrency=options.get("concurrency", 1),
         max_attempts=options.get("max_attempts", 1),
         read_timeout_s=options.get("read_timeout", 0.0),
         connect_timeout_s=options.get("connect_timeout", 0.0),
         canary=options.get("canary", 0),
-        max_failures=options.get("max_failures", Share(100, percent=True)),
+        max_failures=options.get("max_failures", Limit(100, percent=True)),
         resend=options["in_doubt"] == "resend",
         adaptive=options.get("pace") == "adaptive",
     )
 
 
-def going_of(options: Options) -> Going:
+def going_of(options: Options) -> RunSettings:
     """Everything else about going through with it."""
-    from bulk_unenroll.settings import Going
+    from bulk_unenroll.settings import RunSettings
 
-    return Going(
+    return RunSettings(
         base_url=options["base_url"],
         sandbox=options["sandbox"],
         sandbox_scenario=options["sandbox_scenario"],

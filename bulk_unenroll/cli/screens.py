@@ -20,15 +20,17 @@ from rich.table import Table
 from rich.text import Text
 
 from bulk_unenroll.capillary.codes import CODES, WORDS, advice
-from bulk_unenroll.ledger.sqlite.reader import Counts
-from bulk_unenroll.model import GOOD, Call, State, Step
+from bulk_unenroll.ledger.counts import Counts
+from bulk_unenroll.model import GOOD, Call, Decision, State
+from bulk_unenroll.reports.next_command import rerun_command
 from bulk_unenroll.reports.plan import Plan
-from bulk_unenroll.reports.problems import Digest, Trouble
-from bulk_unenroll.reports.summary import Outcome, rerun_command
+from bulk_unenroll.reports.problems import Problem, Problems
+from bulk_unenroll.reports.summary import Summary
 from bulk_unenroll.settings import RUN_MAX_INVALID, Rate
 
 if TYPE_CHECKING:
-    from bulk_unenroll.commands.status import Explained, Status
+    from bulk_unenroll.commands.explain import Explained
+    from bulk_unenroll.commands.status import Status
 
 LOG_EVERY_S: Final = 10.0
 SHOWN_TARGETS: Final = 20
@@ -133,7 +135,7 @@ def _history(plan: Plan) -> Iterator[str]:
 # ── progress ─────────────────────────────────────────────────────────────────────────────────────
 
 
-class Watch:
+class ProgressDisplay:
     """Follows a run, counting on from ``counts``: live on a terminal, by log lines elsewhere."""
 
     def __init__(
@@ -151,10 +153,10 @@ class Watch:
         if live:
             self._task = live.add_task("sending", total=to_call, states="", pace="")
 
-    def recorded(self, call: Call, step: Step) -> None:
-        """A call has an outcome."""
+    def recorded(self, call: Call, step: Decision) -> None:
+        """A call has an summary."""
         if self._logs_calls:
-            who = {"customer_id": call.key.customer} if self._log_ids else {}
+            who = {"customer_id": call.enrollment.customer} if self._log_ids else {}
             target = _target(call)
             log.debug("call", outcome=step.outcome, code=step.code, target=target, **who)
         if step.code and step.code not in self._codes_seen:
@@ -205,10 +207,12 @@ class Watch:
 
 
 @contextmanager
-def watching(counts: Counts, to_call: int, *, log_ids: bool, quiet: bool) -> Iterator[Watch]:
-    """A ``Watch`` for one run; live only if stderr is a terminal."""
+def watching(
+    counts: Counts, to_call: int, *, log_ids: bool, quiet: bool
+) -> Iterator[ProgressDisplay]:
+    """A ``ProgressDisplay`` for one run; live only if stderr is a terminal."""
     if quiet or not sys.stderr.isatty():
-        yield Watch(counts, to_call, log_ids=log_ids, live=None)
+        yield ProgressDisplay(counts, to_call, log_ids=log_ids, live=None)
         return
     columns = (
         BarColumn(),
@@ -217,11 +221,11 @@ def watching(counts: Counts, to_call: int, *, log_ids: bool, quiet: bool) -> Ite
         TextColumn("{task.fields[states]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as live:
-        yield Watch(counts, to_call, log_ids=log_ids, live=live)
+        yield ProgressDisplay(counts, to_call, log_ids=log_ids, live=live)
 
 
 def _target(call: Call) -> str:
-    return f"{call.key.group}/{call.key.target}"
+    return str(call.enrollment.target)
 
 
 # ── summary ──────────────────────────────────────────────────────────────────────────────────────
@@ -259,55 +263,55 @@ def _code_table(counts: Counts) -> Table:
     table.add_column("what to do")
     ranked = sorted(counts.codes.items(), key=lambda pair: -pair[1])
     for code, number in ranked[:SHOWN_CODES]:
-        table.add_row(harmless(code), f"{number:,}", escape(advice(code)))
+        table.add_row(escape_markup(code), f"{number:,}", escape(advice(code)))
     return table
 
 
-def show_outcome(console: Console, outcome: Outcome) -> None:
+def show_summary(console: Console, summary: Summary) -> None:
     """Print the end of a run."""
-    if outcome.counts and outcome.digest:
-        _show_states(console, outcome.counts)
-        for line in digest_lines(outcome, outcome.counts, outcome.digest):
+    if summary.counts and summary.problems:
+        _show_states(console, summary.counts)
+        for line in problem_lines(summary, summary.counts, summary.problems):
             console.print(line)
-        _show_oddities(console, outcome.counts)
-    elif outcome.counts:
-        show_counts(console, outcome.counts)
-    if outcome.run_id is None:
+        _show_oddities(console, summary.counts)
+    elif summary.counts:
+        show_counts(console, summary.counts)
+    if summary.run_id is None:
         return
-    attempts = outcome.counts.attempts if outcome.counts else 0
-    console.print(f"{attempts:,} attempts on record; this took {duration(outcome.seconds)}")
-    if outcome.exit.code == 0:
-        console.print(f"[green]{escape(outcome.exit.reason)}[/] → {escape(outcome.folder)}")
+    attempts = summary.counts.attempts if summary.counts else 0
+    console.print(f"{attempts:,} attempts on record; this took {duration(summary.seconds)}")
+    if summary.exit.code == 0:
+        console.print(f"[green]{escape(summary.exit.reason)}[/] → {escape(summary.folder)}")
 
 
-def digest_lines(outcome: Outcome, counts: Counts, digest: Digest) -> list[str]:
+def problem_lines(summary: Summary, counts: Counts, problems: Problems) -> list[str]:
     """What did not end well, in ten lines at most: most take two, the second being a command."""
     lines: list[str] = []
-    for found in digest.shown:
-        lines += _trouble_lines(outcome, found)
+    for found in problems.shown:
+        lines += _problem_lines(summary, found)
     if counts.invalid:
-        then = escape(outcome.mend)
+        then = escape(summary.mend)
         lines.append(f"[red]{counts.invalid:,} invalid[/]: mend them in failed.csv, then {then}")
-    if digest.troubles.others:
-        more, customers = digest.troubles.others, digest.troubles.others_weight
+    if problems.problems.others:
+        more, customers = problems.problems.others, problems.problems.others_weight
         lines.append(f"and {more:,} more pairs of code and target, with {customers:,} customers")
     return lines
 
 
-def _trouble_lines(outcome: Outcome, found: Trouble) -> list[str]:
+def _problem_lines(summary: Summary, found: Problem) -> list[str]:
     target = f"{found.where.group}/{found.where.target}"
-    code, sandbox = found.code, outcome.sandbox
-    then = rerun_command(outcome.folder, found.state, code, target, sandbox=sandbox)
+    code, sandbox = found.code, summary.sandbox
+    then = rerun_command(summary.folder, found.state, code, target, sandbox=sandbox)
     style, state = STYLES[found.state], found.state.value
-    example = f", such as row {found.row} of {harmless(found.file)}" if found.row else ""
+    example = f", such as row {found.row} of {escape_markup(found.file)}" if found.row else ""
     return [
-        f"[{style}]{found.number:,} {state}[/]: {harmless(code or 'no code')} at {found.where}"
+        f"[{style}]{found.number:,} {state}[/]: {escape_markup(code or 'no code')} at {found.where}"
         f"{example}: {escape(advice(code))}",
         f"  {escape(then)}",
     ]
 
 
-def harmless(text: str) -> str:
+def escape_markup(text: str) -> str:
     """``text`` from elsewhere: no markup, and nothing that a terminal obeys."""
     seen = (char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
     return escape("".join(seen))
@@ -334,10 +338,10 @@ def showing(console: Console) -> Iterator[Callable[[Status], None]]:
 
 def show_status(console: Console, status: Status) -> None:
     """Print where a folder stands, and its runs."""
-    if status.outcome.counts:
-        show_counts(console, status.outcome.counts)
-    if status.outcome.pace:
-        console.print(_pace_line(status.outcome.pace))
+    if status.summary.counts:
+        show_counts(console, status.summary.counts)
+    if status.summary.pace:
+        console.print(_pace_line(status.summary.pace))
     table = Table("run", "command", "started", "ended", "exit", "reason", box=None, pad_edge=False)
     for run_id, command, started, ended, code, reason in status.runs:
         shown = "" if code is None else str(code)
@@ -348,8 +352,8 @@ def show_status(console: Console, status: Status) -> None:
         console.print(table)
     else:
         console.print("planned, not run")
-    if status.outcome.next and not status.going_on:
-        console.print(f"next: {escape(status.outcome.next)}")
+    if status.summary.next and not status.going_on:
+        console.print(f"next: {escape(status.summary.next)}")
 
 
 def _pace_line(pace: Mapping[str, float]) -> str:
@@ -385,12 +389,12 @@ def show_explained(console: Console, explained: Explained) -> None:
         run,
         sent,
         answered,
-        outcome,
+        summary,
         code,
         http,
         request,
     ) in explained.attempts:
-        shown = (number, f"{group}/{target}", sent, answered, outcome, code, http, request, run)
+        shown = (number, f"{group}/{target}", sent, answered, summary, code, http, request, run)
         attempts.add_row(*(escape("" if cell is None else str(cell)) for cell in shown))
     console.print(attempts)
 

@@ -9,20 +9,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from bulk_unenroll.capillary.base_url import check_scope, same_api
+from bulk_unenroll.capillary.credentials import credentials, read_environment
 from bulk_unenroll.commands.connect import api, base_url, other_api
-from bulk_unenroll.commands.run import Inputs, too_invalid
+from bulk_unenroll.commands.plan import Inputs, too_invalid
 from bulk_unenroll.errors import FolderUnusable, InputRefused, Stop
-from bulk_unenroll.inputs.source import find_inputs, open_source
+from bulk_unenroll.inputs.finding import find_inputs
+from bulk_unenroll.inputs.source import open_source
+from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.ledger.folder import existing_folder, ledger_path
-from bulk_unenroll.ledger.sqlite.reader import Counts, ask, reader
-from bulk_unenroll.model import Invalid, Key
-from bulk_unenroll.settings import Going, check_scope, credentials, read_environment, same_api
+from bulk_unenroll.ledger.sqlite.reader import ask, reader
+from bulk_unenroll.model import Enrollment, Invalid
+from bulk_unenroll.settings import RunSettings
 
 ANY_URL: Final = "https://localhost"
 """Credentials are looked for whatever is wrong with the job's own URL."""
 
 
-def check(folder: Path, inputs: Inputs | None, going: Going) -> list[Stop]:
+def check(folder: Path, inputs: Inputs | None, going: RunSettings) -> list[Stop]:
     """All that would keep a run from sending, found without sending and without a new folder.
 
     ``inputs`` is None for a job that goes on with its folder.
@@ -66,10 +70,10 @@ def _check_inputs(inputs: Inputs) -> bool:
         for file in find_inputs(inputs.names):
             with open_source(file, inputs.reading, Path(spool)) as source:
                 for record in source.records():
-                    key = source.mapper.key(record)
+                    found = source.mapper.enrollment(record)
                     read += 1
-                    invalid += isinstance(key, Invalid)
-                    orgs = orgs or (isinstance(key, Key) and key.org is not None)
+                    invalid += isinstance(found, Invalid)
+                    orgs = orgs or (isinstance(found, Enrollment) and found.target.org is not None)
     counts = Counts(read=read, invalid=invalid)
     refused = too_invalid(counts, inputs.max_invalid)
     if refused:

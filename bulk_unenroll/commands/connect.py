@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bulk_unenroll.capillary.base_url import check_scope, parse_base_url, same_api
+from bulk_unenroll.capillary.credentials import Basic, Endpoint, credentials, read_environment
 from bulk_unenroll.errors import Interrupted, LedgerFailed, Misconfigured, Stop, UsageError
 from bulk_unenroll.ledger.folder import ledger_path, locked, make_folder
 from bulk_unenroll.ledger.sqlite.ledger import (
@@ -17,17 +19,8 @@ from bulk_unenroll.ledger.sqlite.ledger import (
     is_left_open,
 )
 from bulk_unenroll.ledger.sqlite.reader import ask, conservation_faults, integrity_faults, reader
-from bulk_unenroll.reports.summary import command
-from bulk_unenroll.settings import (
-    Api,
-    Basic,
-    Going,
-    check_scope,
-    credentials,
-    parse_base_url,
-    read_environment,
-    same_api,
-)
+from bulk_unenroll.reports.next_command import command
+from bulk_unenroll.settings import RunSettings
 
 
 @contextmanager
@@ -72,17 +65,17 @@ def prove(folder: Path) -> None:
 
 
 @contextmanager
-def api(going: Going, kept_url: str | None) -> Iterator[Api]:
+def api(going: RunSettings, kept_url: str | None) -> Iterator[Endpoint]:
     """Where to send: ``--base-url``, the environment, or what the folder was confirmed for."""
     if going.sandbox:
         with _sandbox(going.sandbox_scenario) as rehearsal:
             yield rehearsal
         return
     url = base_url(going, kept_url)
-    yield Api(url, credentials(read_environment(), url))
+    yield Endpoint(url, credentials(read_environment(), url))
 
 
-def base_url(going: Going, kept_url: str | None) -> str:
+def base_url(going: RunSettings, kept_url: str | None) -> str:
     """The URL that ``api`` sends to; raises ``Misconfigured`` (78)."""
     given = going.base_url or read_environment().base_url or kept_url
     if not given:
@@ -94,7 +87,7 @@ def base_url(going: Going, kept_url: str | None) -> str:
 
 
 @contextmanager
-def _sandbox(scenario: Path | None) -> Iterator[Api]:
+def _sandbox(scenario: Path | None) -> Iterator[Endpoint]:
     from pydantic import SecretStr
 
     from bulk_unenroll import sandbox
@@ -107,12 +100,12 @@ def _sandbox(scenario: Path | None) -> Iterator[Api]:
     till = SecretStr(sandbox.SANDBOX_USERNAME)
     password = SecretStr(sandbox.SANDBOX_PASSWORD)
     try:
-        yield Api(base_url, Basic.of(till, password))
+        yield Endpoint(base_url, Basic.of(till, password))
     finally:
         stop()
 
 
-def check_same_api(ledger: Ledger, reached: Api) -> None:
+def check_same_api(ledger: Ledger, reached: Endpoint) -> None:
     kept = ledger.base_url()
     if kept and not same_api(kept, reached.base_url):
         raise other_api(kept, reached.base_url)
@@ -125,7 +118,7 @@ def other_api(kept: str, reached: str) -> Misconfigured:
     )
 
 
-def check_orgs(ledger: Ledger, reached: Api) -> None:
+def check_orgs(ledger: Ledger, reached: Endpoint) -> None:
     ((others,),) = ask(ledger.connection, "has_other_orgs")
     check_scope(reached.base_url, bool(others))
 

@@ -15,75 +15,62 @@ from typing import Final
 from bulk_unenroll.commands.connect import check_conservation
 from bulk_unenroll.errors import EXIT_LEDGER, LedgerFailed
 from bulk_unenroll.inputs.mapping import mapping_options
+from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.ledger.sqlite.ledger import Ledger
-from bulk_unenroll.ledger.sqlite.reader import (
-    Counts,
-    ask,
-    callable_count,
-    count,
-    sources_in_force,
-    tally,
-)
+from bulk_unenroll.ledger.sqlite.reader import ask, callable_count, count, sources_in_force, tally
 from bulk_unenroll.model import State
-from bulk_unenroll.reports.problems import digest
-from bulk_unenroll.reports.summary import (
-    SHOWN_TROUBLES,
-    Exit,
-    Outcome,
-    command,
-    conclude,
-    mend_command,
-    next_command,
-)
+from bulk_unenroll.reports.next_command import command, mend_command, next_command
+from bulk_unenroll.reports.problems import find_problems
+from bulk_unenroll.reports.summary import SHOWN_PROBLEMS, Exit, Summary, conclude
 from bulk_unenroll.results.export import write_results
-from bulk_unenroll.settings import Going, Sending
+from bulk_unenroll.settings import RunSettings, SendSettings
 
 REPORT_NAME: Final = "report.html"
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunEnd:
     """A run that is going on, and how it may end."""
 
     folder: Path
     ledger: Ledger
     sources: Sequence[int]
     run_id: str
-    sending: Sending
-    going: Going
+    sending: SendSettings
+    going: RunSettings
 
-    def finish(self, endings: dict[int, str]) -> Outcome:
+    def finish(self, endings: dict[int, str]) -> Summary:
         """It sent all that it would; ``endings`` are why it stopped early, by exit code."""
         check_conservation(self.ledger)
         if not self.going.export:
             return self._conclude(endings)
         with _noting_failure(endings):
             write_results(self.ledger.connection, self.folder, self.ledger.confirmed_sources())
-        outcome = self._conclude(endings)
+        summary = self._conclude(endings)
         with _noting_failure(endings):
-            _write_page(self.folder, self.ledger.connection, outcome)
+            _write_page(self.folder, self.ledger.connection, summary)
         # a page that could not be written ends it in another way
-        return self._conclude(endings) if EXIT_LEDGER in endings else outcome
+        return self._conclude(endings) if EXIT_LEDGER in endings else summary
 
-    def fail(self, failed: LedgerFailed) -> Outcome:
+    def fail(self, failed: LedgerFailed) -> Summary:
         """Its ledger failed: with counts, where it can still be read."""
         counts = None
         with suppress(LedgerFailed, sqlite3.Error):
             counts = count(self.ledger.connection, self.sources)
-        return self._outcome(Exit(failed.code, str(failed)), self._resume(), counts)
+        return self._summary(Exit(failed.code, str(failed)), self._resume(), counts)
 
     def end_now(self, code: int) -> None:
         """A second signal ends it at once; say so, for the process is about to be gone."""
         why = "ended at once by a second signal: calls in flight stay in doubt"
         then = self._resume()
         if self.going.json:
-            ended = Outcome(str(self.folder), Exit(code, why), then, self.run_id).as_json()
+            ended = Summary(str(self.folder), Exit(code, why), then, self.run_id).as_json()
             sys.stdout.write(json.dumps(ended) + "\n")
             sys.stdout.flush()
         sys.stderr.write(f"bulk-unenroll: {why} (exit {code})\nnext: {then}\n")
         sys.stderr.flush()
 
-    def _conclude(self, endings: dict[int, str]) -> Outcome:
+    def _conclude(self, endings: dict[int, str]) -> Summary:
         connection = self.ledger.connection
         tallied = tally(connection, self.sources)
         counts = count(connection, self.sources, tallied)
@@ -92,15 +79,15 @@ class Running:
         self.ledger.end_run(ended.code, ended.reason)
         resend_after_s = self.sending.resend_after_s(time.time())
         then = next_of(connection, str(self.folder), ended, counts, self.sources, resend_after_s)
-        outcome = self._outcome(ended, with_sandbox(then, sandbox=self.going.sandbox), counts)
-        found = digest(connection, self.sources, tallied, targets=0, troubles=SHOWN_TROUBLES)
+        summary = self._summary(ended, with_sandbox(then, sandbox=self.going.sandbox), counts)
+        found = find_problems(connection, self.sources, tallied, targets=0, problems=SHOWN_PROBLEMS)
         mend = mend_of(connection, str(self.folder), self.sources)
         mend = with_sandbox(mend, sandbox=self.going.sandbox)
-        return replace(outcome, digest=found, mend=mend, sandbox=self.going.sandbox)
+        return replace(summary, problems=found, mend=mend, sandbox=self.going.sandbox)
 
-    def _outcome(self, ended: Exit, then: str, counts: Counts | None) -> Outcome:
+    def _summary(self, ended: Exit, then: str, counts: Counts | None) -> Summary:
         seconds = time.monotonic() - self.going.began_s
-        return Outcome(str(self.folder), ended, then, self.run_id, counts, seconds)
+        return Summary(str(self.folder), ended, then, self.run_id, counts, seconds)
 
     def _resume(self) -> str:
         return with_sandbox(command("resume", str(self.folder)), sandbox=self.going.sandbox)
@@ -146,7 +133,7 @@ def _noting_failure(endings: dict[int, str]) -> Iterator[None]:
         endings[EXIT_LEDGER] = f"the results could not be written: {failed.reason}"
 
 
-def _write_page(folder: Path, connection: sqlite3.Connection, outcome: Outcome) -> None:
+def _write_page(folder: Path, connection: sqlite3.Connection, summary: Summary) -> None:
     from bulk_unenroll.reports.page import write_page  # jinja2 and matplotlib are slow to import
 
-    write_page(connection, folder / REPORT_NAME, outcome, sources_in_force(connection))
+    write_page(connection, folder / REPORT_NAME, summary, sources_in_force(connection))

@@ -1,4 +1,4 @@
-"""Planning, running, going on: from options to outcome. Printing and exit codes are the CLI's."""
+"""Planning, running, going on: from options to summary. Printing and exit codes are the CLI's."""
 
 from __future__ import annotations
 
@@ -12,31 +12,30 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from bulk_unenroll.capillary.credentials import Endpoint
 from bulk_unenroll.commands.connect import (
     api,
-    check_conservation,
     check_orgs,
     check_same_api,
     working_ledger,
 )
-from bulk_unenroll.commands.finish import Running
+from bulk_unenroll.commands.finish import RunEnd
+from bulk_unenroll.commands.plan import Inputs, _plan, too_invalid
 from bulk_unenroll.errors import (
-    EXIT_FINISHED,
-    EXIT_ROWS_FAILED,
     InputRefused,
     LedgerFailed,
     UsageError,
 )
-from bulk_unenroll.inputs.loading import load
-from bulk_unenroll.inputs.rows import Reading
-from bulk_unenroll.inputs.source import InputFile, find_inputs
+from bulk_unenroll.inputs.finding import find_inputs
+from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.ledger.folder import existing_folder, who_works
 from bulk_unenroll.ledger.sqlite.ledger import Ledger
-from bulk_unenroll.ledger.sqlite.reader import Counts, callable_count, count
+from bulk_unenroll.ledger.sqlite.reader import callable_count, count
 from bulk_unenroll.model import State
-from bulk_unenroll.reports.plan import Plan, survey
-from bulk_unenroll.reports.summary import Exit, Outcome, command
-from bulk_unenroll.settings import Api, Going, Sending, Share
+from bulk_unenroll.reports.next_command import command
+from bulk_unenroll.reports.plan import Plan
+from bulk_unenroll.reports.summary import Summary
+from bulk_unenroll.settings import RunSettings, SendSettings
 
 if TYPE_CHECKING:
     from bulk_unenroll.reports.metrics import MetricsFile
@@ -45,15 +44,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 NOTHING_CONFIRMED = "nothing in this folder was confirmed by a `run`"
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """What to read, how, and how many invalid rows are too many (None: a plan refuses none)."""
-
-    names: Sequence[str]
-    reading: Reading
-    max_invalid: Share | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,32 +58,14 @@ class Reopening:
 # ── plan and run ─────────────────────────────────────────────────────────────────────────────────
 
 
-def plan(folder: Path, inputs: Inputs, sending: Sending, show: Callable[[Plan], None]) -> Outcome:
-    """Read the inputs into the folder and show what a run would do. Cannot send."""
-    began_s = time.monotonic()
-    files = find_inputs(inputs.names)
-    with working_ledger(folder, new=True) as ledger:
-        _, seen = _plan(ledger, folder, files, inputs, sending)
-        show(seen)
-        check_conservation(ledger)
-    ended = too_invalid(seen.counts, inputs.max_invalid) or _planned(seen)
-    return Outcome(str(folder), ended, "", None, seen.counts, time.monotonic() - began_s)
-
-
-def _planned(seen: Plan) -> Exit:
-    if seen.counts.invalid:
-        return Exit(EXIT_ROWS_FAILED, f"{seen.counts.invalid} invalid rows")
-    return Exit(EXIT_FINISHED, f"{seen.to_call} to call")
-
-
 def run(
     folder: Path,
     inputs: Inputs,
-    sending: Sending,
-    going: Going,
+    sending: SendSettings,
+    going: RunSettings,
     confirm: Callable[[Plan], None],
     watching: Callable[..., AbstractContextManager[Observer]],
-) -> Outcome:
+) -> Summary:
     """Plan, confirm, send, record, export. ``confirm`` raises if the person does not."""
     files = find_inputs(inputs.names)
     with api(going, None) as reached, working_ledger(folder, new=True) as ledger:
@@ -102,27 +74,11 @@ def run(
         check_orgs(ledger, reached)
         refused = too_invalid(seen.counts, inputs.max_invalid)
         if refused:
-            return Outcome(str(folder), refused, "", None, seen.counts)
+            return Summary(str(folder), refused, "", None, seen.counts)
         _check_expected(seen.to_call, going.expect)
         confirm(seen)
         ledger.confirm(sources, reached.base_url)
         return _go(folder, ledger, reached, sources, "run", sending, going, watching)
-
-
-def _plan(
-    ledger: Ledger, folder: Path, files: list[InputFile], inputs: Inputs, sending: Sending
-) -> tuple[list[int], Plan]:
-    sources = load(ledger, files, inputs.reading, folder)
-    return sources, survey(
-        ledger.connection, sources, sending.rate, sending.resend_after_s(time.time())
-    )
-
-
-def too_invalid(counts: Counts, most: Share | None) -> Exit | None:
-    if most is None or not most.exceeded(counts.invalid, counts.read):
-        return None
-    reason = f"{counts.invalid} of {counts.read} rows are invalid: more than --max-invalid allows"
-    return Exit(InputRefused.code, f"{reason}; mend the file, or allow more")
 
 
 def _check_expected(to_call: int, expected: int | None) -> None:
@@ -138,11 +94,11 @@ def _check_expected(to_call: int, expected: int | None) -> None:
 
 def resume(
     given: Path,
-    sending: Sending,
-    going: Going,
+    sending: SendSettings,
+    going: RunSettings,
     watching: Callable[..., AbstractContextManager[Observer]],
     reopening: Reopening | None = None,
-) -> Outcome:
+) -> Summary:
     """Go on with what is confirmed and not settled; ``retry`` reopens rows before."""
     folder = existing_folder(given)
     with working_ledger(folder, new=False) as ledger:
@@ -182,38 +138,40 @@ def _reopen(ledger: Ledger, reopening: Reopening, check: Callable[[], None]) -> 
 def _go(
     folder: Path,
     ledger: Ledger,
-    reached: Api,
+    reached: Endpoint,
     sources: list[int],
     name: str,
-    sending: Sending,
-    going: Going,
+    sending: SendSettings,
+    going: RunSettings,
     watching: Callable[..., AbstractContextManager[Observer]],
-) -> Outcome:
+) -> Summary:
     from bulk_unenroll.sending.runner import Observers
-    from bulk_unenroll.sending.send import Order, send  # aiohttp is slow to import
+    from bulk_unenroll.sending.send import RunRequest, send  # aiohttp is slow to import
 
-    running = Running(folder, ledger, sources, uuid.uuid4().hex[:12], sending, going)
+    running = RunEnd(folder, ledger, sources, uuid.uuid4().hex[:12], sending, going)
     before = count(ledger.connection, sources)
     to_call = callable_count(
         ledger.connection, sources, sending.resend_after_s(time.time()), before
     )
     log.info("run", run_id=running.run_id, command=name, to_call=to_call, rate=str(sending.rate))
-    order = Order(running.run_id, name, who_works(), sources, _time_left_s(going), running.end_now)
+    order = RunRequest(
+        running.run_id, name, who_works(), sources, _time_left_s(going), running.end_now
+    )
     metrics = _metrics(folder, before, going)
     try:
         with watching(before, to_call, log_ids=going.log_ids, quiet=going.quiet) as watch:
             observers: list[Observer] = [watch, *metrics]
             endings = send(ledger, reached, sending, order, Observers(observers))
     except LedgerFailed as failed:
-        outcome = running.fail(failed)
+        summary = running.fail(failed)
     else:
-        outcome = running.finish(endings)
+        summary = running.finish(endings)
     for file in metrics:
-        file.ended(outcome.counts, outcome.exit.code)
-    return outcome
+        file.ended(summary.counts, summary.exit.code)
+    return summary
 
 
-def _metrics(folder: Path, before: Counts, going: Going) -> list[MetricsFile]:
+def _metrics(folder: Path, before: Counts, going: RunSettings) -> list[MetricsFile]:
     if going.metrics_file is None:
         return []
     try:
@@ -228,7 +186,7 @@ def _metrics(folder: Path, before: Counts, going: Going) -> list[MetricsFile]:
         raise UsageError(f"cannot write {going.metrics_file}: {error.strerror}") from None
 
 
-def _time_left_s(going: Going) -> float | None:
+def _time_left_s(going: RunSettings) -> float | None:
     if going.stop_in_s is None:
         return None
     return going.stop_in_s - (time.monotonic() - going.began_s)

@@ -1,7 +1,7 @@
 """Many records at once: the ids of whole columns, read by the rule of ``ids``.
 
 Only what is plainly an id is read here. Whatever else stands in an id column goes through
-``Mapper.key`` by itself, so that there is one authority on what is valid and why not.
+``Mapper.enrollment`` by itself, so that there is one authority on what is valid and why not.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bulk_unenroll.inputs.rows import Mapper
-from bulk_unenroll.ledger.batch import Batch, InvalidRow, Scope, scope_of
+from bulk_unenroll.ledger.batch import Batch, InvalidRow
 from bulk_unenroll.ledger.cells import pack_columns
-from bulk_unenroll.model import Invalid, Record
+from bulk_unenroll.model import Invalid, Record, Target
 
 PLAIN_ID: Final = "^[1-9][0-9]{0,17}$"
 """What is surely at most ``MAX_ID``."""
@@ -34,76 +34,76 @@ class Table:
     """Records that follow each other, from ``first_row`` on.
 
     ``columns`` hold the cells of those that are as wide as the header, in order; the others, and
-    those with a flaw, stand ``apart``.
+    those with a flaw, are ``ragged``.
     """
 
     first_row: int
     columns: Sequence[pa.Array]
-    apart: Sequence[Record] = ()
+    ragged: Sequence[Record] = ()
 
     @property
     def row_count(self) -> int:
         """How many records."""
-        return len(self.columns[0]) + len(self.apart)
+        return len(self.columns[0]) + len(self.ragged)
 
 
 def table_batch(table: Table, mapper: Mapper) -> Batch:
     """A batch of the records of a table."""
-    keys = _Keys(table, mapper)
-    apart = {record.row: _json(mapper.kept_cells(record)) for record in table.apart}
+    found = _Enrollments(table, mapper)
+    ragged = {record.row: _json(mapper.kept_cells(record)) for record in table.ragged}
     return Batch(
         first_row=table.first_row,
         row_count=table.row_count,
-        rows=keys.rows,
-        customers=keys.customers,
-        scope_numbers=keys.scope_numbers,
-        scopes=list(keys.scopes),
-        invalid=keys.invalid,
+        rows=found.rows,
+        customers=found.customers,
+        target_places=found.target_places,
+        targets=list(found.targets),
+        invalid=found.invalid,
         cells=pack_columns([table.columns[place] for place in mapper.own]),
-        apart=apart,
+        ragged=ragged,
     )
 
 
-class _Keys:
-    """The customers/targets of a table; see ``Batch``."""
+class _Enrollments:
+    """The enrollments of a table; see ``Batch``."""
 
     def __init__(self, table: Table, mapper: Mapper) -> None:
         self._table = table
         self._mapper = mapper
-        self.scopes: dict[Scope, int] = {}
+        self.targets: dict[Target, int] = {}
         self.invalid: list[InvalidRow] = []
         self._rows = _rows_of(table)
         plain, customers = _plain_ids(table.columns[mapper.places["customerId"]])
-        numbers = self._scope_numbers(plain)
+        numbers = self._target_places(plain)
         plain &= numbers >= 0
         self.customers = customers
-        self.scope_numbers = numbers
+        self.target_places = numbers
         self._read_singly(plain)
-        for record in table.apart:
-            key = mapper.key(record)
-            if not isinstance(key, Invalid):  # it would be lost
-                raise TypeError(f"row {record.row} stands apart, and is valid")
-            self._refuse(record.row, key)
+        for record in table.ragged:
+            one = mapper.enrollment(record)
+            if not isinstance(one, Invalid):  # it would be lost
+                raise TypeError(f"row {record.row} is ragged, and valid")
+            self._refuse(record.row, one)
         self.rows = self._rows[plain]
         self.customers = self.customers[plain]
-        self.scope_numbers = self.scope_numbers[plain]
+        self.target_places = self.target_places[plain]
 
-    def _scope_numbers(self, plain: Numbers) -> Numbers:
-        """For each row the number of its scope, or -1 where it must be read singly."""
-        codes = self._scope_codes()
+    def _target_places(self, plain: Numbers) -> Numbers:
+        """For each row the place of its target, or -1 where it must be read singly."""
+        codes = self._target_codes()
         numbers = np.full(len(codes), -1, dtype=np.int64)
         distinct, first, inverse = _distinct(codes[plain])
         known = np.full(len(distinct), -1, dtype=np.int64)
         places = np.flatnonzero(plain)[first]
         for number, record in enumerate(self._records(places)):
-            key = self._mapper.key(record)
-            if not isinstance(key, Invalid):
-                known[number] = self.scopes.setdefault(scope_of(key), len(self.scopes))
+            one = self._mapper.enrollment(record)
+            if not isinstance(one, Invalid):
+                known[number] = self._place_of(one.target)
         numbers[plain] = known[inverse]
         return numbers
 
-    def _scope_codes(self) -> Numbers:
-        """A number for each row; equal ones have equal cells in the columns of the scope."""
+    def _target_codes(self) -> Numbers:
+        """A number for each row; equal ones have equal cells in the columns of the target."""
         codes = np.zeros(len(self._table.columns[0]), dtype=np.int64)
         for name, place in self._mapper.places.items():
             if name != "customerId":
@@ -117,16 +117,19 @@ class _Keys:
         return codes
 
     def _read_singly(self, read: Numbers) -> None:
-        """Read the ids of what is not yet ``read``, and mark what has a customer/target."""
+        """Read the ids of what is not yet ``read``, and mark what has an enrollment."""
         places = np.flatnonzero(~read)
         for place, record in zip(places.tolist(), self._records(places), strict=True):
-            key = self._mapper.key(record)
-            if isinstance(key, Invalid):
-                self._refuse(record.row, key)
+            one = self._mapper.enrollment(record)
+            if isinstance(one, Invalid):
+                self._refuse(record.row, one)
                 continue
-            self.customers[place] = key.customer
-            self.scope_numbers[place] = self.scopes.setdefault(scope_of(key), len(self.scopes))
+            self.customers[place] = one.customer
+            self.target_places[place] = self._place_of(one.target)
             read[place] = True
+
+    def _place_of(self, target: Target) -> int:
+        return self.targets.setdefault(target, len(self.targets))
 
     def _records(self, places: Numbers) -> Iterator[Record]:
         columns = [column.take(pa.array(places)).to_pylist() for column in self._table.columns]
@@ -140,8 +143,8 @@ class _Keys:
 
 def _rows_of(table: Table) -> Numbers:
     """The rows in the columns, less the first row."""
-    apart = [record.row - table.first_row for record in table.apart]
-    return np.delete(np.arange(table.row_count, dtype=np.int64), apart)
+    ragged = [record.row - table.first_row for record in table.ragged]
+    return np.delete(np.arange(table.row_count, dtype=np.int64), ragged)
 
 
 def _plain_ids(column: pa.Array) -> tuple[Numbers, Numbers]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bulk_unenroll.ledger.batch import Batch, Share
+from bulk_unenroll.ledger.batch import Batch, TargetCount
 
 PARTS: Final = 32
 PHONE_FROM: Final = 10**9
@@ -42,7 +42,7 @@ class _Rows:
         return self.pick((self.customers >= PHONE_FROM) & (self.customers < PHONE_BELOW))
 
 
-class Seen:
+class RepeatFinder:
     """The customers/targets of one source, in the order of its rows.
 
     They are kept in ``PARTS`` by what they are, so that repeats are looked for in one at a time.
@@ -55,8 +55,8 @@ class Seen:
         self._phone_like: dict[int, int] = {}
 
     def add(self, batch: Batch, targets: Sequence[int]) -> None:
-        """The next rows; ``targets`` are the numbers of the batch's scopes."""
-        of_row = np.asarray(batch.scope_numbers, dtype=np.intp)
+        """The next rows; ``targets`` are the ledger's numbers of the batch's targets."""
+        of_row = np.asarray(batch.target_places, dtype=np.intp)
         rows = np.asarray(batch.rows, dtype=np.uint32) + np.uint32(batch.first_row)
         first = np.zeros(len(targets), dtype=np.int64)
         first[of_row[::-1]] = rows[::-1]
@@ -93,10 +93,10 @@ class Seen:
             _count(again.phone_like(), self._phone_like, -1)
             yield from zip(again.rows.tolist(), first.tolist(), strict=True)
 
-    def shares(self) -> Iterator[Share]:
+    def shares(self) -> Iterator[TargetCount]:
         """How many customers/targets, each counted once, fall to each target."""
         for target, row in self._first_rows.items():
-            yield Share(target, self._items[target], self._phone_like.get(target, 0), row)
+            yield TargetCount(target, self._items[target], self._phone_like.get(target, 0), row)
 
 
 def _count(rows: _Rows, numbers: dict[int, int], sign: int) -> None:

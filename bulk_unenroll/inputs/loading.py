@@ -9,11 +9,13 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from bulk_unenroll.inputs.rows import Mapper, Reading
-from bulk_unenroll.inputs.source import InputFile, Source, open_source
-from bulk_unenroll.ledger.batch import Batch, Scope, StagedRow, staged_batch, staged_row
+from bulk_unenroll.inputs.finding import InputFile
+from bulk_unenroll.inputs.mapping import ReadSettings
+from bulk_unenroll.inputs.rows import Mapper
+from bulk_unenroll.inputs.source import Source, open_source
+from bulk_unenroll.ledger.batch import Batch, StagedRow, staged_batch, staged_row
 from bulk_unenroll.ledger.sqlite.ledger import Bulk, Ledger, SourceInfo
-from bulk_unenroll.model import Record
+from bulk_unenroll.model import Record, Target
 
 if TYPE_CHECKING:
     from bulk_unenroll.inputs.formats.records import Piece
@@ -26,7 +28,9 @@ BULK_FROM_BYTES: Final = 1 << 25
 _T = TypeVar("_T")
 
 
-def load(ledger: Ledger, inputs: Sequence[InputFile], reading: Reading, spool: Path) -> list[int]:
+def load(
+    ledger: Ledger, inputs: Sequence[InputFile], reading: ReadSettings, spool: Path
+) -> list[int]:
     """Read every input that is not yet known in this content; the ids of the sources.
 
     Standard input is spooled into the folder ``spool``. Raises ``InputRefused`` (65); nothing of
@@ -36,7 +40,7 @@ def load(ledger: Ledger, inputs: Sequence[InputFile], reading: Reading, spool: P
     return list(dict.fromkeys(sources))
 
 
-def _load_one(ledger: Ledger, file: InputFile, reading: Reading, spool: Path) -> int:
+def _load_one(ledger: Ledger, file: InputFile, reading: ReadSettings, spool: Path) -> int:
     with open_source(file, reading, spool) as source:
         info = SourceInfo(
             path=file.path,
@@ -84,10 +88,10 @@ def _is_large(batches: Sequence[Batch]) -> bool:
 
 def _add_in_bulk(ledger: Ledger, number: int, batches: Iterator[Batch]) -> None:
     """Find the repeated rows beside the ledger; its UNIQUE index then proves that none is left."""
-    from bulk_unenroll.inputs.dedupe import Seen  # numpy is slow to import
+    from bulk_unenroll.inputs.dedupe import RepeatFinder  # numpy is slow to import
 
     ledger.begin_bulk()
-    seen = Seen()
+    seen = RepeatFinder()
     row_count = 0
     for group in _groups(_ahead(_guessed(batches))):
         for batch, targets in ledger.add_batches(number, group, bulk=True):
@@ -98,10 +102,10 @@ def _add_in_bulk(ledger: Ledger, number: int, batches: Iterator[Batch]) -> None:
 
 def _guessed(batches: Iterator[Batch]) -> Iterator[Batch]:
     """The batches, prepared for the numbers that an empty ledger gives to targets."""
-    numbers: dict[Scope, int] = {}
+    numbers: dict[Target, int] = {}
     for batch in batches:
-        targets = [numbers.setdefault(scope, len(numbers) + 1) for scope in batch.scopes]
-        yield replace(batch, guess=batch.keys(targets))
+        ids = [numbers.setdefault(target, len(numbers) + 1) for target in batch.targets]
+        yield replace(batch, guess=batch.keys(ids))
 
 
 def _batch(piece: Piece, mapper: Mapper) -> Batch:
@@ -113,7 +117,7 @@ def _batch(piece: Piece, mapper: Mapper) -> Batch:
 
 
 def _stage(record: Record, mapper: Mapper) -> StagedRow:
-    return staged_row(record.row, mapper.key(record), mapper.kept_cells(record))
+    return staged_row(record.row, mapper.enrollment(record), mapper.kept_cells(record))
 
 
 def _groups(batches: Iterator[Batch]) -> Iterator[Iterator[Batch]]:

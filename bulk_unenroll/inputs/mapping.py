@@ -25,7 +25,7 @@ LISTED_HEADERS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadSettings:
     """How to read an input. Part of a source's identity: other constants make another source.
 
     ``columns`` are pairs of an id's name and the header it stands under. ``group``, ``target`` and
@@ -94,7 +94,7 @@ def name_of(header: str) -> str | None:
 _BY_HEADER: Final = {normal(name): name for name in NAMES} | ALIASES
 
 
-def find_places(header: Sequence[str], reading: Reading) -> dict[str, int]:
+def find_places(header: Sequence[str], reading: ReadSettings) -> dict[str, int]:
     """The column, counted from 0, of each id that has one.
 
     Raises ``InputRefused`` (65) where an id has no column and no constant, or both, or two.

@@ -1,4 +1,4 @@
-"""A raw record becomes a customer/target, or an invalid row that says why. Pure.
+"""A raw record becomes an enrollment, or an invalid row that says why. Pure.
 
 ``ids`` says what an id is, ``headers`` in which columns the ids stand.
 """
@@ -10,21 +10,17 @@ from operator import itemgetter
 from typing import Final
 
 from bulk_unenroll.inputs.ids import parse_id, shown
-from bulk_unenroll.inputs.mapping import Reading, find_places, is_added, title
-from bulk_unenroll.model import Invalid, Key, Record
-
-__all__ = ["Mapper", "Reading", "parse_id"]
+from bulk_unenroll.inputs.mapping import ReadSettings, find_places, is_added, title
+from bulk_unenroll.model import Enrollment, Invalid, Record, Target
 
 SELF: Final = "SELF"
-CACHED_SCOPES: Final = 4096
+CACHED_TARGETS: Final = 4096
 
 Cells = tuple[object, ...]
-Scope = tuple[int | None, int, int]
-"""Org (None: SELF), group and target: all of a key but the customer."""
 
 
 class Mapper:
-    """Finds the ids in a record, by its header and a ``Reading``.
+    """Finds the ids in a record, by its header and a ``ReadSettings``.
 
     ``header`` are the column names in order. ``kept`` are the input's own, those that this program
     did not add, and ``own`` their columns. ``places`` tells the column, counted from 0, of each id
@@ -32,16 +28,16 @@ class Mapper:
     over.
     """
 
-    def __init__(self, header: Sequence[str], reading: Reading) -> None:
+    def __init__(self, header: Sequence[str], reading: ReadSettings) -> None:
         self.header = tuple(header)
         self.places: Mapping[str, int] = find_places(self.header, reading)
         self._constants = reading.constants()
         self.own = [place for place, name in enumerate(self.header) if not is_added(name)]
         self.kept = tuple(self.header[place] for place in self.own)
         self._customer = self.places["customerId"]
-        self._scope_places = [place for name, place in self.places.items() if name != "customerId"]
-        self._scope_cells = _picker(self._scope_places)
-        self._scopes: dict[object, Scope] = {}
+        self._target_places = [place for name, place in self.places.items() if name != "customerId"]
+        self._target_cells = _picker(self._target_places)
+        self._targets: dict[object, Target] = {}
 
     def kept_cells(self, record: Record) -> Cells:
         """The cells under ``kept``; what a ragged row has beyond its header stays at the end."""
@@ -50,8 +46,8 @@ class Mapper:
             return cells
         return tuple(cells[i] for i in self.own if i < len(cells)) + cells[width:]
 
-    def key(self, record: Record) -> Key | Invalid:
-        """The customer/target of a record, or why it has none."""
+    def enrollment(self, record: Record) -> Enrollment | Invalid:
+        """The enrollment that a record names, or why it names none."""
         if record.flaw is not None:
             return record.flaw
         cells = record.cells
@@ -61,29 +57,26 @@ class Mapper:
         if isinstance(customer, Invalid):
             return self._named(customer, self._customer)
         # most rows repeat a group and target that were read before
-        scope = self._scopes.get(self._scope_cells(cells)) or self._read_scope(cells)
-        if isinstance(scope, Invalid):
-            return scope
-        org, group, target = scope
-        return Key(org, group, target, customer)
+        target = self._targets.get(self._target_cells(cells)) or self._read_target(cells)
+        return target if isinstance(target, Invalid) else Enrollment(customer, target)
 
-    def _read_scope(self, cells: Cells) -> Scope | Invalid:
+    def _read_target(self, cells: Cells) -> Target | Invalid:
         group = self._read("targetGroupId", cells)
         if isinstance(group, Invalid):
             return group
-        target = self._read("targetId", cells)
-        if isinstance(target, Invalid):
-            return target
+        rule = self._read("targetId", cells)
+        if isinstance(rule, Invalid):
+            return rule
         org = self._read_org(cells)
         if isinstance(org, Invalid):
             return org
-        scope = (org, group, target)
+        target = Target(org, group, rule)
         # only text is remembered: 1, True and Decimal(1) are equal, and not all of them are ids
-        if len(self._scopes) < CACHED_SCOPES and all(
-            isinstance(cells[place], str) for place in self._scope_places
+        if len(self._targets) < CACHED_TARGETS and all(
+            isinstance(cells[place], str) for place in self._target_places
         ):
-            self._scopes[self._scope_cells(cells)] = scope
-        return scope
+            self._targets[self._target_cells(cells)] = target
+        return target
 
     def _read_org(self, cells: Cells) -> int | Invalid | None:
         place = self.places.get("orgId")

@@ -9,8 +9,8 @@ from typing import Final
 
 import prometheus_client as prometheus
 
-from bulk_unenroll.ledger.sqlite.reader import Counts
-from bulk_unenroll.model import Call, State, Step
+from bulk_unenroll.ledger.counts import Counts
+from bulk_unenroll.model import Call, Decision, State
 
 EVERY_S: Final = 10.0
 PREFIX: Final = "bulk_unenroll"
@@ -39,7 +39,7 @@ class MetricsFile:
         self._exit.labels(folder).set(-1)
         self._write()
 
-    def recorded(self, call: Call, step: Step) -> None:
+    def recorded(self, call: Call, step: Decision) -> None:
         """A call has an outcome."""
         self._calls.labels(self._folder, step.outcome).inc()
         if step.wait_s is None:

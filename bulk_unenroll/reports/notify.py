@@ -12,7 +12,7 @@ import apprise
 import structlog
 
 from bulk_unenroll.errors import EXIT_FINISHED, EXIT_LEFT_OVER, EXIT_ROWS_FAILED
-from bulk_unenroll.reports.summary import Outcome
+from bulk_unenroll.reports.summary import Summary
 
 log = structlog.get_logger()
 
@@ -40,7 +40,7 @@ def is_halt(code: int) -> bool:
     return code not in (EXIT_FINISHED, EXIT_ROWS_FAILED, EXIT_LEFT_OVER)
 
 
-def notify(urls: str, code: int, outcome: Outcome | None) -> bool:
+def notify(urls: str, code: int, summary: Summary | None) -> bool:
     """Send to every apprise URL of ``urls`` (apart by spaces); whether all took it.
 
     Never raises and never says an URL, which may hold a token.
@@ -50,24 +50,24 @@ def notify(urls: str, code: int, outcome: Outcome | None) -> bool:
     known = [bool(people.add(url)) for url in urls.split()]
     kind = apprise.NotifyType.FAILURE if is_halt(code) else apprise.NotifyType.INFO
     title = f"bulk-unenroll: {MEANINGS.get(code, 'ended')} (exit {code})"
-    sent = bool(people.notify(body=body(outcome), title=title, notify_type=kind))
+    sent = bool(people.notify(body=body(summary), title=title, notify_type=kind))
     if not (sent and all(known)):
         log.warning("not_notified", urls=len(known), understood=sum(known))
     return sent and all(known)
 
 
-def body(outcome: Outcome | None) -> str:
+def body(summary: Summary | None) -> str:
     """What is told of a run: its folder, the accounting, the codes, the next command."""
-    if outcome is None or outcome.counts is None:
+    if summary is None or summary.counts is None:
         return "see the log"
-    counts = outcome.counts
+    counts = summary.counts
     lines = [
-        outcome.folder,
+        summary.folder,
         f"{counts.read:,} rows = {counts.invalid:,} invalid + {counts.duplicate:,} duplicate"
         f" + {counts.unique:,} customers/targets",
         *(f"{state.value}: {number:,}" for state, number in counts.states.items() if number),
         *(f"code {code}: {number:,}" for code, number in sorted(counts.codes.items())),
     ]
-    if outcome.next:
-        lines.append(f"next: {outcome.next}")
+    if summary.next:
+        lines.append(f"next: {summary.next}")
     return "\n".join(lines)

@@ -21,22 +21,24 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bulk_unenroll import __version__
+from bulk_unenroll.capillary.base_url import is_rehearsal
 from bulk_unenroll.capillary.codes import advice, says
-from bulk_unenroll.ledger.folder import replacing
+from bulk_unenroll.files import replacing
+from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.ledger.sqlite.ledger import translated
-from bulk_unenroll.ledger.sqlite.reader import Counts, Row, ask, count, tally
+from bulk_unenroll.ledger.sqlite.reader import Row, ask, count, tally
 from bulk_unenroll.model import State
+from bulk_unenroll.reports.next_command import rerun_command
 from bulk_unenroll.reports.plan import InvalidFact, invalid_facts
-from bulk_unenroll.reports.problems import Digest, TargetFact, Trouble, digest
-from bulk_unenroll.reports.summary import Outcome, rerun_command
+from bulk_unenroll.reports.problems import Problem, Problems, TargetFact, find_problems
+from bulk_unenroll.reports.summary import Summary
 from bulk_unenroll.reports.timeline import KINDS, Calls, Timeline, calls_over_time
 from bulk_unenroll.reports.wording import headline, message_of, reason_of, visible
-from bulk_unenroll.settings import is_rehearsal
 
 log = structlog.get_logger()
 
 SHOWN_TARGETS: Final = 50
-SHOWN_TROUBLES: Final = 20
+SHOWN_PROBLEMS: Final = 20
 SHOWN_CODES: Final = 20
 SHOWN_RUNS: Final = 30
 SHOWN_SOURCES: Final = 50
@@ -87,12 +89,12 @@ class SlowCall:
 class Page:
     """Everything that the page shows. Rows are those of the statements in ``ledger.sql``."""
 
-    outcome: Outcome
+    summary: Summary
     counts: Counts
     base_url: str | None
     rehearsal: bool
     made_s: float
-    digest: Digest
+    problems: Problems
     codes: list[CodeFact]
     other_codes: int
     invalid: list[InvalidFact]
@@ -109,12 +111,12 @@ class Page:
 
 
 def write_page(
-    connection: sqlite3.Connection, to: Path, outcome: Outcome, sources: Sequence[int]
+    connection: sqlite3.Connection, to: Path, summary: Summary, sources: Sequence[int]
 ) -> None:
     """Write the page of ``sources`` to ``to``, whole or not at all."""
     with translated():
         with _at_one_moment(connection):
-            seen = look(connection, outcome, sources)
+            seen = look(connection, summary, sources)
         with replacing(to) as part:
             part.write_text(render(seen), "utf-8")
 
@@ -132,12 +134,14 @@ def _at_one_moment(connection: sqlite3.Connection) -> Iterator[None]:
         connection.execute("ROLLBACK")
 
 
-def look(connection: sqlite3.Connection, outcome: Outcome, sources: Sequence[int]) -> Page:
+def look(connection: sqlite3.Connection, summary: Summary, sources: Sequence[int]) -> Page:
     """Ask the ledger for everything. Memory does not grow with its rows."""
     listed = list(sources)
     tallied = tally(connection, listed)
-    found = digest(connection, listed, tallied, targets=SHOWN_TARGETS, troubles=SHOWN_TROUBLES)
-    codes = _codes(found, outcome)
+    found = find_problems(
+        connection, listed, tallied, targets=SHOWN_TARGETS, problems=SHOWN_PROBLEMS
+    )
+    codes = _codes(found, summary)
     calls, line = calls_over_time(connection)
     told = ask(connection, "get_meta", name="base_url")
     base_url = told[0][0] if told else None
@@ -145,12 +149,12 @@ def look(connection: sqlite3.Connection, outcome: Outcome, sources: Sequence[int
     ((source_count,),) = ask(connection, "source_count")
     ((waiting, until_s),) = ask(connection, "waiting")
     return Page(
-        outcome=outcome,
+        summary=summary,
         counts=count(connection, listed, tallied),
         base_url=base_url,
         rehearsal=base_url is not None and is_rehearsal(base_url),
         made_s=time.time(),
-        digest=found,
+        problems=found,
         codes=codes[:SHOWN_CODES],
         other_codes=len(codes[SHOWN_CODES:]),
         invalid=invalid_facts(connection, listed),
@@ -167,7 +171,7 @@ def look(connection: sqlite3.Connection, outcome: Outcome, sources: Sequence[int
     )
 
 
-def _codes(found: Digest, outcome: Outcome) -> list[CodeFact]:
+def _codes(found: Problems, summary: Summary) -> list[CodeFact]:
     return [
         CodeFact(
             code or "",
@@ -175,7 +179,7 @@ def _codes(found: Digest, outcome: Outcome) -> list[CodeFact]:
             number,
             says(code),
             advice(code),
-            rerun_command(outcome.folder, state, code, sandbox=outcome.sandbox),
+            rerun_command(summary.folder, state, code, sandbox=summary.sandbox),
         )
         for (state, code), number in found.codes.most_common()
     ]
@@ -241,23 +245,23 @@ def render(page: Page) -> str:
         page=page,
         chart=_chart(page.line),
         headline=headline(page.counts),
-        reason=reason_of(page.outcome.exit.code, page.outcome.exit.reason),
-        mend=page.outcome.mend,
-        folder=Path(page.outcome.folder).name,
+        reason=reason_of(page.summary.exit.code, page.summary.exit.reason),
+        mend=page.summary.mend,
+        folder=Path(page.summary.folder).name,
         states=[state for state in State if state is not State.WITHDRAWN],
         kinds=KINDS,
-        rerun=_rerun(page.outcome),
+        rerun=_rerun(page.summary),
         advice=advice,
         message_of=message_of,
         version=__version__,
     )
 
 
-def _rerun(outcome: Outcome) -> Callable[[Trouble], str]:
-    def rerun(found: Trouble) -> str:
+def _rerun(summary: Summary) -> Callable[[Problem], str]:
+    def rerun(found: Problem) -> str:
         where = f"{found.where.group}/{found.where.target}"
-        sandbox = outcome.sandbox
-        return rerun_command(outcome.folder, found.state, found.code, where, sandbox=sandbox)
+        sandbox = summary.sandbox
+        return rerun_command(summary.folder, found.state, found.code, where, sandbox=sandbox)
 
     return rerun
 

@@ -7,15 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bulk_unenroll.ledger.sqlite.reader import (
-    Counts,
-    Row,
-    ask,
-    callable_count,
-    count,
-    known_state,
-    tally,
-)
+from bulk_unenroll.ledger.counts import Counts, known_state
+from bulk_unenroll.ledger.sqlite.reader import Row, ask, callable_count, count, tally
 from bulk_unenroll.reports.problems import TargetFact
 from bulk_unenroll.settings import Rate
 

@@ -13,7 +13,8 @@ from operator import itemgetter
 from pathlib import PurePath
 from typing import Generic, TypeVar
 
-from bulk_unenroll.ledger.sqlite.reader import Row, ask, known_state
+from bulk_unenroll.ledger.counts import known_state
+from bulk_unenroll.ledger.sqlite.reader import Row, ask
 from bulk_unenroll.model import TROUBLED, State
 
 T = TypeVar("T")
@@ -39,7 +40,7 @@ class TargetFact:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Problem:
     """Customers of one target that ended alike, badly.
 
     ``customer`` is one of them, who stands in ``row`` of ``source`` and of whom ``message`` tells.
@@ -85,30 +86,30 @@ class Most(Generic[T]):
 
 
 @dataclass(slots=True)
-class Digest:
-    """Targets, troubles and the codes of these: each the most frequent, and what is left out."""
+class Problems:
+    """Targets, problems and the codes of these: each the most frequent, and what is left out."""
 
     targets: Most[TargetFact]
-    troubles: Most[Trouble]
+    problems: Most[Problem]
     codes: Counter[tuple[State, str | None]]
     states: set[State] = field(default_factory=set)
-    shown: list[Trouble] = field(default_factory=list)
+    shown: list[Problem] = field(default_factory=list)
 
 
-def digest(
+def find_problems(
     connection: sqlite3.Connection,
     sources: Sequence[int],
     tallied: Iterable[Row],
     *,
     targets: int,
-    troubles: int,
-) -> Digest:
-    """Digest the ``tally`` of ``sources`` down to so many ``targets`` and ``troubles``."""
+    problems: int,
+) -> Problems:
+    """Digest the ``tally`` of ``sources`` down to so many ``targets`` and ``problems``."""
     listed = json.dumps(list(sources))
-    made = Digest(Most(targets), Most(troubles), Counter())
+    made = Problems(Most(targets), Most(problems), Counter())
     for (org, group, target), rows in itertools.groupby(tallied, key=_place):
         _add(made, TargetFact(org, group, target, {}), rows)
-    made.shown = [_with_example(connection, listed, found) for found in made.troubles.listed()]
+    made.shown = [_with_example(connection, listed, found) for found in made.problems.listed()]
     return made
 
 
@@ -117,18 +118,18 @@ def _place(row: Row) -> tuple[int | None, int, int]:
     return org, group, target
 
 
-def _add(made: Digest, fact: TargetFact, rows: Iterable[Row]) -> None:
+def _add(made: Problems, fact: TargetFact, rows: Iterable[Row]) -> None:
     for _, _, _, name, code, number, customer, *_ in rows:
         state = known_state(name)
         fact.states[state] = fact.states.get(state, 0) + number
         made.states.add(state)
         if state in TROUBLED:
             made.codes[state, code] += number
-            made.troubles.offer(number, Trouble(fact, state, code, number, customer))
+            made.problems.offer(number, Problem(fact, state, code, number, customer))
     made.targets.offer(fact.unique, fact)
 
 
-def _with_example(connection: sqlite3.Connection, sources: str, found: Trouble) -> Trouble:
+def _with_example(connection: sqlite3.Connection, sources: str, found: Problem) -> Problem:
     where = found.where
     example = ask(
         connection,

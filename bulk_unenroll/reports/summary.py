@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,14 +18,12 @@ from bulk_unenroll.errors import (
     EXIT_SIGINT,
     EXIT_SIGTERM,
 )
-from bulk_unenroll.ledger.sqlite.reader import Counts
+from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.model import BAD, State
-from bulk_unenroll.reports.problems import Digest
+from bulk_unenroll.reports.problems import Problems
 
-PROGRAM: Final = "bulk-unenroll"
-SHOWN_TROUBLES: Final = 4
+SHOWN_PROBLEMS: Final = 4
 """How many lines of what did not end well a command ends with, beside one of invalid rows."""
-PLAIN_CODE: Final = re.compile(r"[A-Za-z0-9_.-]+")
 PRECEDENCE: Final = (
     EXIT_INTERNAL,
     EXIT_LEDGER,
@@ -48,11 +44,11 @@ class Exit:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Summary:
     """What a command came to. ``next`` is the exact next command, empty when all is done.
 
     ``pace`` is how an adaptive pace stands: ``rate_per_s``, ``ceiling_per_s``, ``cuts``.
-    ``digest`` tells what did not end well, ``mend`` is the exact command for invalid rows once they
+    ``problems`` are what did not end well, ``mend`` is the exact command for invalid rows once they
     are mended. ``sandbox``: the next command is for the sandbox again.
     """
 
@@ -63,7 +59,7 @@ class Outcome:
     counts: Counts | None = None
     seconds: float = 0.0
     pace: Mapping[str, float] | None = None
-    digest: Digest | None = None
+    problems: Problems | None = None
     mend: str = ""
     sandbox: bool = False
 
@@ -124,63 +120,3 @@ def _rows(number: int) -> str:
 def _many(number: int, what: str) -> str:
     noun, _, rest = what.partition(" ")
     return f"{number} {noun}{'s' * (number != 1)} {rest}" if number else ""
-
-
-def next_command(
-    folder: str,
-    exit_: Exit,
-    counts: Counts,
-    worst: tuple[State, str] | None,
-    mend: str,
-    *,
-    callable_: int,
-) -> str:
-    """The exact command that goes on from here.
-
-    ``worst`` is the most frequent code among what failed, and its state; ``mend`` the command for
-    invalid rows; ``callable_`` how many calls ``resume`` would make.
-    """
-    if exit_.code == EXIT_FINISHED:
-        return ""
-    if exit_.code not in (EXIT_LEFT_OVER, EXIT_ROWS_FAILED) or callable_:
-        return command("resume", folder)
-    if exit_.code == EXIT_LEFT_OVER and counts.states[State.IN_DOUBT]:
-        return command("retry", folder, "--state", "in_doubt")
-    if exit_.code == EXIT_LEFT_OVER:  # in superseded inputs only: nothing may call these again
-        return command("export", folder, "--to", "in_doubt.csv", "--state", "in_doubt")
-    if worst is None:
-        return mend
-    state, code = worst
-    states = ["--state", state.value] if state is State.REVIEW else []
-    return command("retry", folder, *states, "--code", code)
-
-
-def rerun_command(
-    folder: str, state: State, code: str | None, target: str = "", *, sandbox: bool = False
-) -> str:
-    """The exact command that calls again what ended in ``state`` with ``code``, at all targets.
-
-    The code comes from a server: one that is not plain is left out of what will be pasted.
-    """
-    words = ["retry", folder]
-    plain = code is not None and PLAIN_CODE.fullmatch(code) is not None
-    if state in (State.REVIEW, State.IN_DOUBT) or not plain:
-        words += ["--state", state.value]
-    if code is not None and plain:
-        words += ["--code", code]
-    if target:
-        words += ["--target", target]
-    return command(*words, *(["--sandbox"] if sandbox else []))
-
-
-def mend_command(folder: str, mapping: Sequence[str]) -> str:
-    """The exact command for rows that were invalid, once they are mended in ``failed.csv``.
-
-    ``mapping`` are the options that find the ids in it.
-    """
-    return command("run", f"{folder}/failed.csv", *mapping)
-
-
-def command(*words: str) -> str:
-    """A command line of this program, quoted for a shell."""
-    return shlex.join([PROGRAM, *words])

@@ -8,9 +8,9 @@ from typing import Final
 
 from bulk_unenroll.capillary.codes import advice
 from bulk_unenroll.errors import EXIT_FINISHED, EXIT_LEFT_OVER, EXIT_ROWS_FAILED
-from bulk_unenroll.ledger.sqlite.reader import Counts
+from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.model import State
-from bulk_unenroll.reports.problems import Trouble
+from bulk_unenroll.reports.problems import Problem
 
 SHOWN_CHARS: Final = 200
 OWN_REASONS: Final = frozenset({EXIT_FINISHED, EXIT_ROWS_FAILED, EXIT_LEFT_OVER})
@@ -37,7 +37,7 @@ def headline(counts: Counts) -> str:
     return ", ".join(said) + "."
 
 
-def message_of(found: Trouble) -> str:
+def message_of(found: Problem) -> str:
     """What the server said about the example, where that is all there is to go by."""
     if "read the message" not in advice(found.code):
         return ""

@@ -50,7 +50,7 @@ elsewhere 5 %, but at most 2 % of the ceiling."""
 
 
 @dataclass(slots=True)
-class Governor:
+class AdaptiveRate:
     """How fast to go now: ``rate_per_s``, and nothing before ``rest_until_s``."""
 
     ceiling_per_s: float

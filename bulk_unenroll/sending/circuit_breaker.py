@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from bulk_unenroll.capillary.judge import InDoubt, Retry, Unsent, Verdict
+from bulk_unenroll.capillary.verdicts import InDoubt, Retry, Unsent, Verdict
 from bulk_unenroll.sending.decisions import BACKOFF_CAP_S
 
 LADDER_S: Final = (1.0, 2.0, 4.0)
@@ -49,7 +49,7 @@ def blames_api(verdict: Verdict) -> bool:
 
 
 @dataclass(slots=True)
-class Recent:
+class RecentCalls:
     """How the last calls went: whether the API is in trouble, or a few rows that always fail."""
 
     calls: deque[tuple[int, bool]] = field(default_factory=lambda: deque(maxlen=RECENT_CALLS))
@@ -83,7 +83,7 @@ class Recent:
 
 
 @dataclass(slots=True)
-class Trouble:
+class Outage:
     """A circuit breaker that has opened: single probes test the API, then a trial of more.
 
     A usable answer begins the trial: as many calls at once as came back well, until ``trial`` did.
@@ -152,7 +152,7 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CallResult:
     """What came of a call that the gate let through. ``row`` is None where it was for a token."""
 
     verdict: Verdict
@@ -163,12 +163,13 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class Gate:
+class CircuitBreaker:
     """Whether a call may start now: closed while the API asked for a pause, or is in trouble.
 
-    Trouble is one connection that cannot be made, or ``threshold`` unusable answers in a row. Once
-    this run has had a usable answer it is also what ``Recent`` calls bad, or ``REFUSED_ROWS`` rows
-    that were asked to wait one after the other, each when the wait of the one before was over.
+    An outage is one connection that cannot be made, or ``threshold`` unusable answers in a row.
+    Once this run has had a usable answer it is also what ``RecentCalls`` calls bad, or
+    ``REFUSED_ROWS`` rows that were asked to wait one after the other, each when the wait of the one
+    before was over.
     ``spacing_s`` is how long a row waits at least that failed with others or again, so that others
     test the API before it does. ``exhausted`` holds the reason to give up.
     """
@@ -180,8 +181,8 @@ class Gate:
     pauses: int = 0
     paused_by: set[int] = field(default_factory=set)
     in_a_row: int = 0
-    recent: Recent = field(default_factory=Recent)
-    trouble: Trouble | None = None
+    recent: RecentCalls = field(default_factory=RecentCalls)
+    trouble: Outage | None = None
     recovered_s: float = -math.inf
     reached: bool = False
     healthy: bool = False
@@ -231,7 +232,7 @@ class Gate:
         if self.trouble and started_s in self.trouble.out:
             self.trouble.out.remove(started_s)
 
-    def record(self, outcome: Outcome) -> None:
+    def record(self, outcome: CallResult) -> None:
         """Take what came of a call into account."""
         if outcome.probe:
             self.cancel(outcome.started_s)
@@ -245,7 +246,7 @@ class Gate:
             case _:
                 self._usable(outcome)
 
-    def _usable(self, outcome: Outcome) -> None:
+    def _usable(self, outcome: CallResult) -> None:
         self.reached = self.healthy = True
         self.in_a_row = 0
         if outcome.started_s >= self.paused_until_s:
@@ -257,7 +258,7 @@ class Gate:
                 self._recover()
                 self.recovered_s = outcome.now_s
 
-    def _refused(self, outcome: Outcome, retry_after_s: float | None) -> None:
+    def _refused(self, outcome: CallResult, retry_after_s: float | None) -> None:
         self.reached = True
         self.in_a_row = 0
         if outcome.probe and self.trouble and self.trouble.trial == 1:
@@ -275,7 +276,7 @@ class Gate:
             wait_s = retry_after_s
         self.paused_until_s = max(self.paused_until_s, outcome.now_s + wait_s)
 
-    def _unusable(self, outcome: Outcome, message: str) -> None:
+    def _unusable(self, outcome: CallResult, message: str) -> None:
         self.reached = True
         self.in_a_row += 1
         self._fails(outcome, self.in_a_row >= self.threshold)
@@ -285,7 +286,7 @@ class Gate:
         if not self.healthy or outcome.now_s - trouble.since_s >= TROUBLE_PATIENCE_S:
             self.exhausted = f"the API gives no usable answer: {message}"
 
-    def _fails(self, outcome: Outcome, enough: bool) -> None:
+    def _fails(self, outcome: CallResult, enough: bool) -> None:
         """No usable answer; ``enough``: that makes it trouble."""
         self._note(outcome, failed=True)
         if self.trouble is None:
@@ -296,11 +297,11 @@ class Gate:
             self.trouble.trial = TRIAL if self.healthy else 1
             self.trouble.wait(self._ladder(self.trouble), outcome.now_s)
 
-    def _note(self, outcome: Outcome, *, failed: bool) -> None:
+    def _note(self, outcome: CallResult, *, failed: bool) -> None:
         if outcome.row is not None and (outcome.probe or not self.trouble):
             self.recent.record(outcome.row, outcome.started_s, failed=failed)
 
-    def _unsent(self, outcome: Outcome, message: str) -> None:
+    def _unsent(self, outcome: CallResult, message: str) -> None:
         trouble = self.trouble
         if trouble is None:
             self._close(outcome, unreachable=True)
@@ -312,20 +313,20 @@ class Gate:
             if trouble.rung >= len(ladder):
                 self.exhausted = f"the API cannot be reached: {message}"
 
-    def _close(self, outcome: Outcome, *, unreachable: bool) -> None:
+    def _close(self, outcome: CallResult, *, unreachable: bool) -> None:
         trial = TRIAL if self.healthy and not unreachable else 1
-        self.trouble = Trouble(trial, unreachable, outcome.now_s, news_s=outcome.now_s)
+        self.trouble = Outage(trial, unreachable, outcome.now_s, news_s=outcome.now_s)
         self.trouble.wait(self._ladder(self.trouble), outcome.now_s)
-        self.recent = Recent()
+        self.recent = RecentCalls()
 
-    def _ladder(self, trouble: Trouble) -> tuple[float, ...]:
+    def _ladder(self, trouble: Outage) -> tuple[float, ...]:
         if trouble.unreachable:
             return LONG_LADDER_S if self.reached else LADDER_S
         return BREAKER_LADDER_S if self.healthy else LADDER_S
 
     def _recover(self) -> None:
         self.trouble = None
-        self.recent = Recent()
+        self.recent = RecentCalls()
         self._forget_pauses()
 
     def _forget_pauses(self) -> None:

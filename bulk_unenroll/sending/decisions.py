@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, assert_never
 
-from bulk_unenroll.capillary.judge import (
+from bulk_unenroll.capillary.verdicts import (
     Block,
     Halt,
     InDoubt,
@@ -18,8 +18,8 @@ from bulk_unenroll.capillary.judge import (
     Unsent,
     Verdict,
 )
-from bulk_unenroll.model import BAD, GOOD, Call, State, Step
-from bulk_unenroll.settings import Share
+from bulk_unenroll.model import BAD, GOOD, Call, Decision, State
+from bulk_unenroll.settings import Limit
 
 BACKOFF_CAP_S: Final = 60.0
 
@@ -27,7 +27,9 @@ BACKOFF_CAP_S: Final = 60.0
 # ── one verdict ──────────────────────────────────────────────────────────────────────────────────
 
 
-def decide(verdict: Verdict, call: Call, *, max_attempts: int, resend: bool, dice: float) -> Step:
+def decide(
+    verdict: Verdict, call: Call, *, max_attempts: int, resend: bool, dice: float
+) -> Decision:
     """Decide what becomes of ``call``.
 
     ``resend`` is the in-doubt rule of the run; ``dice`` is uniform in [0, 1).
@@ -35,16 +37,16 @@ def decide(verdict: Verdict, call: Call, *, max_attempts: int, resend: bool, dic
     match verdict:
         case Settle(state, code, message, mismatch):
             note = _after_doubt(state, message) if call.doubtful else message
-            return Step(state, state.value, code, note, mismatch=mismatch)
+            return Decision(state, state.value, code, note, mismatch=mismatch)
         case Block(_, code, message):
-            return Step(State.BLOCKED, "blocked", code, message)
+            return Decision(State.BLOCKED, "blocked", code, message)
         case Unsent(code, message):
-            return Step(call.waiting, "unsent", code, message, wait_s=0.0, left=False)
+            return Decision(call.waiting, "unsent", code, message, wait_s=0.0, left=False)
         case Unauthorised(code, message):
-            return Step(call.waiting, "refused", code, message, wait_s=0.0, charged=False)
+            return Decision(call.waiting, "refused", code, message, wait_s=0.0, charged=False)
         case Halt(_, code, message):
             unsent = code == "certificate"
-            return Step(
+            return Decision(
                 call.waiting,
                 "halted",
                 code,
@@ -58,18 +60,18 @@ def decide(verdict: Verdict, call: Call, *, max_attempts: int, resend: bool, dic
         case InDoubt(code, message):
             again = resend and call.tries + 1 < max_attempts
             wait_s = backoff_s(call.tries, dice) if again else None
-            return Step(State.IN_DOUBT, "unanswered", code, message, wait_s=wait_s)
+            return Decision(State.IN_DOUBT, "unanswered", code, message, wait_s=wait_s)
         case _:
             assert_never(verdict)
 
 
-def _retry(verdict: Retry, call: Call, max_attempts: int, dice: float) -> Step:
+def _retry(verdict: Retry, call: Call, max_attempts: int, dice: float) -> Decision:
     if call.tries + 1 < max_attempts:
         wait_s = max(backoff_s(call.tries, dice), verdict.retry_after_s or 0.0)
-        return Step(call.waiting, "not_applied", verdict.code, verdict.message, wait_s=wait_s)
+        return Decision(call.waiting, "not_applied", verdict.code, verdict.message, wait_s=wait_s)
     # an earlier attempt may have been applied, so these refusals do not make it a failure
     state = State.IN_DOUBT if call.doubtful else State.FAILED
-    return Step(state, "not_applied", verdict.code, verdict.message)
+    return Decision(state, "not_applied", verdict.code, verdict.message)
 
 
 def _after_doubt(state: State, message: str | None) -> str | None:
@@ -124,7 +126,7 @@ class Canary:
         self.answered |= self.admitted
         self.ended |= self.admitted
 
-    def record(self, item: int, step: Step) -> None:
+    def record(self, item: int, step: Decision) -> None:
         """Take the outcome of one of the first calls into account."""
         if step.left:
             self.answered.add(item)
@@ -137,7 +139,7 @@ class Canary:
 class FailureLimit:
     """``--max-failures``: bad ends among the calls that this run settled."""
 
-    limit: Share
+    limit: Limit
     settled: int = 0
     bad: int = 0
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from aiolimiter import AsyncLimiter
 
-from bulk_unenroll.sending.adaptive_rate import Governor
+from bulk_unenroll.sending.adaptive_rate import AdaptiveRate
 from bulk_unenroll.settings import Rate
 
 MARGIN: Final = 0.014
@@ -34,14 +34,14 @@ CATCH_UP_S: Final = 0.005
 """So far behind a start of a governed pace may be and still be made up for."""
 
 
-class Pace:
+class RateLimit:
     """Passed once for every attempt. One for an event loop.
 
     ``interval_s`` is the mean time between starts; ``grace_s`` is how much later than allowed a
     start may come without meeting others in its window.
     """
 
-    def __init__(self, rate: Rate, governor: Governor | None = None) -> None:
+    def __init__(self, rate: Rate, governor: AdaptiveRate | None = None) -> None:
         self._rate = rate
         self._governor = governor
         self._due_s = 0.0
@@ -70,7 +70,7 @@ class Pace:
                 self._granted = self._grant
             self._granted -= 1
 
-    async def _hold_back(self, governor: Governor) -> None:
+    async def _hold_back(self, governor: AdaptiveRate) -> None:
         """Below the limiter's rate: one start after the other at what the governor allows."""
         now_s = asyncio.get_running_loop().time()
         due_s = max(self._due_s, now_s - CATCH_UP_S, governor.rest_until_s)

@@ -18,29 +18,24 @@ from functools import partial
 from typing import Protocol
 
 from bulk_unenroll.capillary.auth import Auth
-from bulk_unenroll.capillary.codes import Scope
-from bulk_unenroll.capillary.judge import (
-    MAX_REQUEST_ID_CHARS,
-    Block,
-    Fault,
-    Halt,
-    Reply,
-    Retry,
-    Unauthorised,
-    Unsent,
-    Verdict,
-    judge,
-    legible,
-    recordable,
-)
+from bulk_unenroll.capillary.calls import Fault, Reply
+from bulk_unenroll.capillary.codes import Reach
+from bulk_unenroll.capillary.judge import judge
+from bulk_unenroll.capillary.redaction import MAX_REQUEST_ID_CHARS, legible, recordable
+from bulk_unenroll.capillary.verdicts import Block, Halt, Retry, Unauthorised, Unsent, Verdict
 from bulk_unenroll.errors import EXIT_API_FAILS, EXIT_CONFIG, EXIT_CREDENTIALS
 from bulk_unenroll.ledger.sqlite.ledger import Turn
-from bulk_unenroll.model import Attempt, Blocked, Call, Entry, Key, Step
-from bulk_unenroll.sending.adaptive_rate import Governor
-from bulk_unenroll.sending.circuit_breaker import SPACING_STARTS, Gate, Outcome, blames_api
+from bulk_unenroll.model import Attempt, Blocked, Call, Decision, Enrollment, Entry, Target
+from bulk_unenroll.sending.adaptive_rate import AdaptiveRate
+from bulk_unenroll.sending.circuit_breaker import (
+    SPACING_STARTS,
+    CallResult,
+    CircuitBreaker,
+    blames_api,
+)
 from bulk_unenroll.sending.decisions import Canary, FailureLimit, decide
-from bulk_unenroll.sending.rate_limit import Pace
-from bulk_unenroll.settings import RESEND_WINDOW_S, Sending
+from bulk_unenroll.sending.rate_limit import RateLimit
+from bulk_unenroll.settings import RESEND_WINDOW_S, SendSettings
 
 TOO_MUCH = (429, 503)
 LOOKAHEAD_S = 0.25
@@ -51,7 +46,10 @@ class Sender(Protocol):
     """What the runner needs of a client."""
 
     async def unenroll(
-        self, key: Key, headers: Mapping[str, str], connected: Callable[[], Awaitable[None]]
+        self,
+        enrollment: Enrollment,
+        headers: Mapping[str, str],
+        connected: Callable[[], Awaitable[None]],
     ) -> Reply | Fault:
         """Send one call; ``connected`` is awaited when a new connection stands for it."""
 
@@ -59,7 +57,7 @@ class Sender(Protocol):
 class Observer(Protocol):
     """Who wants to watch."""
 
-    def recorded(self, call: Call, step: Step) -> None:
+    def recorded(self, call: Call, step: Decision) -> None:
         """A call has an outcome."""
 
     def blocked(self, number: int) -> None:
@@ -75,7 +73,7 @@ class Observers:
 
     observers: Sequence[Observer]
 
-    def recorded(self, call: Call, step: Step) -> None:
+    def recorded(self, call: Call, step: Decision) -> None:
         """A call has an outcome."""
         for observer in self.observers:
             observer.recorded(call, step)
@@ -113,7 +111,7 @@ class Runner:
         turn: Callable[..., Awaitable[Turn]],
         sender: Sender,
         auth: Auth,
-        sending: Sending,
+        sending: SendSettings,
         observer: Observer,
         *,
         wall_s: Callable[[], float] = time.time,
@@ -132,9 +130,9 @@ class Runner:
         self._canary = Canary(sending.canary)
         self._failures = FailureLimit(sending.max_failures)
         ceiling_per_s = sending.rate.per_s
-        self._governor = Governor(ceiling_per_s, ceiling_per_s) if sending.adaptive else None
-        self._pace = Pace(sending.rate, self._governor)
-        self._gate = Gate(
+        self._governor = AdaptiveRate(ceiling_per_s, ceiling_per_s) if sending.adaptive else None
+        self._pace = RateLimit(sending.rate, self._governor)
+        self._gate = CircuitBreaker(
             threshold=max(10, 2 * sending.concurrency),
             spacing_s=SPACING_STARTS * self._pace.interval_s,
         )
@@ -237,7 +235,7 @@ class Runner:
     def _take(self, calls: list[Call]) -> None:
         self._ready.extend(calls)
         if not self._canary.passed:
-            self._canary.admitted.update(call.item for call in calls)
+            self._canary.admitted.update(call.id for call in calls)
         self._changed.set()
 
     def _finished(self, turn: Turn) -> bool:
@@ -332,7 +330,7 @@ class Runner:
         if verdict is None:
             self._gate.cancel(started_s)
             return
-        self._watch_gate(Outcome(verdict, started_s, self._now(), probe))
+        self._watch_gate(CallResult(verdict, started_s, self._now(), probe))
         if isinstance(verdict, Halt):
             self._halt(verdict, None)
 
@@ -342,7 +340,9 @@ class Runner:
         while True:
             flight = await self._handed()
             connected = partial(self._connected, flight)
-            answer = await self._sender.unenroll(flight.call.key, self._auth.headers, connected)
+            answer = await self._sender.unenroll(
+                flight.call.enrollment, self._auth.headers, connected
+            )
             self._land(flight, answer)
 
     def _handed(self) -> asyncio.Future[Flight]:
@@ -374,15 +374,15 @@ class Runner:
         self._in_flight -= 1
         now_s = self._now()
         self._govern(flight, answer, verdict)
-        self._watch_gate(Outcome(verdict, flight.started_s, now_s, flight.probe, call.item))
+        self._watch_gate(CallResult(verdict, flight.started_s, now_s, flight.probe, call.id))
         if step.wait_s is not None and blames_api(verdict):
             hold_s = self._gate.hold_s(call.tries, probe=flight.probe, now_s=now_s)
             step = replace(step, wait_s=max(step.wait_s, hold_s))
         self._entries.append(self._entry(flight, answer, step))
         if isinstance(verdict, Block):
-            self._block(call.key, verdict)
+            self._block(call.enrollment.target, verdict)
         if isinstance(verdict, Halt):
-            self._halt(verdict, call.key)
+            self._halt(verdict, call.enrollment.target)
         self._account(call, step)
         self._wake.set()
 
@@ -396,20 +396,20 @@ class Runner:
             self._governor.answered(flight.started_s, self._now())
 
     def _judge(self, flight: Flight, answer: Reply | Fault) -> Verdict:
-        judged = judge(answer, flight.call.key.customer, self.wall_s())
+        judged = judge(answer, flight.call.enrollment.customer, self.wall_s())
         verdict = recordable(judged, self._auth.redact)
-        item = flight.call.item
+        item = flight.call.id
         if not isinstance(verdict, Unauthorised):
             self._refused.pop(item, None)
             return verdict
         # only a token fetched after the first refusal is a new one: others may have died with it
         newest = self._refused.setdefault(item, self._auth.generation)
         if flight.generation > newest or not self._auth.renewable:
-            return Halt(Scope.RUN, verdict.code, verdict.message, credentials=True)
+            return Halt(Reach.RUN, verdict.code, verdict.message, credentials=True)
         self._auth.invalidate(flight.generation)
         return verdict
 
-    def _entry(self, flight: Flight, answer: Reply | Fault, step: Step) -> Entry:
+    def _entry(self, flight: Flight, answer: Reply | Fault, step: Decision) -> Entry:
         now_s = self.wall_s()
         at_s = None if step.wait_s is None else now_s + step.wait_s
         if not step.left:
@@ -429,7 +429,7 @@ class Runner:
         given = answer.request_id
         return given and legible(given, self._auth.redact, MAX_REQUEST_ID_CHARS)
 
-    def _watch_gate(self, outcome: Outcome) -> None:
+    def _watch_gate(self, outcome: CallResult) -> None:
         gate, was_open = self._gate, self._gate_open
         gate.record(outcome)
         if gate.exhausted:
@@ -441,27 +441,27 @@ class Runner:
             self._changed.set()
         self._wake.set()
 
-    def _block(self, key: Key, verdict: Block) -> None:
-        target = None if verdict.scope is Scope.GROUP else key.target
-        block = Blocked(key.org, key.group, target, verdict.code, verdict.message)
+    def _block(self, target: Target, verdict: Block) -> None:
+        rule = None if verdict.reach is Reach.GROUP else target.rule
+        block = Blocked(target.org, target.group, rule, verdict.code, verdict.message)
         self._blocked.append(block)
-        self._give_back(lambda call: _covers(block, call.key))
+        self._give_back(lambda call: _covers(block, call.enrollment.target))
 
-    def _halt(self, verdict: Halt, key: Key | None) -> None:
+    def _halt(self, verdict: Halt, target: Target | None) -> None:
         code = EXIT_CREDENTIALS if verdict.credentials else EXIT_CONFIG
         reason = f"{verdict.code}: {verdict.message}"
-        if verdict.scope is Scope.RUN or key is None:
+        if verdict.reach is Reach.RUN or target is None:
             self.stop(code, reason)
             return
-        org = key.org or 0
+        org = target.org or 0
         self._halted_orgs.add(org)
         self.endings.setdefault(code, f"{reason} (org {org})" if org else reason)
-        self._give_back(lambda call: (call.key.org or 0) == org)
+        self._give_back(lambda call: (call.enrollment.target.org or 0) == org)
 
-    def _account(self, call: Call, step: Step) -> None:
+    def _account(self, call: Call, step: Decision) -> None:
         self._observer.recorded(call, step)
         if not self._canary.passed:
-            self._canary.record(call.item, step)
+            self._canary.record(call.id, step)
         if self._failures.record(step.state, step.wait_s is None):
             bad, settled = self._failures.bad, self._failures.settled
             self.stop(EXIT_API_FAILS, f"{bad} of {settled} calls failed: above --max-failures")
@@ -478,5 +478,5 @@ def _why(verdict: Verdict) -> str:
     return getattr(verdict, "code", None) or ""
 
 
-def _covers(block: Blocked, key: Key) -> bool:
-    return (block.org, block.group) == (key.org, key.group) and block.target in (None, key.target)
+def _covers(block: Blocked, target: Target) -> bool:
+    return (block.org, block.group) == target[:2] and block.rule in (None, target.rule)

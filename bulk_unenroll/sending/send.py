@@ -18,10 +18,11 @@ import structlog
 
 from bulk_unenroll.capillary.auth import make_auth
 from bulk_unenroll.capillary.client import Client
+from bulk_unenroll.capillary.credentials import Endpoint
 from bulk_unenroll.errors import EXIT_LEFT_OVER, EXIT_SIGINT, EXIT_SIGTERM
 from bulk_unenroll.ledger.sqlite.ledger import Ledger, Turn
 from bulk_unenroll.sending.runner import Observer, Runner
-from bulk_unenroll.settings import Api, Sending
+from bulk_unenroll.settings import SendSettings
 
 SIGNALS: Final = {
     signal.SIGINT: EXIT_SIGINT,
@@ -36,7 +37,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class RunRequest:
     """One run: what to call it, which sources, and the seconds after which it stops by itself."""
 
     run_id: str
@@ -49,7 +50,7 @@ class Order:
 
 
 def send(
-    ledger: Ledger, api: Api, sending: Sending, order: Order, watch: Observer
+    ledger: Ledger, api: Endpoint, sending: SendSettings, order: RunRequest, watch: Observer
 ) -> dict[int, str]:
     """Send; the reasons why it stopped early, by exit code. Raises ``LedgerFailed``."""
     with _settled_heap(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -82,7 +83,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _send(
-    ledger: Ledger, api: Api, sending: Sending, order: Order, watch: Observer
+    ledger: Ledger, api: Endpoint, sending: SendSettings, order: RunRequest, watch: Observer
 ) -> dict[int, str]:
     client = Client(
         api.base_url,
@@ -102,7 +103,7 @@ async def _send(
     return runner.endings
 
 
-def _begin(ledger: Ledger, runner: Runner, sending: Sending, order: Order) -> list[float]:
+def _begin(ledger: Ledger, runner: Runner, sending: SendSettings, order: RunRequest) -> list[float]:
     now_s = runner.wall_s()
     starts = ledger.recent_starts(now_s - sending.rate.unit_s)
     ledger.begin_run(
@@ -131,7 +132,9 @@ def _in_thread(
 class _Stops:
     """While open: signals and ``--stop-after`` end the run cleanly; a second signal ends it now."""
 
-    def __init__(self, runner: Runner, order: Order, note: Callable[[int, str], object]) -> None:
+    def __init__(
+        self, runner: Runner, order: RunRequest, note: Callable[[int, str], object]
+    ) -> None:
         self._runner = runner
         self._order = order
         self._note = note

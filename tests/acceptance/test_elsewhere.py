@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
-from tests.desk import Desk
-from tests.elsewhere import BUCKET, Bucket, Web, local_gcs, local_s3, local_web
+from tests.kit.command import Desk
+from tests.kit.remote_files import BUCKET, Bucket, Web, local_gcs, local_s3, local_web
 
 CONTENT = b"customerId,targetGroupId,targetId\n423789336,1001,2001\n423789337,1001,2001\n"
 FAST = ("--sandbox", "--rate", "1000/s", "--yes")

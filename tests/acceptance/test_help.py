@@ -14,8 +14,8 @@ import pytest
 
 from bulk_unenroll.cli.app import cli
 from tests import reference
-from tests.desk import SAMPLES, Desk
-from tests.terminal import talk
+from tests.kit.command import SAMPLES, Desk
+from tests.kit.terminal import talk
 
 COMMANDS = dict(reference.commands())
 LEAVES = {words: one for words, one in COMMANDS.items() if not isinstance(one, click.Group)}

@@ -8,8 +8,8 @@ from datetime import datetime
 import pytest
 import xlsxwriter
 
-from tests.desk import CREDENTIALS, SAMPLES, Desk, Witness
-from tests.terminal import talk
+from tests.kit.command import CREDENTIALS, SAMPLES, Desk, Witness
+from tests.kit.terminal import talk
 
 Start = Callable[..., Witness]
 

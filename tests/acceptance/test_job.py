@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.desk import SAMPLES, Desk, Witness
+from tests.kit.command import SAMPLES, Desk, Witness
 
 Start = Callable[..., Witness]
 FAST = ("--rate", "2000/s", "--yes")

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet as pq
 
-from tests.desk import REPO, Desk, Ended, Witness
+from tests.kit.command import REPO, Desk, Ended, Witness
 
 Start = Callable[..., Witness]
 EXAMPLES = sorted(path.name for path in (REPO / "jobs").glob("*.toml"))

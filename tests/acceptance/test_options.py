@@ -16,8 +16,8 @@ from click.testing import CliRunner
 from pyarrow import parquet as pq
 
 from bulk_unenroll.cli.app import cli
-from tests.desk import REPO, SAMPLES, Desk, Witness
-from tests.terminal import talk
+from tests.kit.command import REPO, SAMPLES, Desk, Witness
+from tests.kit.terminal import talk
 
 Start = Callable[..., Witness]
 FAST = ("--rate", "2000/s", "--yes")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import AXE, CHROMIUM, DRIVER, Browser, browser
-from tests.io.paper import hostile, many, page_of, unsafe_page
+from tests.kit.browser import AXE, CHROMIUM, DRIVER, Browser, browser
+from tests.reports.kit import hostile, many, page_of, unsafe_page
 
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="no Chromium: apt-get install chromium chromium-driver"

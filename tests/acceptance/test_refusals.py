@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.desk import CREDENTIALS, PROGRAM, SAMPLES, Desk, Ended, Witness
+from tests.kit.command import CREDENTIALS, PROGRAM, SAMPLES, Desk, Ended, Witness
 
 Start = Callable[..., Witness]
 HEADER = "customerId,targetGroupId,targetId\n"

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.desk import SAMPLES, Desk, Ended, Witness
-from tests.io.paper import Paper
+from tests.kit.command import SAMPLES, Desk, Ended, Witness
+from tests.reports.kit import Paper
 
 Start = Callable[..., Witness]
 FAST = ("--rate", "2000/s", "--yes")

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from bulk_unenroll.cli.app import cli
-from tests.desk import REPO, Desk
+from tests.kit.command import REPO, Desk
 
 EXAMPLES = REPO / "jobs" / "schedulers"
 AIRFLOW = os.environ.get("AIRFLOW_ENVIRONMENT")

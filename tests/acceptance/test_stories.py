@@ -16,9 +16,9 @@ from typing import Any
 import xlsxwriter
 from python_calamine import CalamineWorkbook
 
-from tests.desk import CREDENTIALS, Desk, Ended, Witness
-from tests.inbox import Inbox, metrics_of
-from tests.terminal import talk
+from tests.kit.command import CREDENTIALS, Desk, Ended, Witness
+from tests.kit.notifications import Inbox, metrics_of
+from tests.kit.terminal import talk
 
 Start = Callable[..., Witness]
 FAST = ("--rate", "2000/s")

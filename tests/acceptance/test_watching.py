@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.desk import Desk, Witness
-from tests.inbox import Inbox, metrics_of
-from tests.terminal import talk
+from tests.kit.command import Desk, Witness
+from tests.kit.notifications import Inbox, metrics_of
+from tests.kit.terminal import talk
 
 Start = Callable[..., Witness]
 FAST = ("--rate", "2000/s", "--yes")

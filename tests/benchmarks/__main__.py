@@ -11,7 +11,7 @@ import click
 from tests.benchmarks import chart, loading, pace, sending
 from tests.benchmarks.contenders import OURS
 from tests.benchmarks.page import PAGE, README, circumstances, write_section
-from tests.desk import REPO
+from tests.kit.command import REPO
 
 CHARTED = 64
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.benchmarks.contenders import PYTHON
 from tests.benchmarks.measuring import Server, serving, spent_by, write_input
-from tests.run.test_pace import most_within
+from tests.sending.test_rate_limit import most_within
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
-from tests.desk import REPO
+from tests.kit.command import REPO
 
 PAGE: Final = REPO / "docs" / "benchmarks.md"
 README: Final = REPO / "README.md"

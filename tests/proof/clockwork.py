@@ -13,7 +13,7 @@ import looptime
 
 from bulk_unenroll.ledger.sqlite.ledger import Ledger
 from bulk_unenroll.sending.runner import Sender
-from tests.run.scripted import Job
+from tests.sending.scripted import Job
 
 T = TypeVar("T")
 

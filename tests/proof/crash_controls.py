@@ -12,8 +12,8 @@ from typing import Any
 
 from filelock import FileLock
 
+from bulk_unenroll.capillary.calls import Reply
 from bulk_unenroll.capillary.client import Client
-from bulk_unenroll.capillary.judge import Reply
 from bulk_unenroll.errors import LedgerFailed
 from bulk_unenroll.ledger.sqlite import ledger
 from bulk_unenroll.ledger.sqlite.ledger import Ledger
@@ -47,11 +47,11 @@ def result_before_answer() -> None:
     """A call is taken for a success as soon as its request has left."""
     real = Client.unenroll
 
-    async def hasty(self: Client, key: Any, headers: Any, connected: Any) -> Any:
-        task = asyncio.ensure_future(real(self, key, headers, connected))
+    async def hasty(self: Client, enrollment: Any, headers: Any, connected: Any) -> Any:
+        task = asyncio.ensure_future(real(self, enrollment, headers, connected))
         await asyncio.sleep(0)
         task.add_done_callback(lambda done: done.exception())
-        return Reply(200, json.dumps({"data": key.customer, "errors": None}).encode())
+        return Reply(200, json.dumps({"data": enrollment.customer, "errors": None}).encode())
 
     Client.unenroll = hasty  # type: ignore[method-assign]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.desk import Desk
+from tests.kit.command import Desk
 
 SOURCE = Path(__file__).with_name("disk.c")
 COMPILER = shutil.which("cc") or shutil.which("gcc")

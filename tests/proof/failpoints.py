@@ -86,9 +86,9 @@ def results(path: Path, *_: object) -> bool:
 def in_flight(point: Point) -> None:
     real = Client.unenroll
 
-    async def unenroll(self: Client, key: Any, headers: Any, connected: Any) -> Any:
+    async def unenroll(self: Client, enrollment: Any, headers: Any, connected: Any) -> Any:
         asyncio.get_running_loop().call_later(ON_THE_WAY_S, point.passed)
-        return await real(self, key, headers, connected)
+        return await real(self, enrollment, headers, connected)
 
     Client.unenroll = unenroll  # type: ignore[method-assign]
 
@@ -96,8 +96,8 @@ def in_flight(point: Point) -> None:
 def answered(point: Point) -> None:
     real = Client.unenroll
 
-    async def unenroll(self: Client, key: Any, headers: Any, connected: Any) -> Any:
-        answer = await real(self, key, headers, connected)
+    async def unenroll(self: Client, enrollment: Any, headers: Any, connected: Any) -> Any:
+        answer = await real(self, enrollment, headers, connected)
         point.passed()
         return answer
 

@@ -17,7 +17,7 @@ from bulk_unenroll.inputs import loading as load
 from bulk_unenroll.inputs.rows import Mapper
 from bulk_unenroll.inputs.source import Source
 from bulk_unenroll.ledger.sqlite.ledger import Ledger, SourceInfo, StagedRow
-from bulk_unenroll.model import Invalid, Key, Record
+from bulk_unenroll.model import Enrollment, Invalid, Record
 
 strict_reader, strict_decoder, stage = csv.reader, codecs.getincrementaldecoder, load._stage
 
@@ -57,13 +57,13 @@ def keep_what_was_read(ledger: Ledger, info: SourceInfo, source: Source) -> int:
 
 def by_position() -> Callable[[Record, Mapper], StagedRow]:
     """Who stands in a row is remembered by the row's number, not by who it is."""
-    seen: dict[int, Key] = {}
+    seen: dict[int, Enrollment] = {}
 
     def staged(record: Record, mapper: Mapper) -> StagedRow:
         row = stage(record, mapper)
-        if row.key is None:
+        if row.enrollment is None:
             return row
-        key = seen.setdefault(row.row, row.key)
+        key = seen.setdefault(row.row, row.enrollment)
         return StagedRow(row.row, key, None, None, row.cells)
 
     return staged

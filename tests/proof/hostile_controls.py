@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from bulk_unenroll.capillary import client
-from bulk_unenroll.capillary import judge as protocol
-from bulk_unenroll.capillary.judge import Reply
+from bulk_unenroll.capillary import client, redaction
+from bulk_unenroll.capillary.calls import Reply
 
 
 def read_it_all() -> None:
@@ -21,4 +20,4 @@ def read_it_all() -> None:
 
 def show_as_it_is() -> None:
     """What a server says reaches the terminal as it is."""
-    protocol.UNPRINTABLE = re.compile("(?!)")  # type: ignore[misc]
+    redaction.UNPRINTABLE = re.compile("(?!)")  # type: ignore[misc]

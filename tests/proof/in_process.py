@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from bulk_unenroll.cli.app import main
-from tests.desk import Desk, Ended
+from tests.kit.command import Desk, Ended
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

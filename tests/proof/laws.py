@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.desk import Witness
+from tests.kit.command import Witness
 
 Key = tuple[int, int, int, int]
 """org (0 for SELF), group, target, customer."""

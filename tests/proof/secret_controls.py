@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from bulk_unenroll.capillary import judge as protocol
-from bulk_unenroll.capillary.auth import Secrets
+from bulk_unenroll.capillary import redaction
 from bulk_unenroll.capillary.client import Client
-from bulk_unenroll.cli.screens import Watch
-from bulk_unenroll.model import Call, Step
+from bulk_unenroll.capillary.redaction import Secrets
+from bulk_unenroll.cli.screens import ProgressDisplay
+from bulk_unenroll.model import Call, Decision
 from bulk_unenroll.sending import runner
 
 
@@ -30,27 +30,27 @@ def redact_messages_only() -> None:
     """Codes and request ids are trusted."""
 
     def legible(text: str, redact: Any, most_chars: int) -> str:
-        return str(redact(text)) if most_chars == protocol.MAX_MESSAGE_CHARS else text
+        return str(redact(text)) if most_chars == redaction.MAX_MESSAGE_CHARS else text
 
-    protocol.legible = runner.legible = legible  # type: ignore[attr-defined]
+    redaction.legible = runner.legible = legible  # type: ignore[attr-defined]
 
 
 def cut_first() -> None:
     """Texts are cut before secrets are looked for, so that half of one may stay."""
-    whole = protocol.legible
+    whole = redaction.legible
 
     def legible(text: str, redact: Any, most_chars: int) -> str:
         return whole(text[:most_chars], redact, most_chars)
 
-    protocol.legible = legible
+    redaction.legible = legible
 
 
 def log_ids() -> None:
     """Customers are named in the log unasked."""
-    recorded = Watch.recorded
+    recorded = ProgressDisplay.recorded
 
-    def telling(self: Watch, call: Call, step: Step) -> None:
+    def telling(self: ProgressDisplay, call: Call, step: Decision) -> None:
         self._log_ids = True
         recorded(self, call, step)
 
-    Watch.recorded = telling  # type: ignore[method-assign]
+    ProgressDisplay.recorded = telling  # type: ignore[method-assign]

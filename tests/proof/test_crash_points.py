@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from bulk_unenroll.inputs.loading import BULK_FROM_ROWS
-from tests.desk import PROGRAM, Desk, Witness
+from tests.kit.command import PROGRAM, Desk, Witness
 from tests.proof.failpoints import BULK_POINTS, ONCE, POINTS, program
 from tests.proof.laws import check_laws, check_strangers
 from tests.proof.sabotaged import program as sabotaged

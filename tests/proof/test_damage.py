@@ -16,8 +16,8 @@ from bulk_unenroll.ledger.sqlite import ledger as program
 from bulk_unenroll.ledger.sqlite.ledger import Ledger
 from bulk_unenroll.ledger.sqlite.reader import integrity_faults, reader
 from bulk_unenroll.model import State
-from tests.io.kit import after_kill, begin, claim, confirmed, keys, settle, unanswered
-from tests.io.kit import turn as record
+from tests.ledger.kit import after_kill, begin, claim, confirmed, keys, settle, unanswered
+from tests.ledger.kit import turn as record
 
 ROUNDS = 500
 PROMISE = "refused, or nothing of who was called has changed; never treated as empty"

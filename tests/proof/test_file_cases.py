@@ -23,7 +23,7 @@ from bulk_unenroll.inputs import loading as load
 from bulk_unenroll.inputs.rows import Mapper
 from bulk_unenroll.ledger.sqlite.ledger import StagedRow
 from bulk_unenroll.model import Record
-from tests.desk import Desk, Ended, Witness
+from tests.kit.command import Desk, Ended, Witness
 from tests.proof import file_controls as controls
 from tests.proof.file_cases import CASES
 from tests.proof.file_cases.case import HEADER, ROW_A, ROW_B, WIDE, A, Case, Refused, Rows, table

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from tests.desk import CREDENTIALS, PROGRAM, Desk, Ended
+from tests.kit.command import CREDENTIALS, PROGRAM, Desk, Ended
 from tests.proof.measured import measuring
 from tests.proof.rude_server import Manner, RudeServer, Talk, answer, replies
 from tests.proof.sabotaged import program

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from bulk_unenroll.inputs.loading import BULK_FROM_ROWS
-from tests.desk import Desk, Witness
+from tests.kit.command import Desk, Witness
 from tests.proof.laws import Account, check_laws, check_strangers
 from tests.proof.sabotaged import program
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from bulk_unenroll.model import Key
+from bulk_unenroll.model import Enrollment
 from bulk_unenroll.sending.runner import Flight, Runner
 from bulk_unenroll.settings import Rate, parse_rate
-from tests.desk import Desk, Witness
+from tests.kit.command import Desk, Witness
 from tests.proof.clockwork import Mortal, in_virtual_time
-from tests.run.scripted import LOST, Answer, error, http, keys, success
-from tests.run.test_pace import most_within
+from tests.sending.scripted import LOST, Answer, error, http, keys, success
+from tests.sending.test_rate_limit import most_within
 
 PROMISE = "no sliding window above the limit; at least 97 % of it used when there is work"
 HOUR_S = 3600.0
@@ -80,7 +80,7 @@ class Server:
     slow_until_s: float = 0.0
 
     async def unenroll(
-        self, key: Key, headers: Mapping[str, str], connected: Callable[[], Awaitable[None]]
+        self, key: Enrollment, headers: Mapping[str, str], connected: Callable[[], Awaitable[None]]
     ) -> Answer:
         loop = asyncio.get_running_loop()
         if self.dice.random() < 0.01:  # a burst of slow connections
@@ -92,7 +92,7 @@ class Server:
         await asyncio.sleep(self.dice.expovariate(1 / 0.3))
         return self._answer(key)
 
-    def _answer(self, key: Key) -> Answer:
+    def _answer(self, key: Enrollment) -> Answer:
         chance = self.dice.random()
         if chance < 0.02:
             return http(429, str(self.dice.randrange(4)))
@@ -161,10 +161,10 @@ class Prompt:
     def __init__(self, loses_every: int = 10**9) -> None:
         self.starts: list[float] = []
         self._loses_every = loses_every
-        self._lost: set[Key] = set()
+        self._lost: set[Enrollment] = set()
 
     async def unenroll(
-        self, key: Key, headers: Mapping[str, str], connected: Callable[[], Awaitable[None]]
+        self, key: Enrollment, headers: Mapping[str, str], connected: Callable[[], Awaitable[None]]
     ) -> Answer:
         self.starts.append(asyncio.get_running_loop().time())
         await asyncio.sleep(0.05)

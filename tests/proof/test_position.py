@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.desk import Desk, Witness
+from tests.kit.command import Desk, Witness
 from tests.proof import file_controls as controls
 from tests.proof.file_cases.case import HEADER
 from tests.proof.in_process import InProcess

@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 
 from bulk_unenroll.capillary import judge as protocol
-from bulk_unenroll.capillary.judge import RETRY_AFTER_CAP_S, Fault, Reply, Retry, judge
-from bulk_unenroll.model import Key, State
-from tests.io.test_client import KEY, answer, at_once, says, wired
+from bulk_unenroll.capillary.calls import Fault, Reply
+from bulk_unenroll.capillary.judge import judge
+from bulk_unenroll.capillary.retry_after import RETRY_AFTER_CAP_S
+from bulk_unenroll.capillary.verdicts import Retry
+from bulk_unenroll.model import Enrollment, State
+from tests.capillary.test_client import KEY, answer, at_once, says, wired
 from tests.proof.clockwork import in_virtual_time
-from tests.run.scripted import Answer, Job, keys, success
+from tests.sending.scripted import Answer, Job, keys, success
 
 PROMISE = "none early, no stall past the cap, no traceback"
 BACKOFF_S = (0.9, 10.0)
@@ -118,7 +121,7 @@ class Asking:
     asked_s: float | None = None
 
     async def unenroll(
-        self, key: Key, headers: Mapping[str, str], connected: Callable[[], Awaitable[None]]
+        self, key: Enrollment, headers: Mapping[str, str], connected: Callable[[], Awaitable[None]]
     ) -> Answer:
         loop = asyncio.get_running_loop()
         self.starts.append(loop.time())

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import pytest
 
-from bulk_unenroll.commands import status as inspection
-from tests.desk import PROGRAM, Desk, Ended
+from bulk_unenroll.commands.export import export
+from tests.kit.command import PROGRAM, Desk, Ended
 from tests.proof.rude_server import PATIENCE_S, Manner, RudeServer, Talk, answer, replies, says
 from tests.proof.sabotaged import program
 
@@ -203,7 +203,7 @@ def written(folder: Path) -> dict[str, bytes]:
     """Every file under ``folder``, and what an export would write."""
     run_folder = folder / "job.unenroll"
     if (run_folder / "results.csv").exists():
-        inspection.export(run_folder, str(folder / "all.jsonl"), [], [])
+        export(run_folder, str(folder / "all.jsonl"), [], [])
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 

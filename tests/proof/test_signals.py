@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.desk import PROGRAM, Desk, Witness
+from tests.kit.command import PROGRAM, Desk, Witness
 from tests.proof.laws import check_laws, check_strangers
 from tests.proof.sabotaged import program
 

@@ -17,12 +17,12 @@ import pytest
 
 from bulk_unenroll.ledger.sqlite.ledger import Ledger
 from bulk_unenroll.ledger.sqlite.reader import integrity_faults
-from bulk_unenroll.model import Key, State
+from bulk_unenroll.model import Enrollment, State, Target
 from bulk_unenroll.sending.runner import Flight, Runner
-from bulk_unenroll.settings import Rate, Share
+from bulk_unenroll.settings import Limit, Rate
 from tests.proof.clockwork import Mortal, in_virtual_time
-from tests.run.scripted import LOST, REFUSED, Answer, error, http, keys, success
-from tests.run.test_pace import most_within
+from tests.sending.scripted import LOST, REFUSED, Answer, error, http, keys, success
+from tests.sending.test_rate_limit import most_within
 
 PROMISE = "no law broken; replay identical"
 ANSWERS: dict[str, Answer] = {
@@ -58,10 +58,10 @@ class Network:
 
     dice: random.Random
     folder: Path
-    trace: list[tuple[float, Key, str]] = field(default_factory=list)
-    in_flight: set[Key] = field(default_factory=set)
+    trace: list[tuple[float, Enrollment, str]] = field(default_factory=list)
+    in_flight: set[Enrollment] = field(default_factory=set)
     most_in_flight: int = 0
-    settled: set[Key] = field(default_factory=set)
+    settled: set[Enrollment] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         names = list(ANSWERS)
@@ -70,7 +70,7 @@ class Network:
         self.latency_s = self.dice.choice([0.01, 0.3, 3.0])
 
     async def unenroll(
-        self, key: Key, headers: Mapping[str, str], connected: Callable[[], Awaitable[None]]
+        self, key: Enrollment, headers: Mapping[str, str], connected: Callable[[], Awaitable[None]]
     ) -> Answer:
         if self.dice.random() < 0.05:
             await asyncio.sleep(self.dice.uniform(0, 3))
@@ -87,7 +87,7 @@ class Network:
         finally:
             self.in_flight.discard(key)
 
-    def _watch(self, key: Key) -> None:
+    def _watch(self, key: Enrollment) -> None:
         if key in self.in_flight:
             raise Broken(f"two calls of {key} at once")
         if key in self.settled:
@@ -103,7 +103,7 @@ class Network:
             raise Broken(f"{key} was sent while its durable state was {state}")
         self.most_in_flight = max(self.most_in_flight, len(self.in_flight) + 1)
 
-    def _answer(self, key: Key) -> tuple[str, Answer]:
+    def _answer(self, key: Enrollment) -> tuple[str, Answer]:
         names = ["success", *self.weights]
         (name,) = self.dice.choices(names, [self.calm, *self.weights.values()])
         return name, ANSWERS.get(name) or success(key.customer)
@@ -126,7 +126,7 @@ class Simulation:
             "canary": self.dice.choice([0, 0, 4]),
             "max_attempts": self.dice.choice([1, 3, 5]),
             "resend": self.dice.random() < 0.8,
-            "max_failures": Share(100, percent=True),
+            "max_failures": Limit(100, percent=True),
             "turn_s": self.dice.choice([0.001, 0.02, 0.3]),
         }
 
@@ -145,12 +145,15 @@ class Simulation:
                 await job.rest(self.dice.choice([0.0, 1.0, 1000.0]))
             return [*self.network.trace, *self._states(job.ledger).items()]
 
-    def _states(self, ledger: Ledger) -> dict[Key, State]:
+    def _states(self, ledger: Ledger) -> dict[Enrollment, State]:
         found = ledger.connection.execute(
             "SELECT t.target_group_id, t.target_id, customer_id, state FROM item i"
             " JOIN target t ON t.id = i.target ORDER BY i.id"
         )
-        return {Key(None, *names): State(state) for *names, state in found}
+        return {
+            Enrollment(customer, Target(None, group, rule)): State(state)
+            for group, rule, customer, state in found
+        }
 
     def _check(self, ledger: Ledger) -> None:
         faults = integrity_faults(ledger.connection)
@@ -168,7 +171,7 @@ class Simulation:
         }
         self._check_wire(ledger)
 
-    def _check_one(self, key: Key, state: State, came: list[str]) -> None:
+    def _check_one(self, key: Enrollment, state: State, came: list[str]) -> None:
         if state in ENDS and not ENDS[state] & set(came):
             raise Broken(f"{key} is {state} after {came}")
         if state is State.PENDING and UNANSWERED & set(came[-1:]):
@@ -223,7 +226,7 @@ def test_control_one_call_for_two_workers(
 
     def twice(runner: Runner) -> Flight:
         flight = take_off(runner)
-        if flight.call.key.customer % 5 == 0 and runner._dice() and flight.call.tries == 0:
+        if flight.call.enrollment.customer % 5 == 0 and runner._dice() and flight.call.tries == 0:
             runner._ready.appendleft(flight.call)
         return flight
 
@@ -240,7 +243,7 @@ def test_control_an_intent_that_comes_late(
     def forgetful(ledger: Ledger, *how: Any) -> Any:
         calls = claim(ledger, *how)
         ledger.connection.executemany(
-            "UPDATE item SET state = 'pending' WHERE id = ?", [(call.item,) for call in calls]
+            "UPDATE item SET state = 'pending' WHERE id = ?", [(call.id,) for call in calls]
         )
         return calls
 

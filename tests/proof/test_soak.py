@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.desk import Desk, Witness
+from tests.kit.command import Desk, Witness
 from tests.proof.laws import check_laws
 
 Start = Callable[..., Witness]

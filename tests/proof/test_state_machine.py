@@ -24,7 +24,7 @@ from bulk_unenroll.ledger.batch import Batch, StagedRow, staged_batch
 from bulk_unenroll.ledger.sqlite.ledger import Ledger
 from bulk_unenroll.ledger.sqlite.reader import callable_count, count, integrity_faults
 from bulk_unenroll.model import Blocked, Call, State
-from tests.io import kit
+from tests.ledger import kit
 
 ANSWERS = {
     "success": State.SUCCEEDED,
@@ -221,7 +221,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert found <= may, f"{found - may} were claimed, {may} might be"
         assert len(calls) == len(found) == min(most, len(may))
         for call in calls:
-            who = call.key.customer
+            who = call.enrollment.customer
             assert call.doubtful is self.model.people[who].doubtful
             self.model.claim(who)
             self.calls[who] = call
@@ -237,7 +237,7 @@ class LedgerMachine(RuleBasedStateMachine):
         code = name if name.isdigit() else None
         blocked = [Blocked(None, 1001, 2001, name, "")] if state is State.BLOCKED else []
         kit.turn(self.ledger, kit.answer(call, state, code=code), blocked=blocked)
-        self.model.answered(call.key.customer, state, code)
+        self.model.answered(call.enrollment.customer, state, code)
 
     @precondition(lambda self: self.calls)
     @rule(data=st.data(), again=st.booleans())
@@ -248,14 +248,14 @@ class LedgerMachine(RuleBasedStateMachine):
         again_s = kit.NOW_S if again else None
         entry = kit.answer(call, state, outcome="not_applied", code="http_429", again_s=again_s)
         kit.turn(self.ledger, entry)
-        self.model.refused(call.key.customer, again)
+        self.model.refused(call.enrollment.customer, again)
 
     @precondition(lambda self: self.calls)
     @rule(data=st.data(), again=st.booleans())
     def time_out(self, data: st.DataObject, again: bool) -> None:
         call = self._land(data)
         kit.turn(self.ledger, kit.unanswered(call, again_s=kit.NOW_S if again else None))
-        self.model.lost(call.key.customer, "timeout", again)
+        self.model.lost(call.enrollment.customer, "timeout", again)
 
     @rule()
     def crash(self) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from bulk_unenroll.capillary.judge import Fault, Loss
+from bulk_unenroll.capillary.calls import Fault, Loss
 from bulk_unenroll.errors import EXIT_API_FAILS
-from bulk_unenroll.model import Key, State
-from bulk_unenroll.sending.circuit_breaker import Gate, Trouble
+from bulk_unenroll.model import Enrollment, State
+from bulk_unenroll.sending.circuit_breaker import CircuitBreaker, Outage
 from bulk_unenroll.settings import Rate, parse_rate
-from tests.run.scripted import LOST, REFUSED, Answer, Job, error, http, keys, success
+from tests.sending.scripted import LOST, REFUSED, Answer, Job, error, http, keys, success
 
 pytestmark = [pytest.mark.looptime]
 
@@ -69,10 +69,10 @@ class StormyApi:
     latency_s: float
     began_s: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     starts: list[float] = field(default_factory=list)
-    gone: set[Key] = field(default_factory=set)
+    gone: set[Enrollment] = field(default_factory=set)
 
     async def unenroll(
-        self, key: Key, headers: Mapping[str, str], connected: Callable[[], Awaitable[None]]
+        self, key: Enrollment, headers: Mapping[str, str], connected: Callable[[], Awaitable[None]]
     ) -> Answer:
         at_s = self.now_s()
         fails = self.dice.random() < failing_share(at_s)
@@ -89,7 +89,7 @@ class StormyApi:
     def now_s(self) -> float:
         return asyncio.get_running_loop().time() - self.began_s
 
-    def _unenrolled(self, key: Key) -> Answer:
+    def _unenrolled(self, key: Enrollment) -> Answer:
         if key in self.gone:
             return error(310149)
         self.gone.add(key)
@@ -185,8 +185,8 @@ async def test_a_storm_costs_few_sends_and_no_row(
 async def test_control_a_gate_that_is_always_open_does_not_survive_it(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Gate, "_close", lambda *_, **__: None)
-    monkeypatch.setattr(Gate, "hold_s", lambda *_, **__: 0.0)
+    monkeypatch.setattr(CircuitBreaker, "_close", lambda *_, **__: None)
+    monkeypatch.setattr(CircuitBreaker, "hold_s", lambda *_, **__: 0.0)
     found = await weathered(tmp_path, "503", parse_rate("100/min"), seed)
     assert found.states[State.IN_DOUBT] > 100
     assert found.sends_a_row > 1.5
@@ -198,7 +198,7 @@ async def test_control_a_gate_that_is_always_open_does_not_survive_it(
 async def test_control_without_slow_trials_half_a_storm_costs_too_many_sends(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Trouble, "passes", lambda *_: True)
+    monkeypatch.setattr(Outage, "passes", lambda *_: True)
     found = await weathered(tmp_path, "503", parse_rate("100/min"), seed)
     with pytest.raises(AssertionError, match="sends_a_row"):
         assert_survived("503", seed, found)

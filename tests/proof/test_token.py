@@ -15,13 +15,14 @@ import pytest
 from pydantic import SecretStr
 
 from bulk_unenroll.capillary.auth import EARLY, TokenAuth
-from bulk_unenroll.capillary.judge import Fault, Reply
+from bulk_unenroll.capillary.calls import Fault, Reply
+from bulk_unenroll.capillary.credentials import OAuth
 from bulk_unenroll.errors import EXIT_API_FAILS
-from bulk_unenroll.model import Key, State
+from bulk_unenroll.model import Enrollment, State
 from bulk_unenroll.sandbox import SANDBOX_CLIENT_KEY, SANDBOX_CLIENT_SECRET
-from bulk_unenroll.settings import OAuth, Rate
-from tests.desk import Desk, Witness
-from tests.run.scripted import LOST, REFUSED, Job, error, http, keys, success
+from bulk_unenroll.settings import Rate
+from tests.kit.command import Desk, Witness
+from tests.sending.scripted import LOST, REFUSED, Job, error, http, keys, success
 
 IN_FLIGHT: Final = 64
 TTL_S: Final = 1.0
@@ -70,7 +71,7 @@ class Server:
         )
 
     async def unenroll(
-        self, key: Key, headers: Mapping[str, str], connected: Callable[[], Awaitable[None]]
+        self, key: Enrollment, headers: Mapping[str, str], connected: Callable[[], Awaitable[None]]
     ) -> Reply | Fault:
         """Answer a call, or refuse it for its token."""
         await asyncio.sleep(0.02)

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.desk import PROGRAM, Desk, Witness
+from tests.kit.command import PROGRAM, Desk, Witness
 from tests.proof.laws import check_laws, check_strangers
 from tests.proof.sabotaged import program
 

@@ -17,14 +17,15 @@ from typing import Final
 import pytest
 
 from bulk_unenroll.capillary import judge as protocol
+from bulk_unenroll.capillary.calls import Reply
 from bulk_unenroll.capillary.client import Client
-from bulk_unenroll.capillary.judge import Reply, Verdict
+from bulk_unenroll.capillary.verdicts import Verdict
 from bulk_unenroll.ledger.sqlite.reader import count
-from bulk_unenroll.model import Key, State
+from bulk_unenroll.model import Enrollment, State, Target
 from bulk_unenroll.reports.summary import conclude
-from tests.desk import CREDENTIALS, Desk
+from tests.kit.command import CREDENTIALS, Desk
 from tests.proof.rude_server import RudeServer, answer, replies
-from tests.run.scripted import Basic, Job, ScriptedApi
+from tests.sending.scripted import Basic, Job, ScriptedApi
 
 CUSTOMER: Final = 423789336
 ATTEMPTS: Final = 3
@@ -190,7 +191,7 @@ class Token(Basic):
 
 async def came_to(job: Job, number: int, body: str, status: int, *, token: bool) -> End:
     """Run one row, of an input of its own, that is always answered so."""
-    source = job.plan([Key(None, 1001, number, CUSTOMER)], f"{number}.csv")
+    source = job.plan([Enrollment(CUSTOMER, Target(None, 1001, number))], f"{number}.csv")
     api = ScriptedApi(lambda key, attempt, at_s: reply(body, status))
     auth = Token() if token else Basic()
     endings = await job.run(api, auth=auth, sources=[source], max_attempts=ATTEMPTS)
@@ -253,7 +254,9 @@ async def test_every_cell_comes_through_the_wire_as_it_is() -> None:
     with RudeServer(*(replies(on_the_wire(*cell)) for cell in CELLS)) as server:
         async with Client(server.base_url, connect_timeout_s=10, read_timeout_s=10) as client:
             for body, status in CELLS:
-                given = await client.unenroll(Key(None, 1001, 2001, CUSTOMER), {}, at_once)
+                given = await client.unenroll(
+                    Enrollment(CUSTOMER, Target(None, 1001, 2001)), {}, at_once
+                )
                 assert given == reply(body, status), f"{body} with {status}"
 
 

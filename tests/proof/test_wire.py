@@ -19,10 +19,10 @@ import pytest
 from yarl import URL
 
 from bulk_unenroll.capillary import client as program
+from bulk_unenroll.capillary.calls import Fault, Loss, Reply
 from bulk_unenroll.capillary.client import Client
-from bulk_unenroll.capillary.judge import Fault, Loss, Reply
-from bulk_unenroll.model import Key
-from tests.desk import CREDENTIALS, Desk
+from bulk_unenroll.model import Enrollment, Target
+from tests.kit.command import CREDENTIALS, Desk
 from tests.proof.rude_server import (
     PATIENCE_S,
     Manner,
@@ -239,7 +239,7 @@ def made(base_url: str, made_by: type[Client] = Client, **timeouts: float) -> Cl
 
 
 async def call(client: Client, customer: int) -> Reply | Fault:
-    return await client.unenroll(Key(None, 1001, 2001, customer), {}, at_once)
+    return await client.unenroll(Enrollment(customer, Target(None, 1001, 2001)), {}, at_once)
 
 
 async def attack(name: str, *, reused: bool, made_by: type[Client]) -> Found:

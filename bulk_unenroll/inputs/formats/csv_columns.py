@@ -32,8 +32,8 @@ def read_table(stretch: str, delimiter: str, first_row: int, mapper: Mapper) -> 
 
     names = [str(place) for place in range(len(mapper.header))]
     kinds = dict.fromkeys(names, pa.string())
-    scope = {str(place) for name, place in mapper.places.items() if name != "customerId"}
-    kinds |= dict.fromkeys(scope, pa.dictionary(pa.int32(), pa.string()))
+    target = {str(place) for name, place in mapper.places.items() if name != "customerId"}
+    kinds |= dict.fromkeys(target, pa.dictionary(pa.int32(), pa.string()))
     try:
         data = text.encode()
         found = pa_csv.read_csv(
@@ -48,10 +48,10 @@ def read_table(stretch: str, delimiter: str, first_row: int, mapper: Mapper) -> 
         )
     except (pa.ArrowInvalid, UnicodeEncodeError):
         return None
-    apart = [
+    odd = [
         Record(first_row + number - 1, tuple(_cells(line, delimiter))) for number, line in ragged
     ]
-    return Table(first_row, [column.combine_chunks() for column in found.columns], apart)
+    return Table(first_row, [column.combine_chunks() for column in found.columns], odd)
 
 
 def _plain(stretch: str) -> str | None:

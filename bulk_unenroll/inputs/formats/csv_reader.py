@@ -16,8 +16,8 @@ from bulk_unenroll.errors import InputRefused, UsageError
 from bulk_unenroll.inputs.formats.records import grouped
 from bulk_unenroll.inputs.formats.text import Lines, Text, line_count, split_lines
 from bulk_unenroll.inputs.ids import shown
-from bulk_unenroll.inputs.mapping import name_of, normal, title
-from bulk_unenroll.inputs.rows import Mapper, Reading
+from bulk_unenroll.inputs.mapping import ReadSettings, name_of, normal, title
+from bulk_unenroll.inputs.rows import Mapper
 from bulk_unenroll.model import Invalid, Record
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class CsvRecords:
     file cannot be trusted.
     """
 
-    def __init__(self, handle: BinaryIO, name: str, reading: Reading) -> None:
+    def __init__(self, handle: BinaryIO, name: str, reading: ReadSettings) -> None:
         self._text = Text(handle, name, reading.encoding)
         self._delimiter = _checked(reading.delimiter) or self._tell_delimiter(reading)
         self.header = self._read_header(self._delimiter)
@@ -87,7 +87,7 @@ class CsvRecords:
         with _field_limit():
             return _Framing(self._text.lines(), delimiter, ()).take_header()
 
-    def _tell_delimiter(self, reading: Reading) -> str:
+    def _tell_delimiter(self, reading: ReadSettings) -> str:
         """The delimiter that gives the most id columns in the header, then the most columns."""
         mapped = {normal(header) for _, header in reading.columns}
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
+from bulk_unenroll.inputs.rows import Mapper
 from bulk_unenroll.model import Record
 
 if TYPE_CHECKING:
@@ -28,3 +29,18 @@ def grouped(records: Iterator[Record]) -> Iterator[list[Record]]:
             piece, chars = [], 0
     if piece:
         yield piece
+
+
+class Records(Protocol):
+    """The content of a source. ``header`` is known at once; ``records`` streams."""
+
+    header: tuple[str, ...]
+
+    def records(self) -> Iterator[Record]:
+        """Every record, numbered from 1."""
+
+    def pieces(self, mapper: Mapper) -> Iterator[Piece]:
+        """The same records, many at a time."""
+
+    def check(self, mapper: Mapper) -> None:
+        """Raise ``InputRefused`` where a whole column cannot hold ids."""

@@ -18,19 +18,20 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from bulk_unenroll.errors import LedgerFailed
-from bulk_unenroll.ledger.batch import Batch, Scope, Share, StagedRow, staged_batch
-from bulk_unenroll.ledger.folder import ledger_path, replacing, sync_directory
+from bulk_unenroll.files import replacing, sync_directory
+from bulk_unenroll.ledger.batch import Batch, StagedRow, TargetCount, staged_batch
+from bulk_unenroll.ledger.folder import ledger_path
 from bulk_unenroll.ledger.sqlite.mark import (
+    ClosedMark,
     Mark,
-    Opened,
-    Sealed,
+    OpenMark,
     checksum,
     mark_path,
     read_mark,
     seal,
 )
 from bulk_unenroll.ledger.sqlite.statements import SQL
-from bulk_unenroll.model import Attempt, Blocked, Call, Entry, Key, State
+from bulk_unenroll.model import Attempt, Blocked, Call, Enrollment, Entry, State, Target
 
 APPLICATION_ID: Final = 0x62756E72
 SCHEMA_VERSION: Final = 3
@@ -73,7 +74,7 @@ class Bulk:
     """
 
     repeats: Iterable[tuple[int, int]]
-    shares: Iterable[Share]
+    shares: Iterable[TargetCount]
 
 
 @dataclass(slots=True)
@@ -135,7 +136,7 @@ class Ledger:
         self._mark = mark
         self._commits = commits
         self._failed = False
-        self._targets: dict[Scope, int] = {}
+        self._targets: dict[Target, int] = {}
         self._lines: deque[_Line] = deque()
         self._spread: deque[tuple[int, int]] | None = None
         self._run = 0
@@ -246,13 +247,13 @@ class Ledger:
 
     def _add_batch(self, source: int, batch: Batch, statement: str) -> list[int]:
         place = source << PLACE_BITS | batch.first_row
-        targets = [self._target(scope) for scope in batch.scopes]
+        targets = [self._target(target) for target in batch.targets]
         keys = batch.keys(targets)
         sent = {"place": place, "width": keys.width, "keys": keys.text}
-        kept = batch.row_count - len(batch.apart)
+        kept = batch.row_count - len(batch.ragged)
         self._do("add_chunk", place=place, row_count=kept, cells=batch.cells)
         self.connection.executemany(
-            SQL["add_invalid"], ((source, *row, batch.apart.get(row.row)) for row in batch.invalid)
+            SQL["add_invalid"], ((source, *row, batch.ragged.get(row.row)) for row in batch.invalid)
         )
         added = self._do(statement, **sent).rowcount
         if added < len(batch.rows):
@@ -261,13 +262,13 @@ class Ledger:
             self._do("mark_repeats", source=source, first=batch.first_row, last=last)
         return targets
 
-    def _target(self, scope: Scope) -> int:
-        found = self._targets.get(scope)
+    def _target(self, target: Target) -> int:
+        found = self._targets.get(target)
         if found is None:
-            found = self._all("add_target", org=scope.org, group=scope.group, target=scope.target)[
-                0
-            ][0]
-            self._targets[scope] = found
+            found = self._all(
+                "add_target", org=target.org or 0, group=target.group, target=target.rule
+            )[0][0]
+            self._targets[target] = found
         return found
 
     def source_loaded(self, source: int, row_count: int, bulk: Bulk | None = None) -> None:
@@ -493,7 +494,7 @@ class Ledger:
             run=self._run,
             org=block.org or 0,
             group=block.group,
-            target=block.target,
+            target=block.rule,
             code=block.code,
             message=block.message,
             now=time.time(),
@@ -580,13 +581,13 @@ class Ledger:
 
 
 def _call(row: Row) -> Call:
-    item, org, group, target, customer, tries, doubtful, *_ = row
-    return Call(item, Key(org or None, group, target, customer), tries, bool(doubtful))
+    item, org, group, rule, customer, tries, doubtful, *_ = row
+    return Call(item, Enrollment(customer, Target(org or None, group, rule)), tries, bool(doubtful))
 
 
 def _released(entry: Entry) -> dict[str, object]:
     return {
-        "item": entry.call.item,
+        "item": entry.call.id,
         "state": entry.state.value,
         "not_before": entry.not_before_s,
     }
@@ -594,7 +595,7 @@ def _released(entry: Entry) -> dict[str, object]:
 
 def _recorded(entry: Entry, attempt: Attempt) -> dict[str, object]:
     return {
-        "item": entry.call.item,
+        "item": entry.call.id,
         "state": entry.state.value,
         "not_before": entry.not_before_s,
         "charged": entry.charged,
@@ -658,11 +659,11 @@ def open_reader(path: Path) -> sqlite3.Connection:
     """
     check_file(path)
     mark = _mark(path)
-    if isinstance(mark, Sealed):
+    if isinstance(mark, ClosedMark):
         _check_seal(path, mark)
     connection = _connect_read_only(path)
     try:
-        if not isinstance(mark, Sealed):
+        if not isinstance(mark, ClosedMark):
             _check_commits(connection, mark)
             _check_pages(connection, path)
     except BaseException:
@@ -686,14 +687,14 @@ def _connect_read_only(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _mark(path: Path) -> Opened | Sealed | None:
+def _mark(path: Path) -> OpenMark | ClosedMark | None:
     try:
         return read_mark(path)
     except ValueError:
         raise LedgerFailed(f"{mark_path(path)} is damaged", DAMAGED_REMEDY) from None
 
 
-def _check_seal(path: Path, mark: Sealed) -> None:
+def _check_seal(path: Path, mark: ClosedMark) -> None:
     """Refuse a ledger that is not, byte for byte, the one that was closed."""
     log = log_path(path)
     whole = checksum(path) == mark.checksum and not (log.exists() and log.stat().st_size)
@@ -701,7 +702,7 @@ def _check_seal(path: Path, mark: Sealed) -> None:
         raise LedgerFailed(f"{DAMAGED}: it changed since it was closed", DAMAGED_REMEDY)
 
 
-def _check_commits(connection: sqlite3.Connection, mark: Opened | None) -> None:
+def _check_commits(connection: sqlite3.Connection, mark: OpenMark | None) -> None:
     """Refuse a ledger that was not closed and has lost commits."""
     commits = _commits(connection)
     if mark is None and _meta(connection, "open"):
@@ -713,7 +714,7 @@ def _check_commits(connection: sqlite3.Connection, mark: Opened | None) -> None:
 
 def is_left_open(path: Path) -> bool:
     """Whether a kill left the ledger at ``path``, and it is small enough to be proven soon."""
-    return path.exists() and not isinstance(_mark(path), Sealed) and _is_small(path)
+    return path.exists() and not isinstance(_mark(path), ClosedMark) and _is_small(path)
 
 
 def _is_small(path: Path) -> bool:

@@ -16,21 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from bulk_unenroll.ledger.folder import replacing, sync_directory
+from bulk_unenroll.files import replacing, sync_directory
 
 SUFFIX: Final = "-mark"
 CHUNK_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenMark:
     """The ledger is in use, or its program was killed; it had made so many commits."""
 
     commits: int
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class ClosedMark:
     """The ledger was closed, with this checksum."""
 
     checksum: str
@@ -41,7 +41,7 @@ def mark_path(ledger: Path) -> Path:
     return ledger.with_name(ledger.name + SUFFIX)
 
 
-def read_mark(ledger: Path) -> Opened | Sealed | None:
+def read_mark(ledger: Path) -> OpenMark | ClosedMark | None:
     """The mark of a ledger; None where there is none. Raises ``OSError``, and ``ValueError``."""
     try:
         descriptor = os.open(mark_path(ledger), os.O_RDONLY | os.O_NOFOLLOW)
@@ -50,9 +50,9 @@ def read_mark(ledger: Path) -> Opened | Sealed | None:
     with os.fdopen(descriptor, encoding="ascii") as file:
         kind, _, value = file.read(1000).strip().partition(" ")
     if kind == "open" and value.isdecimal():
-        return Opened(int(value))
+        return OpenMark(int(value))
     if kind == "closed":
-        return Sealed(value)
+        return ClosedMark(value)
     raise ValueError(f"{kind!r} is no state of a ledger")
 
 

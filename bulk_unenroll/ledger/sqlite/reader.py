@@ -6,13 +6,12 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bulk_unenroll.errors import LedgerFailed
+from bulk_unenroll.ledger.counts import Counts, known_state
 from bulk_unenroll.ledger.folder import ledger_path
-from bulk_unenroll.ledger.sqlite.ledger import DAMAGED, DAMAGED_REMEDY, open_reader, translated
+from bulk_unenroll.ledger.sqlite.ledger import open_reader, translated
 from bulk_unenroll.ledger.sqlite.statements import SQL
 from bulk_unenroll.model import State
 
@@ -39,42 +38,10 @@ def _json(value: object) -> object:
     return json.dumps(list(value)) if isinstance(value, list | tuple) else value
 
 
-def known_state(text: str) -> State:
-    """A state as it stands in the ledger; raises ``LedgerFailed`` for what is none."""
-    try:
-        return State(text)
-    except ValueError:
-        raise LedgerFailed(f"{DAMAGED}: {text!r} is no state", DAMAGED_REMEDY) from None
-
-
 def sources_in_force(connection: sqlite3.Connection) -> list[int]:
     """What a folder is about: its confirmed sources, or as long as there are none the planned."""
     confirmed = ask(connection, "confirmed_sources")
     return [source for (source,) in confirmed or ask(connection, "planned_sources")]
-
-
-@dataclass(slots=True)
-class Counts:
-    """The accounting of some sources. ``read = invalid + duplicate + the sum over states``."""
-
-    read: int = 0
-    invalid: int = 0
-    unique: int = 0
-    states: dict[State, int] = field(default_factory=lambda: dict.fromkeys(State, 0))
-    codes: dict[str, int] = field(default_factory=dict)
-    attempts: int = 0
-    mismatches: int = 0
-    withdrawn: int = 0
-
-    @property
-    def duplicate(self) -> int:
-        """Rows that repeat another one."""
-        return self.read - self.invalid - self.unique
-
-    @property
-    def left(self) -> int:
-        """Customers/targets that are not settled."""
-        return sum(self.states[s] for s in (State.PENDING, State.SENDING, State.IN_DOUBT))
 
 
 def tally(connection: sqlite3.Connection, sources: Sequence[int]) -> list[Row]:

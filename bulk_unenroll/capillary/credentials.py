@@ -1,0 +1,154 @@
+"""Credentials from the environment, and where to send with them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bulk_unenroll.capillary.base_url import parse_base_url
+from bulk_unenroll.errors import Misconfigured
+
+TOKEN_PATH: Final = "/v3/oauth/token/generate"  # noqa: S105 - a path, no secret
+
+
+@dataclass(frozen=True, slots=True)
+class Basic:
+    """Till and password hash. None shows in a ``repr``.
+
+    ``password`` is never sent, but a server knows it and might repeat it; None where only the hash
+    was given.
+    """
+
+    username: SecretStr
+    password_md5: SecretStr
+    password: SecretStr | None = None
+
+    @classmethod
+    def of(cls, username: SecretStr, password: SecretStr) -> Basic:
+        """With the password's lower-case hex MD5, as the vendor's page on Basic asks."""
+        content = password.get_secret_value().encode()
+        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        return cls(username, SecretStr(digest), password)
+
+
+@dataclass(frozen=True, slots=True)
+class OAuth:
+    """Client key and secret, and where to get a token."""
+
+    key: SecretStr
+    secret: SecretStr
+    token_url: str
+
+
+Credentials = Basic | OAuth
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to send, and as whom."""
+
+    base_url: str
+    credentials: Credentials
+
+
+class Environment(BaseSettings):
+    """``BULK_UNENROLL_*``; each secret may stand in a file named by the variable with ``_FILE``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="BULK_UNENROLL_",
+        extra="ignore",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+    )
+
+    base_url: str | None = None
+    token_url: str | None = None
+    username: SecretStr | None = None
+    username_file: Path | None = None
+    password: SecretStr | None = None
+    password_file: Path | None = None
+    password_md5: SecretStr | None = None
+    password_md5_file: Path | None = None
+    client_key: SecretStr | None = None
+    client_key_file: Path | None = None
+    client_secret: SecretStr | None = None
+    client_secret_file: Path | None = None
+
+    def secret(self, name: str) -> SecretStr | None:
+        """The value of a variable or of its file; raises ``Misconfigured`` for both or neither."""
+        value: SecretStr | None = getattr(self, name)
+        path: Path | None = getattr(self, f"{name}_file")
+        variable = f"BULK_UNENROLL_{name.upper()}"
+        if path is None:
+            return value
+        if value is not None:
+            raise Misconfigured(f"both {variable} and {variable}_FILE are set", "unset one of them")
+        try:
+            text = path.read_text("utf-8").removesuffix("\n").removesuffix("\r")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise Misconfigured(
+                f"cannot read the file of {variable}_FILE: {why}", "check its path and permissions"
+            ) from None
+        if not text:
+            raise Misconfigured(f"the file of {variable}_FILE is empty", "put the secret into it")
+        return SecretStr(text)
+
+
+def credentials(environment: Environment, base_url: str) -> Credentials:
+    """Exactly one complete pair from the environment; raises ``Misconfigured`` (78)."""
+    username = environment.secret("username")
+    password = environment.secret("password")
+    password_md5 = environment.secret("password_md5")
+    key, secret = environment.secret("client_key"), environment.secret("client_secret")
+    basic, oauth = (username, password, password_md5), (key, secret)
+    if any(basic) and any(oauth):
+        raise _wrong("both a username and a client key are set")
+    if key and secret:
+        return OAuth(key, secret, _token_url(environment, base_url))
+    if username and ":" in username.get_secret_value():
+        raise _wrong("BULK_UNENROLL_USERNAME holds a colon, which Basic authentication cannot")
+    if username and password and not password_md5:
+        return Basic.of(username, password)
+    if username and password_md5 and not password:
+        return Basic(username, _checked_md5(password_md5))
+    if password and password_md5:
+        raise _wrong("both BULK_UNENROLL_PASSWORD and BULK_UNENROLL_PASSWORD_MD5 are set")
+    raise _wrong("the credentials are incomplete" if any((*basic, *oauth)) else "no credentials")
+
+
+def _wrong(what: str) -> Misconfigured:
+    return Misconfigured(
+        what,
+        "set BULK_UNENROLL_CLIENT_KEY and BULK_UNENROLL_CLIENT_SECRET, or BULK_UNENROLL_USERNAME"
+        " and BULK_UNENROLL_PASSWORD (or add _FILE to name a file), nothing else",
+    )
+
+
+def _checked_md5(given: SecretStr) -> SecretStr:
+    text = given.get_secret_value().lower()
+    if not re.fullmatch(r"[0-9a-f]{32}", text):
+        raise _wrong("BULK_UNENROLL_PASSWORD_MD5 is no MD5 in hex")
+    return SecretStr(text)
+
+
+def _token_url(environment: Environment, base_url: str) -> str:
+    if environment.token_url:
+        return parse_base_url(environment.token_url)
+    parts = urlsplit(base_url)
+    return f"{parts.scheme}://{parts.netloc}{TOKEN_PATH}"
+
+
+def read_environment() -> Environment:
+    """The environment as it is now; raises ``Misconfigured`` (78)."""
+    try:
+        return Environment()
+    except ValueError as error:
+        raise Misconfigured(f"a BULK_UNENROLL_ variable is wrong: {error}") from None

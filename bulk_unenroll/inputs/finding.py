@@ -1,0 +1,157 @@
+"""Which files are behind the names that a user gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from glob import glob, has_magic
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from bulk_unenroll import remote
+from bulk_unenroll.errors import InputMissing, InputRefused
+from bulk_unenroll.inputs.formats.text import PACKED_ENDINGS
+from bulk_unenroll.inputs.ids import shown
+from bulk_unenroll.urls import is_remote, without_secrets
+
+STDIN: Final = "-"
+
+
+PARQUET_ENDINGS: Final = (".parquet", ".parq", ".pq")
+
+
+TEXT_ENDINGS: Final = (".csv", ".tsv", ".txt")
+
+
+XLSX_ENDINGS: Final = (".xlsx", ".xlsm")
+
+
+ENDINGS: Final = (*TEXT_ENDINGS, *PARQUET_ENDINGS, *XLSX_ENDINGS)
+
+
+RUN_FOLDER_ENDING: Final = ".unenroll"
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """``path``: absolute, symlinks resolved, or ``-``. ``display``: as the user knows it.
+
+    Of a file elsewhere both are its address without query, and ``url`` is all of it: what follows
+    the ``?`` may be a signature, which is never kept or shown.
+    """
+
+    path: str
+    display: str
+    url: str = field(default="", repr=False)
+
+
+def find_inputs(names: Sequence[str]) -> list[InputFile]:
+    """The files behind paths, globs, folders of Parquet parts and addresses, each once, in order.
+
+    A name that is there as it stands is no glob. Raises ``InputMissing`` (66).
+    """
+    found: dict[str, InputFile] = {}
+    for name in names:
+        try:
+            for file in _found(name):
+                known = found.setdefault(file.path, file)
+                _check_same(known, file)
+        except OSError as error:
+            raise InputMissing(f"input {shown(name)}: {error.strerror}", "check the path") from None
+    return list(found.values())
+
+
+def _found(name: str) -> Iterator[InputFile]:
+    if is_remote(name):
+        for url in remote.find(name):
+            yield InputFile(without_secrets(url), without_secrets(url), url)
+        return
+    for path, display in _expand(name):
+        _check_name(path)
+        yield InputFile(path, display)
+
+
+def _check_same(known: InputFile, file: InputFile) -> None:
+    if known.url != file.url:
+        raise InputRefused(
+            f"{file.display} is given twice, and differs in what follows the ?",
+            "download them, and give their paths",
+        )
+
+
+def _expand(name: str) -> Iterator[tuple[str, str]]:
+    if name == STDIN:
+        yield STDIN, STDIN
+        return
+    if not name:  # a script's empty variable, which pathlib takes for the current folder
+        raise InputMissing("an input has an empty name", "give the path of a file")
+    path = Path(name)
+    if path.is_dir():
+        matches = [str(part) for part in _parts(path)]
+        what = f"folder {name} holds no Parquet file"
+    elif path.exists():
+        matches, what = [name], ""
+    else:
+        matches = _matches(name)
+        what = f"no file matches {name}" if has_magic(name) else f"input {name} is not there"
+    if not matches:
+        raise InputMissing(what, "check the path")
+    for match in matches:
+        if match != name and Path(match).is_dir():
+            yield from _expand(match)
+        else:
+            yield _identity(Path(match)), match
+
+
+def _identity(path: Path) -> str:
+    # a pipe's /dev/fd link resolves to a name that cannot be opened
+    return str(path.resolve() if path.is_file() else path.absolute())
+
+
+def _check_name(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InputRefused(f"the name {name!a} is not UTF-8", "rename it") from None
+
+
+def _parts(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in PARQUET_ENDINGS
+        and path.is_file()
+        and not any(map(_is_no_part, path.relative_to(folder).parts))
+    )
+
+
+def _is_no_part(name: str) -> bool:
+    # an export in a run folder has columns like an input's: its customers are results, not orders
+    return name.startswith((".", "_")) or name.endswith(RUN_FOLDER_ENDING)
+
+
+def default_folder(names: Sequence[str]) -> Path:
+    """``./<name of the first input without its ending>.unenroll``."""
+    name = names[0]
+    if name == STDIN:
+        return Path(f"stdin{RUN_FOLDER_ENDING}")
+    if is_remote(name):
+        name = PurePosixPath(without_secrets(remote.find(name)[0])).name
+    if has_magic(name) and not Path(name).exists():
+        name = next(iter(_matches(name)), name)
+    path = Path(name)
+    bare = path.resolve().name if path.name in ("", ".", "..") else path.name
+    if bare.lower().endswith(PACKED_ENDINGS):
+        bare = bare[: bare.rindex(".")]
+    stem, _, ending = bare.rpartition(".")
+    known = f".{ending.lower()}" in ENDINGS or not path.is_dir()
+    folder = Path(f"{stem if stem and known else bare}{RUN_FOLDER_ENDING}")
+    return folder.absolute() if folder.name.startswith("-") else folder  # or it would be an option
+
+
+def _matches(name: str) -> list[str]:
+    if not has_magic(name):
+        return []
+    # the glob module: pathlib's takes no absolute patterns
+    found = sorted(glob(name, recursive=True))  # noqa: PTH207
+    return [path for path in found if Path(path).suffix != RUN_FOLDER_ENDING]

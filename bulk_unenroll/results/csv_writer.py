@@ -1,0 +1,67 @@
+"""Rows as CSV that a spreadsheet opens without running anything."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from types import NoneType
+from typing import Final, cast
+
+from bulk_unenroll.files import open_text
+from bulk_unenroll.ledger.sqlite.reader import Row
+from bulk_unenroll.results.columns import ADDED, Columns, _added, _text
+
+
+class _CsvWriter:
+    def __init__(self, path: Path, columns: Columns) -> None:
+        self._columns = columns
+        self._file = open_text(path)
+        # CRLF as in RFC 4180: Python 3.11 quotes a lone CR in a cell only if the line end has one
+        self._csv = csv.writer(self._file, lineterminator="\r\n")
+
+    def __enter__(self) -> _CsvWriter:
+        self._csv.writerow(map(escape_formula, (*self._columns.names, *ADDED)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, rows: Sequence[Row]) -> None:
+        if rows:
+            cells = zip(*map(self._columns.cells, rows), strict=True)
+            added = zip(*map(_added, rows), strict=True)
+            self._csv.writerows(zip(*map(_escape_formulas, chain(cells, added)), strict=True))
+
+
+_FORMULA: Final = "=+@\t\r-"
+
+
+_BEGUN: Final = re.compile(f"\0[{_FORMULA}]")
+
+
+_NUMBER: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+
+
+def escape_formula(cell: str) -> str:
+    """``cell``, with a leading ``'`` if a spreadsheet would run it (OWASP, "CSV Injection").
+
+    Not before a number, blanks around it or not: an id is one, and must stay what it is.
+    """
+    if cell.startswith(tuple(_FORMULA)) and not _NUMBER.fullmatch(cell.strip(" \t")):
+        return f"'{cell}"
+    return cell
+
+
+def _escape_formulas(column: Sequence[object]) -> Sequence[object]:
+    """The cells of a column, each ``escape_formula``."""
+    kinds = set(map(type, column))
+    if kinds <= {int, NoneType}:
+        return column
+    if kinds <= {str, NoneType}:
+        cells = "\0".join(cell or "" for cell in cast("Sequence[str | None]", column))
+        if not _BEGUN.search(f"\0{cells}"):
+            return column
+    return [escape_formula(_text(cell)) for cell in column]

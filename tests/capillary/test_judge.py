@@ -1,0 +1,356 @@
+"""Every line of the verdict table, and what the table leaves open."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bulk_unenroll.capillary.calls import Fault, Loss, Reply, body, path, scope_headers
+from bulk_unenroll.capillary.codes import CODES, Reach, advice
+from bulk_unenroll.capillary.judge import judge
+from bulk_unenroll.capillary.redaction import legible, recordable
+from bulk_unenroll.capillary.retry_after import retry_after_s
+from bulk_unenroll.capillary.verdicts import (
+    Block,
+    Halt,
+    InDoubt,
+    Retry,
+    Settle,
+    Unauthorised,
+    Unsent,
+    Verdict,
+)
+from bulk_unenroll.model import State, Target
+
+CUSTOMER = 423789336
+NOW_S = 1_700_000_000.0
+
+
+def answered(status: int, document: object = None, **more: object) -> Verdict:
+    content = document if isinstance(document, bytes) else json.dumps(document).encode()
+    return judge(Reply(status, content, **more), CUSTOMER, NOW_S)  # type: ignore[arg-type]
+
+
+def errors(*codes: object, data: object = None) -> dict[str, object]:
+    listed = [{"code": code, "message": f"about {code}"} for code in codes]
+    return {"data": data, "errors": listed, "warnings": None}
+
+
+SUCCESS = {"data": CUSTOMER, "errors": None, "warnings": None}
+HTML = b"<html><h1>Bad Gateway</h1></html>"
+
+
+def test_the_request_is_the_page_s_sample() -> None:
+    assert path(Target(None, 1001, 2001)) == "/targetGroups/1001/targets/2001/unEnroll"
+    assert json.loads(body(CUSTOMER)) == [{"customerId": CUSTOMER}]
+
+
+@pytest.mark.parametrize(
+    ("org", "headers"),
+    [(None, {}), (7, {"DATA-SCOPE": "OTHER", "DATA-SCOPE-ORG": "7"})],
+)
+def test_scope_headers_stand_only_for_another_org(org: int | None, headers: object) -> None:
+    assert scope_headers(org) == headers
+
+
+class TestSuccess:
+    @pytest.mark.parametrize("status", [200, 201, 202, 299])
+    @pytest.mark.parametrize("listed", [None, []])
+    def test_data_and_no_errors(self, status: int, listed: object) -> None:
+        verdict = answered(status, {"data": CUSTOMER, "errors": listed})
+        assert verdict == Settle(State.SUCCEEDED, None, None)
+
+    def test_another_customer_in_data_is_a_warning_and_no_failure(self) -> None:
+        verdict = answered(200, {"data": 345651201, "errors": None})
+        named = "the answer names customer 345651201"
+        assert verdict == Settle(State.SUCCEEDED, None, named, mismatch=True)
+
+    def test_the_echo_may_be_text(self) -> None:
+        verdict = answered(200, {"data": str(CUSTOMER), "errors": None})
+        assert verdict == Settle(State.SUCCEEDED, None, None, mismatch=False)
+
+
+class TestReview:
+    @pytest.mark.parametrize(
+        "document",
+        [{"data": None, "errors": None}, {"data": None}, {}, errors("999999", data=CUSTOMER)],
+    )
+    def test_neither_success_nor_a_known_error(self, document: object) -> None:
+        verdict = answered(200, document)
+        assert isinstance(verdict, Settle)
+        assert verdict.state is State.REVIEW
+
+    def test_204(self) -> None:
+        verdict = answered(204, b"")
+        assert verdict == Settle(State.REVIEW, "http_204", "answered 204: no content to judge by")
+
+    @pytest.mark.parametrize("status", [200, 302, 400, 404, 405, 415, 422])
+    @pytest.mark.parametrize("code", ["310119", 777777, "E_NEW"])
+    def test_310119_and_unknown_codes_are_kept_word_for_word(
+        self, status: int, code: object
+    ) -> None:
+        verdict = answered(status, errors(code))
+        assert verdict == Settle(State.REVIEW, str(code), f"about {code}")
+
+    @pytest.mark.parametrize("listed", [[{"code": None, "message": "m"}], [{}], ["m"], "m", {}, 3])
+    def test_an_error_without_a_code_gives_way_to_a_bad_status(self, listed: object) -> None:
+        verdict = answered(200, {"data": CUSTOMER, "errors": listed})
+        assert isinstance(verdict, Settle)
+        assert (verdict.state, verdict.code) == (State.REVIEW, "no_code")
+        verdict = answered(400, {"data": None, "errors": listed})
+        assert isinstance(verdict, Settle)
+        assert (verdict.state, verdict.code) == (State.FAILED, "http_400")
+        assert isinstance(answered(404, {"errors": listed}), Halt)
+
+
+class TestKnownCodes:
+    @pytest.mark.parametrize("status", [200, 400, 404, 500])
+    @pytest.mark.parametrize("kind", [int, str])
+    @pytest.mark.parametrize("code", [310011, 310019, 300004])
+    def test_row_codes_fail_whatever_the_status(self, status: int, kind: type, code: int) -> None:
+        assert answered(status, errors(kind(code))) == Settle(
+            State.FAILED, str(code), f"about {code}"
+        )
+
+    def test_not_enrolled(self) -> None:
+        verdict = answered(200, errors(310149))
+        assert verdict == Settle(State.NOT_ENROLLED, "310149", "about 310149")
+
+    @pytest.mark.parametrize(("code", "scope"), [(310018, Reach.TARGET), (310017, Reach.GROUP)])
+    def test_blocking_codes(self, code: int, scope: Reach) -> None:
+        assert answered(200, errors(code)) == Block(scope, str(code), f"about {code}")
+
+    @pytest.mark.parametrize("code", [310141, 310144])
+    def test_scope_codes_halt_the_org(self, code: int) -> None:
+        assert answered(200, errors(code)) == Halt(Reach.ORG, str(code), f"about {code}")
+
+    @pytest.mark.parametrize("code", [4000, 320001, 403])
+    def test_denied_halts_the_run(self, code: int) -> None:
+        verdict = answered(200, errors(code))
+        assert verdict == Halt(Reach.RUN, str(code), f"about {code}", credentials=True)
+
+    @pytest.mark.parametrize("code", [401, 498])
+    def test_refused_tokens(self, code: int) -> None:
+        assert answered(200, errors(code)) == Unauthorised(str(code), f"about {code}")
+
+    @pytest.mark.parametrize("code", [521, 4001])
+    def test_certainly_not_applied(self, code: int) -> None:
+        verdict = answered(200, errors(code))
+        assert verdict == Retry(str(code), f"about {code}", everyone=False)
+
+    def test_the_gravest_wins_and_the_first_among_equals(self) -> None:
+        verdict = answered(200, errors(310011, 310018, 310017, 310019))
+        assert isinstance(verdict, Block)
+        assert verdict.reach is Reach.GROUP
+        verdict = answered(200, errors(310017, 310144))
+        assert isinstance(verdict, Halt)
+        verdict = answered(200, errors(310019, 310011))
+        assert isinstance(verdict, Settle)
+        assert verdict.code == "310019"
+
+    def test_a_known_code_counts_beside_data(self) -> None:
+        verdict = answered(200, errors(310011, data=CUSTOMER))
+        assert isinstance(verdict, Settle)
+        assert verdict.state is State.FAILED
+
+    def test_the_other_envelopes(self) -> None:
+        nested = {"response": {"status": {"success": "true", "code": 401, "message": "no"}}}
+        assert answered(200, nested) == Unauthorised("401", "no")
+        flat = {"errorCode": 4000, "errorMessage": "denied"}
+        assert answered(200, flat) == Halt(Reach.RUN, "4000", "denied", credentials=True)
+
+    @pytest.mark.parametrize("code", sorted(CODES))
+    def test_every_code_has_advice(self, code: str) -> None:
+        assert advice(code)
+
+
+class TestStatus:
+    @pytest.mark.parametrize("status", [401, 498])
+    @pytest.mark.parametrize("document", [HTML, {}, errors("888888")])
+    def test_unauthorised(self, status: int, document: object) -> None:
+        assert isinstance(answered(status, document), Unauthorised)
+
+    @pytest.mark.parametrize("document", [HTML, {}, errors("888888")])
+    def test_denied(self, document: object) -> None:
+        verdict = answered(403, document)
+        assert isinstance(verdict, Halt)
+        assert verdict.credentials
+
+    @pytest.mark.parametrize("document", [HTML, {}, errors("888888")])
+    def test_too_many(self, document: object) -> None:
+        verdict = answered(429, document, retry_after=("7",))
+        assert isinstance(verdict, Retry)
+        assert verdict.everyone
+        assert verdict.retry_after_s == 7
+
+    def test_unavailable_with_and_without_retry_after(self) -> None:
+        told = answered(503, HTML, retry_after=("7",))
+        assert isinstance(told, Retry)
+        assert told.everyone
+        assert answered(503, HTML) == InDoubt("http_503", "HTTP 503")
+
+    def test_authorisation_service_down_pauses_everyone(self) -> None:
+        verdict = answered(503, errors(4001))
+        assert isinstance(verdict, Retry)
+        assert verdict.everyone
+
+    @pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 404, 405, 415])
+    def test_wrong_host_or_prefix(self, status: int) -> None:
+        verdict = answered(status, HTML)
+        assert isinstance(verdict, Halt)
+        assert verdict.reach is Reach.RUN
+        assert not verdict.credentials
+
+    @pytest.mark.parametrize("status", [400, 402, 409, 410, 413, 422, 451])
+    def test_other_refusals_fail_the_row(self, status: int) -> None:
+        verdict = answered(status, HTML)
+        assert isinstance(verdict, Settle)
+        assert (verdict.state, verdict.code) == (State.FAILED, f"http_{status}")
+
+    @pytest.mark.parametrize("status", [500, 501, 502, 503, 504, 520, 524, 599])
+    @pytest.mark.parametrize("document", [HTML, {}, SUCCESS, errors("888888")])
+    def test_server_errors_are_in_doubt(self, status: int, document: object) -> None:
+        verdict = answered(status, document)
+        assert isinstance(verdict, InDoubt)
+        assert verdict.code == f"http_{status}"
+
+    @pytest.mark.parametrize("content", [b"", HTML, b"{", b"[]", b"3", b'"x"', b"null", b"\xff"])
+    def test_a_2xx_that_cannot_be_read_is_in_doubt(self, content: bytes) -> None:
+        verdict = answered(200, content)
+        assert isinstance(verdict, InDoubt)
+        assert verdict.code == "unreadable"
+
+
+class TestNesting:
+    """orjson reads 1,023 levels and writes 254."""
+
+    @pytest.mark.parametrize("levels", [250, 260, 1000, 1022, 5000])
+    @pytest.mark.parametrize(
+        "where",
+        [
+            b'{"data": %s, "errors": null}',
+            b'{"errors": [%s]}',
+            b'{"errors": [{"code": 7, "message": %s}]}',
+            b'{"errors": [{"code": %s}]}',
+            b'{"response": {"status": {"code": %s}}}',
+        ],
+    )
+    def test_no_depth_ends_the_run(self, where: bytes, levels: int) -> None:
+        verdict = answered(200, where % (b"[" * levels + b"]" * levels))
+        assert isinstance(verdict, Settle | InDoubt)
+
+
+class TestRecord:
+    """What is written down and shown of a server's words."""
+
+    @staticmethod
+    def redact(text: str | None) -> str | None:
+        return text and text.replace("hunter2", "***")
+
+    def test_secrets_go_from_code_and_message(self) -> None:
+        verdict = recordable(Settle(State.REVIEW, "E-hunter2", "so hunter2!"), self.redact)
+        assert verdict == Settle(State.REVIEW, "E-***", "so ***!")
+
+    def test_a_secret_that_is_cut_short_goes_too(self) -> None:
+        long = Settle(State.REVIEW, "x" * 60 + "hunter2", "x" * 1996 + "hunter2")
+        verdict = recordable(long, self.redact)
+        assert verdict == Settle(State.REVIEW, "x" * 60 + "***", "x" * 1996 + "***")
+
+    def test_a_code_of_the_table_stays_whatever_the_secret(self) -> None:
+        verdict = recordable(Settle(State.FAILED, "310011", "m"), lambda text: "***")
+        assert verdict == Settle(State.FAILED, "310011", "***")
+
+    def test_nothing_becomes_nothing(self) -> None:
+        verdict = Settle(State.SUCCEEDED, None, None)
+        assert recordable(verdict, self.redact) is verdict
+
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("\x1b[31mred", "\\x1b[31mred"),
+            ("\x9b31m", "\\x9b31m"),
+            ("a\x00b\rc\x7f", "a\\x00b\\rc\\x7f"),
+            ("\udcff", "\\udcff"),
+            ("two\nlines\tand 日本 é", "two\nlines\tand 日本 é"),
+        ],
+    )
+    def test_nothing_commands_a_terminal(self, text: str, shown: str) -> None:
+        assert legible(text, self.redact, 100) == shown
+
+
+class TestTransport:
+    def test_what_is_lost_decides(self) -> None:
+        assert judge(Fault(Loss.UNSENT, "unreachable", "m"), 1, 0) == Unsent("unreachable", "m")
+        assert judge(Fault(Loss.UNANSWERED, "timeout", "m"), 1, 0) == InDoubt("timeout", "m")
+        verdict = judge(Fault(Loss.UNTRUSTED, "certificate", "m"), 1, 0)
+        assert verdict == Halt(Reach.RUN, "certificate", "m")
+
+
+class TestRetryAfter:
+    @pytest.mark.parametrize(
+        ("values", "wait_s"),
+        [
+            ((), None),
+            (("0",), 0),
+            (("2.5",), 2.5),
+            (("-1",), None),
+            (("soon",), None),
+            (("",), None),
+            (("nan",), None),
+            (("99999999",), 3600),
+            (("inf",), 3600),
+            (("3", "20"), 20),
+            (("junk", "4"), 4),
+        ],
+    )
+    def test_seconds(self, values: tuple[str, ...], wait_s: float | None) -> None:
+        assert retry_after_s(values, None, NOW_S) == wait_s
+
+    def test_a_date_is_read_against_the_answer_s_own_clock(self) -> None:
+        date, later = "Tue, 14 Nov 2000 22:13:20 GMT", "Tue, 14 Nov 2000 22:13:50 GMT"
+        assert retry_after_s((later,), date, NOW_S) == 30
+        assert retry_after_s(("Tue, 14 Nov 2023 22:13:30 GMT",), None, NOW_S) == 10
+        assert retry_after_s((date,), later, NOW_S) == 0
+
+
+@given(
+    status=st.integers(100, 999),
+    content=st.one_of(
+        st.binary(max_size=60),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+            lambda inner: (
+                st.lists(inner)
+                | st.dictionaries(
+                    st.sampled_from(
+                        [
+                            "data",
+                            "errors",
+                            "code",
+                            "message",
+                            "response",
+                            "status",
+                            "errorCode",
+                            "errorMessage",
+                        ]
+                    ),
+                    inner,
+                )
+            ),
+            max_leaves=12,
+        ).map(lambda value: json.dumps(value).encode()),
+    ),
+    retry_after=st.lists(st.text(max_size=30), max_size=2).map(tuple),
+)
+def test_anything_gets_a_verdict_and_success_only_from_data(
+    status: int, content: bytes, retry_after: tuple[str, ...]
+) -> None:
+    verdict = judge(Reply(status, content, retry_after=retry_after), CUSTOMER, NOW_S)
+    if isinstance(verdict, Settle) and verdict.state is State.SUCCEEDED:
+        document = json.loads(content)
+        assert 200 <= status < 300
+        assert document["data"] is not None
+        assert document.get("errors") in (None, [])

@@ -1,0 +1,75 @@
+"""What a person sees of a run that goes on after earlier ones: its own work, its own speed."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+
+from bulk_unenroll.cli import screens as console
+from bulk_unenroll.cli.screens import ProgressDisplay
+from bulk_unenroll.ledger.counts import Counts
+from bulk_unenroll.model import Call, Decision, Enrollment, State, Target
+
+
+class Clock:
+    """Stands for the module ``time``."""
+
+    now_s = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(console, "time", made)
+    return made
+
+
+def resumed(live: Progress) -> ProgressDisplay:
+    """A thousand customers, of whom earlier runs called 900."""
+    counts = Counts(read=1000, unique=1000)
+    counts.states |= {State.SUCCEEDED: 880, State.FAILED: 20, State.PENDING: 90, State.IN_DOUBT: 10}
+    return ProgressDisplay(counts, 100, log_ids=False, live=live)
+
+
+def settle(watch: ProgressDisplay, number: int, *, doubtful: bool = False) -> None:
+    for customer in range(number):
+        call = Call(customer, Enrollment(customer, Target(None, 1001, 2001)), 1, doubtful)
+        watch.recorded(call, Decision(State.SUCCEEDED, "succeeded", None, None))
+
+
+def test_done_total_rate_and_rest_are_of_this_run_and_states_of_all(clock: Clock) -> None:
+    live = Progress(console=Console(file=io.StringIO()))
+    watch = resumed(live)
+    (task,) = live.tasks
+    assert (task.completed, task.total) == (0, 100)
+    clock.now_s += 60
+    settle(watch, 10)
+    settle(watch, 10, doubtful=True)
+    assert (task.completed, task.total) == (20, 100)
+    assert task.fields["pace"] == "20/min, 4 min left"
+    assert task.fields["states"] == "80 pending  900 succeeded  20 failed"
+
+
+def test_customers_that_are_not_sent_are_done_with_but_make_no_run_faster(clock: Clock) -> None:
+    live = Progress(console=Console(file=io.StringIO()))
+    watch = resumed(live)
+    clock.now_s += 60
+    settle(watch, 20)
+    watch.blocked(40)
+    (task,) = live.tasks
+    assert task.completed == 60
+    assert task.fields["pace"] == "20/min, 2 min left"
+
+
+def test_before_anything_is_done_nothing_is_foretold(clock: Clock) -> None:
+    live = Progress(console=Console(file=io.StringIO()))
+    watch = resumed(live)
+    clock.now_s += 30
+    watch.blocked(0)
+    assert live.tasks[0].fields["pace"] == "0/min"

@@ -1,0 +1,391 @@
+"""Strict ids, header matching, and what makes a row invalid."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bulk_unenroll.errors import InputRefused
+from bulk_unenroll.inputs.ids import parse_id
+from bulk_unenroll.inputs.mapping import ReadSettings
+from bulk_unenroll.inputs.rows import CACHED_TARGETS, Mapper
+from bulk_unenroll.model import MAX_ID, Enrollment, Invalid, Record, Target
+
+HEADER = ("customerId", "targetGroupId", "targetId")
+
+
+@pytest.mark.parametrize(
+    ("cell", "number"),
+    [
+        ("1", 1),
+        ("423789336", 423789336),
+        (" \t423789336\t ", 423789336),
+        ("9223372036854775807", MAX_ID),
+        ("1000000000000000000", 10**18),
+        ("999999999999999999", 999999999999999999),
+        (7, 7),
+        (MAX_ID, MAX_ID),
+        (Decimal("12"), 12),
+        (Decimal("12.00"), 12),
+        (Decimal("1E+3"), 1000),
+        (Decimal(MAX_ID), MAX_ID),
+    ],
+)
+def test_ids(cell: object, number: int) -> None:
+    assert parse_id(cell) == number
+
+
+@pytest.mark.parametrize(
+    ("cell", "code"),
+    [
+        ("", "blank"),
+        ("   ", "blank"),
+        ("\t", "blank"),
+        ("\n", "blank"),
+        ("0", "zero"),
+        ("00", "leading_zero"),
+        ("0423789336", "leading_zero"),
+        ("-5", "sign"),
+        ("+5", "sign"),
+        ("4.2E+08", "exponent"),
+        ("4,2E+08", "exponent"),
+        ("4e8", "exponent"),
+        ("423789336.0", "decimal_point"),
+        ("423789336.", "decimal_point"),
+        ("423,789,336", "thousands"),
+        ("423.789.336", "thousands"),
+        ("423 789 336", "thousands"),
+        ("423'789'336", "thousands"),
+        ("423\u00a0789\u00a0336", "thousands"),
+        ("1_000", "underscore"),
+        ("٤٢٣", "other_digits"),
+        ("４２３", "other_digits"),
+        ("4２3", "other_digits"),
+        ("1٢", "other_digits"),
+        ("1²", "not_digits"),
+        ("²", "not_digits"),
+        ("9223372036854775808", "too_large"),
+        ("99999999999999999999", "too_large"),
+        ("'423789336", "not_digits"),
+        ('"423789336"', "not_digits"),
+        ("=423789336", "not_digits"),
+        ("42 37", "not_digits"),
+        ("0x1F", "not_digits"),
+        ("1e", "not_digits"),
+        ("NaN", "not_digits"),
+        ("NULL", "not_digits"),
+        ("TRUE", "not_digits"),
+        ("#REF!", "not_digits"),
+        ("423789336\n", "not_digits"),
+        ("423\x00", "not_digits"),
+        ("\ufeff423", "not_digits"),
+        ("\u200b423", "not_digits"),
+        ("\u00a0423", "not_digits"),
+        ("1423789336.5", "decimal_point"),
+        ("423789336,0", "not_digits"),
+        ("\u2212423", "sign"),
+        ("-4.2E+08", "sign"),
+        ("7\n8,9", "not_digits"),
+        (None, "null"),
+        (True, "wrong_type"),
+        (1.0, "wrong_type"),
+        (float("nan"), "wrong_type"),
+        (b"12", "wrong_type"),
+        (0, "zero"),
+        (-3, "sign"),
+        (MAX_ID + 1, "too_large"),
+        (2**64 - 1, "too_large"),
+        (Decimal("1.5"), "decimal_point"),
+        (Decimal("NaN"), "decimal_point"),
+        (Decimal("-Infinity"), "decimal_point"),
+        (Decimal("123456789012345678901234567890.5"), "decimal_point"),
+        (Decimal(MAX_ID) + 1, "too_large"),
+        (10**70, "too_large"),
+    ],
+)
+def test_what_is_no_id(cell: object, code: str) -> None:
+    found = parse_id(cell)
+    assert isinstance(found, Invalid)
+    assert found.code == code
+    assert found.message.isprintable()
+    assert len(found.message) < 200
+
+
+@given(st.text())
+@example("1_0")
+@example("१२३")
+@example("1\n")
+def test_an_id_stands_in_the_cell_in_just_its_digits(cell: str) -> None:
+    found = parse_id(cell)
+    plain = re.fullmatch(r"[ \t]*([1-9][0-9]{0,18})[ \t]*", cell, re.ASCII)
+    if plain and int(plain[1]) <= MAX_ID:
+        assert found == int(plain[1])
+    else:
+        assert isinstance(found, Invalid)
+
+
+@given(st.from_regex(r"[ \t]*[0-9+\-.,eE_ ']{1,22}[ \t]*", fullmatch=True))
+def test_nothing_that_looks_like_a_number_is_guessed(cell: str) -> None:
+    found = parse_id(cell)
+    if isinstance(found, int):
+        assert str(found) == cell.strip(" \t")
+
+
+def mapper(*header: str, **reading: object) -> Mapper:
+    return Mapper(header or HEADER, ReadSettings(**reading))  # type: ignore[arg-type]
+
+
+def key(made: Mapper, *cells: object) -> Enrollment | Invalid:
+    return made.enrollment(Record(1, cells))
+
+
+class TestHeader:
+    @pytest.mark.parametrize(
+        "header",
+        [
+            ("customerId", "targetGroupId", "targetId"),
+            ("CUSTOMER_ID", "target-group-id", "Target ID"),
+            ("\ufeffcustomerId", " targetgroupid ", "targetRuleId"),
+            ("userId", "targetGroupId", "target_rule_id"),
+        ],
+    )
+    def test_it_matches_without_regard_to_case_and_separators(
+        self, header: tuple[str, ...]
+    ) -> None:
+        assert key(Mapper(header, ReadSettings()), "7", "1", "2") == Enrollment(
+            7, Target(None, 1, 2)
+        )
+
+    def test_a_mapping_wins_over_a_known_name(self) -> None:
+        made = mapper(
+            "Member", "userId", "targetGroupId", "targetId", columns=[("customerId", "Member")]
+        )
+        assert key(made, "7", "8", "1", "2") == Enrollment(7, Target(None, 1, 2))
+
+    def test_constants_stand_in_for_columns(self) -> None:
+        assert key(mapper("customerId", group=1, target=2, org=3), "7") == Enrollment(
+            7, Target(3, 1, 2)
+        )
+
+    @pytest.mark.parametrize(
+        ("header", "reading", "word"),
+        [
+            (("customerId", "targetId"), {}, "targetGroupId"),
+            (("member", "targetGroupId", "targetId"), {}, "customerId"),
+            ((*HEADER, "userId"), {}, "two columns"),
+            ((*HEADER, "CUSTOMERID"), {}, "two columns"),
+            ((*HEADER, "targetRuleId"), {}, "two columns"),
+            (HEADER, {"group": 5}, "--target-group-id"),
+            (HEADER, {"target": 5}, "--target-id"),
+            ((*HEADER, "orgId"), {"org": 5}, "--data-scope-org"),
+            (HEADER, {"columns": [("customerId", "Nobody")]}, "is not there"),
+            (("a", "a", "targetGroupId", "targetId"), {"columns": [("customerId", "a")]}, "once"),
+            (("423789336", "1001", "2001"), {}, "no header"),
+            (("a", "targetId"), {"columns": [("customerId", "a"), ("targetGroupId", "a")]}, "two"),
+            (
+                ("a", "b", "targetId"),
+                {"columns": [("customerId", "a"), ("customerId", "b")]},
+                "twice",
+            ),
+        ],
+    )
+    def test_what_is_refused(
+        self, header: tuple[str, ...], reading: dict[str, object], word: str
+    ) -> None:
+        with pytest.raises(InputRefused) as refused:
+            mapper(*header, **reading)
+        assert word in refused.value.reason
+        assert refused.value.remedy
+
+    def test_columns_of_ours_are_ignored(self) -> None:
+        made = mapper(*HEADER, "note", "unenroll_status", "unenroll_row")
+        assert made.kept == (*HEADER, "note")
+        cells = ("7", "1", "2", "n", "failed", "3")
+        assert made.kept_cells(Record(1, cells)) == ("7", "1", "2", "n")
+        assert key(made, *cells) == Enrollment(7, Target(None, 1, 2))
+
+    def test_only_the_exact_prefix_is_ours(self) -> None:
+        assert mapper(*HEADER, "Unenroll_date", "my unenroll_x").kept[3:] == (
+            "Unenroll_date",
+            "my unenroll_x",
+        )
+
+    def test_a_mapped_column_is_nothing_else(self) -> None:
+        with pytest.raises(InputRefused, match="no column targetId"):
+            mapper("targetId", "targetGroupId", columns=[("customerId", "targetId")])
+
+    def test_an_exact_header_wins_over_one_that_is_alike(self) -> None:
+        made = mapper("member no", "Member No", *HEADER[1:], columns=[("customerId", "Member No")])
+        assert made.places["customerId"] == 1
+
+    @pytest.mark.parametrize(
+        ("columns", "word"),
+        [
+            ([("customerId", "targetId"), ("targetId", "targetId")], "two ids"),
+            ([("customerId", "note"), ("customerId", "")], "twice"),
+            ([("customerId", "unenroll_row")], "is not there"),
+            ([("customerId", "")], "is not there"),
+            ([("customerId", " - ")], "is not there"),
+        ],
+    )
+    def test_mappings_that_are_refused(self, columns: list[tuple[str, str]], word: str) -> None:
+        with pytest.raises(InputRefused, match=word):
+            mapper(*HEADER, "note", "", "unenroll_row", columns=columns)
+
+    @pytest.mark.parametrize(
+        ("header", "remedy"),
+        [
+            (("Customer No", *HEADER[1:]), '--column customerId="Customer No"'),
+            (("Cust`rm`omer Id", *HEADER[1:]), "--column customerId=HEADER"),
+            (("x", *HEADER[1:]), "--column customerId=HEADER"),
+            # the nearest header is known to be another id
+            (HEADER[:2], "--column targetId=HEADER or --target-id N"),
+        ],
+    )
+    def test_the_remedy_can_be_typed(self, header: tuple[str, ...], remedy: str) -> None:
+        with pytest.raises(InputRefused) as refused:
+            mapper(*header)
+        assert refused.value.remedy == remedy
+
+    def test_a_header_with_line_breaks_is_refused_in_one_line(self) -> None:
+        with pytest.raises(InputRefused) as refused:
+            mapper("a\nb\x1b[2J", *(f"column {n}" for n in range(30)))
+        assert refused.value.reason.isprintable()
+        assert "19 more" in refused.value.reason
+
+    def test_data_is_no_header_even_if_it_is_mapped(self) -> None:
+        with pytest.raises(InputRefused, match="no header"):
+            mapper("7", "1", "2", columns=[("customerId", "Member No")])
+
+
+class TestRecord:
+    def test_orgs(self) -> None:
+        made = mapper(*HEADER, "orgId")
+        assert key(made, "7", "1", "2", "SELF") == Enrollment(7, Target(None, 1, 2))
+        assert key(made, "7", "1", "2", " 5 ") == Enrollment(7, Target(5, 1, 2))
+        for cell in ("", "self", "ALL", "0"):
+            assert isinstance(key(made, "7", "1", "2", cell), Invalid)
+
+    @pytest.mark.parametrize(
+        ("cells", "code"),
+        [
+            (("7", "1"), "missing_fields"),
+            (("7", "1", "2", "3"), "extra_fields"),
+            ((), "missing_fields"),
+        ],
+    )
+    def test_ragged_rows(self, cells: tuple[str, ...], code: str) -> None:
+        found = key(mapper(), *cells)
+        assert isinstance(found, Invalid)
+        assert found.code == code
+
+    @pytest.mark.parametrize(
+        ("cells", "words"),
+        [
+            (("7", "1"), ['targetId: is missing after "1"', "2 fields, the header 3"]),
+            (("7",), ['targetGroupId: is missing after "7"', "1 field, the header 3"]),
+            (("7", "1", "2", "x", "y"), ['targetId: "x" comes after it', "5 fields, the header 3"]),
+        ],
+    )
+    def test_the_message_of_a_ragged_row_names_column_and_text(
+        self, cells: tuple[str, ...], words: list[str]
+    ) -> None:
+        found = key(mapper(), *cells)
+        assert isinstance(found, Invalid)
+        assert all(word in found.message for word in words)
+
+    def test_a_long_or_strange_header_is_cut_in_messages(self) -> None:
+        for header in ("x" * 10_000, "a\nb", ""):
+            found = key(mapper(*HEADER, header), "7", "1", "2")
+            assert isinstance(found, Invalid)
+            assert found.message.isprintable()
+            assert len(found.message) < 200
+            assert not found.message.startswith(":")
+
+    @pytest.mark.parametrize("cell", [True, 1.0, None])
+    def test_what_equals_an_id_that_was_read_before_is_no_id(self, cell: object) -> None:
+        made = mapper()
+        for one in (1, "1", Decimal(1)):
+            assert key(made, "7", one, one) == Enrollment(7, Target(None, 1, 1))
+        assert isinstance(key(made, "7", cell, 1), Invalid)
+        assert isinstance(key(made, "7", 1, cell), Invalid)
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["7", "8", "x", ""]),
+                st.sampled_from(["1", "2", " 1", "1.0", 1, None]),
+                st.sampled_from(["1", "2", "01", 2]),
+                st.sampled_from(["SELF", "1", "", " SELF", 1]),
+            ),
+            max_size=30,
+        )
+    )
+    def test_what_is_remembered_changes_nothing(self, rows: list[tuple[object, ...]]) -> None:
+        made = mapper(*HEADER, "orgId")
+        for cells in rows:
+            assert key(made, *cells) == key(mapper(*HEADER, "orgId"), *cells)
+
+    def test_what_is_remembered_is_bounded(self) -> None:
+        made = mapper()
+        for n in range(1, CACHED_TARGETS + 100):
+            assert key(made, "7", str(n), "2") == Enrollment(7, Target(None, n, 2))
+        assert len(made._targets) == CACHED_TARGETS
+
+    def test_nothing_of_a_ragged_or_damaged_row_is_lost(self) -> None:
+        made = mapper(*HEADER[:2], "unenroll_row", "targetId")
+        flaw = Invalid("malformed_quotes", "")
+        for record, kept in (
+            (Record(1, ("7", "1")), ("7", "1")),
+            (Record(1, ("7", "1", "x", "2", "3", "4")), ("7", "1", "2", "3", "4")),
+            (Record(1, ('"7"8,1,x,2',), flaw), ('"7"8,1,x,2',)),
+            (Record(1, ("7", "1\0", "x", "2"), flaw), ("7", "1\0", "2")),
+        ):
+            assert made.kept_cells(record) == kept
+
+    def test_a_damaged_line_is_kept_whatever_the_first_column_is(self) -> None:
+        made = mapper("unenroll_row", *HEADER)
+        record = Record(1, ('3,"7"8,1,2',), Invalid("malformed_quotes", ""))
+        assert made.kept_cells(record) == record.cells
+
+    def test_a_flaw_is_the_answer(self) -> None:
+        flaw = Invalid("nul", "")
+        assert mapper().enrollment(Record(1, ("7", "1", "2"), flaw)) is flaw
+
+    def test_the_message_names_column_and_text(self) -> None:
+        found = key(mapper("Customer No", *HEADER[1:], columns=[("customerId", "Customer No")]),
+                    "4.2E+08", "1", "2")  # fmt: skip
+        assert isinstance(found, Invalid)
+        assert "Customer No" in found.message
+        assert "4.2E+08" in found.message
+
+    def test_a_long_text_is_cut(self) -> None:
+        found = key(mapper(), "x" * 10_000, "1", "2")
+        assert isinstance(found, Invalid)
+        assert len(found.message) < 200
+
+
+def test_another_constant_is_another_reading() -> None:
+    assert ReadSettings(target=1).signature() != ReadSettings(target=2).signature()
+    assert ReadSettings(columns=[("a", "b"), ("c", "d")]).signature() == (
+        ReadSettings(columns=[("c", "d"), ("a", "b")]).signature()
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"delimiter": ";"},
+        {"encoding": "cp1252"},
+        {"columns": [("customerId", "a")]},
+        {"group": 1},
+        {"target": 1},
+        {"org": 1},
+    ],
+)
+def test_everything_that_changes_the_meaning_of_a_row_is_signed(other: dict[str, object]) -> None:
+    assert ReadSettings(**other).signature() != ReadSettings().signature()  # type: ignore[arg-type]

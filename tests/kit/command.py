@@ -1,0 +1,142 @@
+"""The real command against the sandbox, each a process of its own."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bulk_unenroll.sandbox import SANDBOX_PASSWORD, SANDBOX_USERNAME
+
+REPO = Path(__file__).parents[2]
+SAMPLES = REPO / "sample_inputs"
+PROGRAM = (sys.executable, "-m", "bulk_unenroll")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A finished command."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+    @property
+    def last_lines(self) -> list[str]:
+        return self.err.strip().splitlines()[-2:]
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("BULK_UNENROLL_")}
+    return {**kept, "PYTHONPATH": str(REPO), **more}
+
+
+CREDENTIALS = {
+    "BULK_UNENROLL_USERNAME": SANDBOX_USERNAME,
+    "BULK_UNENROLL_PASSWORD": SANDBOX_PASSWORD,
+}
+
+
+class Desk:
+    """Where a person works: a folder, an environment, the command."""
+
+    def __init__(self, folder: Path, program: Sequence[str] = PROGRAM) -> None:
+        self.folder = folder
+        self.program = program
+        self.environment = clean_environment()
+
+    def do(self, *words: object, stdin: str | bytes | None = None, timeout_s: float = 60) -> Ended:
+        done = subprocess.run(
+            [*self.program, *map(str, words)],
+            cwd=self.folder,
+            env=self.environment,
+            input=stdin.encode() if isinstance(stdin, str) else stdin or b"",
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        ended = Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+        assert "Traceback" not in ended.err, ended.err
+        return ended
+
+    def start(self, *words: object) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*self.program, *map(str, words)],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def write(self, name: str, rows: Sequence[Sequence[object]], *header: str) -> Path:
+        path = self.folder / name
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(header or ("customerId", "targetGroupId", "targetId"))
+            writer.writerows(rows)
+        return path
+
+    def results(self, name: str = "job.unenroll/results.csv") -> list[dict[str, str]]:
+        with (self.folder / name).open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+
+class Witness:
+    """The sandbox as a process of its own, and what it really did."""
+
+    def __init__(self, folder: Path, scenario: str = "") -> None:
+        command: list[object] = [*PROGRAM, "sandbox", "--port", "0"]
+        self.journal = folder / "journal.jsonl"
+        command += ["--journal", self.journal]
+        if scenario:
+            path = folder / "scenario.toml"
+            path.write_text(scenario)
+            command += ["--scenario", path]
+        self._process = subprocess.Popen(
+            list(map(str, command)), stdout=subprocess.PIPE, env=clean_environment(), text=True
+        )
+        assert self._process.stdout
+        first = self._process.stdout.readline()
+        self.base_url = first.split()[2]
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        self._process.communicate(timeout=10)
+
+    def ask(self, what: str, content: object = None) -> Any:
+        url = self.base_url.replace("/v3.1", f"/_sandbox/{what}")
+        data = None if content is None else json.dumps(content).encode()
+        with urllib.request.urlopen(url, data, timeout=10) as answer:
+            return json.load(answer)
+
+    def seen(self) -> list[dict[str, Any]]:
+        """Every request, in order, as written down before it was answered."""
+        if not self.journal.exists():
+            return []
+        return [json.loads(line) for line in self.journal.read_text().splitlines()]
+
+    def wait_for_calls(self, number: int = 1) -> None:
+        """Until so many requests were seen."""
+        for _ in range(2000):
+            if len(self.seen()) >= number:
+                return
+            time.sleep(0.01)
+        raise AssertionError("the run sent nothing, or not enough")
+
+    def applied(self) -> set[int]:
+        return {entry["customer"] for entry in self.ask("book")}

@@ -1,0 +1,406 @@
+"""The report page of real ledgers: its figures are the ledger's, and it can be mailed around."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import sqlite3
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bulk_unenroll.ledger.folder import make_folder, who_works
+from bulk_unenroll.ledger.sqlite.ledger import Ledger
+from bulk_unenroll.ledger.sqlite.reader import reader
+from bulk_unenroll.model import State
+from bulk_unenroll.reports import page
+from bulk_unenroll.reports.timeline import Calls, Timeline, calls_over_time
+from tests.ledger.kit import (
+    BAD_ID,
+    NOW_S,
+    answer,
+    any_mask,
+    begin,
+    claim,
+    confirmed,
+    key,
+    keys,
+    plan,
+    turn,
+    unanswered,
+)
+from tests.reports.kit import (
+    FIRST_CUSTOMER,
+    HOSTILE,
+    Element,
+    Paper,
+    hostile,
+    many,
+    page_of,
+    unsafe_page,
+)
+
+ROWS = 3_000
+MOST_BYTES = 500_000
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return many(tmp_path_factory.mktemp("busy") / "job.unenroll", ROWS, 7)
+
+
+@pytest.fixture(scope="module")
+def paper(busy: Path, tmp_path_factory: pytest.TempPathFactory) -> Paper:
+    return Paper(page_of(busy, tmp_path_factory.mktemp("page") / "report.html"))
+
+
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory: pytest.TempPathFactory) -> Paper:
+    root = tmp_path_factory.mktemp("attacked")
+    folder = hostile(root / "job.unenroll")
+    return Paper(page_of(folder, root / "report.html", name=f"/x/{HOSTILE[1]}"))
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    make_folder(tmp_path / "job")
+    with closing(Ledger.open(tmp_path / "job")) as made:
+        yield made
+
+
+def paper_of(ledger: Ledger, tmp_path: Path) -> Paper:
+    return Paper(page_of(tmp_path / "job", tmp_path / "report.html"))
+
+
+def number(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+class TestFigures:
+    def test_the_accounting_is_that_of_the_promised_views(self, busy: Path, paper: Paper) -> None:
+        with reader(busy) as connection:
+            counted = connection.execute("SELECT status, count(*) FROM results GROUP BY 1")
+            found = dict(counted.fetchall())
+        rows = paper.table("rows")
+        assert number(rows["read"][0]) == number(rows["sum"][0]) == ROWS
+        for state in State:
+            if state is not State.WITHDRAWN:
+                assert number(rows[state.value][0]) == found.get(state.value, 0)
+
+    def test_codes_and_targets_are_counted_as_in_the_views(self, busy: Path, paper: Paper) -> None:
+        with reader(busy) as connection:
+            codes = connection.execute(
+                "SELECT code, count(*) FROM results"
+                " WHERE status NOT IN ('succeeded', 'not_enrolled') GROUP BY 1"
+            ).fetchall()
+            targets = connection.execute(
+                "SELECT target_group_id || '/' || target_id, count(*) FROM results GROUP BY 1"
+            ).fetchall()
+        assert {code: number(cells[1]) for code, cells in paper.table("codes").items()} == dict(
+            codes
+        )
+        shown = {target: number(cells[0]) for target, cells in paper.table("targets").items()}
+        assert shown == dict(targets)
+
+    def test_the_calls_of_a_run_are_counted_and_timed(self, busy: Path, paper: Paper) -> None:
+        with reader(busy) as connection:
+            latencies = sorted(
+                took
+                for (took,) in connection.execute(
+                    "SELECT answered_at - sent_at FROM attempt WHERE answered_at IS NOT NULL"
+                )
+            )
+        _, by, *_, calls, per_min, median_s, most_s, code, reason = paper.table("runs")["run-1"]
+        assert (by, number(calls), code, reason) == ("zoe@desk", ROWS, "1", "some rows failed")
+        assert number(per_min) == 60_000
+        assert float(median_s) == pytest.approx(latencies[len(latencies) // 2], rel=0.11)
+        assert float(most_s) == pytest.approx(latencies[len(latencies) * 95 // 100], rel=0.11)
+        steps = paper.table("line").values()
+        assert sum(number(cells[1]) + number(cells[2]) + number(cells[3]) for cells in steps) == (
+            ROWS
+        )
+
+    def test_an_example_is_an_input_row_that_ended_so(self, busy: Path, paper: Paper) -> None:
+        ((code, target, state, example),) = paper_examples(paper)[:1]
+        row = int(example.split()[1])
+        with reader(busy) as connection:
+            found = connection.execute(
+                "SELECT code, target_group_id || '/' || target_id, status FROM results"
+                " WHERE row = ?",
+                (row,),
+            ).fetchone()
+        assert found == (code, target, state)
+
+    def test_the_slowest_calls_come_first(self, busy: Path, paper: Paper) -> None:
+        with reader(busy) as connection:
+            ((slowest_s,),) = connection.execute("SELECT max(answered_at - sent_at) FROM attempt")
+        assert float(next(iter(paper.table("slowest")))) == pytest.approx(slowest_s, abs=0.06)
+
+    def test_retries_and_waits_are_told_by_what_came_before(
+        self, ledger: Ledger, tmp_path: Path
+    ) -> None:
+        confirmed(ledger, keys(1, 2, 3))
+        begin(ledger)
+        calls = claim(ledger)
+        turn(
+            ledger,
+            answer(calls[0], State.PENDING, outcome="not_applied", code="521", again_s=NOW_S + 5),
+            answer(calls[1], State.FAILED, code="310011"),
+            unanswered(calls[2]),
+        )
+        (again,) = claim(ledger, now_s=NOW_S + 6)
+        turn(ledger, answer(again, at_s=NOW_S + 6))
+        paper = paper_of(ledger, tmp_path)
+        assert paper.table("tries") == {"1": ["2"], "2": ["1"]}
+        assert paper.table("again") == {"521": ["not_applied", "1", "5.0", "5.0", "0"]}
+
+    def test_inputs_are_told_with_their_fingerprint(self, ledger: Ledger, tmp_path: Path) -> None:
+        source = plan(ledger, [*keys(1, 2), BAD_ID], name="a.csv", content="ab" * 32)
+        ledger.confirm([source], "https://eu.api.example.com/v3.1")
+        name, rows, sha256, stands = next(
+            [key, *cells] for key, cells in paper_of(ledger, tmp_path).table("sources").items()
+        )
+        assert (name, rows, sha256) == ("a.csv", "3", "ab" * 32)
+        assert stands.startswith("confirmed 20")
+
+    def test_all_figures_are_of_one_moment_while_a_run_goes_on(
+        self, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        confirmed(ledger, keys(*range(1, 21)))
+        begin(ledger)
+        calls = claim(ledger)
+        asked = calls_over_time
+
+        def meanwhile(connection: sqlite3.Connection) -> tuple[dict[str, Calls], Timeline | None]:
+            turn(ledger, *(answer(call) for call in calls))
+            return asked(connection)
+
+        monkeypatch.setattr(page, "calls_over_time", meanwhile)
+        paper = paper_of(ledger, tmp_path)
+        assert paper.table("targets") == {"1001/2001": ["20", "20"]}
+        assert paper.table("rows")["sending"][0] == "20"
+        assert "No call was made." in paper.root.text
+
+    def test_only_customers_of_the_sources_in_force_are_counted(
+        self, ledger: Ledger, tmp_path: Path
+    ) -> None:
+        confirmed(ledger, keys(1, 2, 3))
+        begin(ledger)
+        for call in claim(ledger):
+            turn(ledger, answer(call, State.FAILED, code="310011"))
+        confirmed(ledger, keys(3, 4))
+        paper = paper_of(ledger, tmp_path)
+        assert paper.table("codes")["310011"][1] == "1"
+        assert paper.table("rows")["failed"][0] == "1"
+
+    def test_many_targets_and_codes_are_cut_with_what_is_left_out(
+        self, ledger: Ledger, tmp_path: Path
+    ) -> None:
+        confirmed(ledger, [key(customer, 1, customer) for customer in range(1, 301)])
+        begin(ledger)
+        for call in claim(ledger):
+            turn(ledger, answer(call, State.FAILED, code=f"c{call.enrollment.customer}"))
+        paper = paper_of(ledger, tmp_path)
+        assert len(paper.table("targets")) == page.SHOWN_TARGETS
+        assert "and 250 more targets, with 250 customers" in paper.root.text
+        assert len(paper.table("codes")) == page.SHOWN_CODES
+        assert "and 280 more codes" in paper.root.text
+
+
+def paper_examples(paper: Paper) -> list[tuple[str, str, str, str]]:
+    return [(code, cells[0], cells[1], cells[3]) for code, cells in paper.table("troubles").items()]
+
+
+class TestPrivacy:
+    def test_no_customer_id_stands_on_it(self, paper: Paper) -> None:
+        assert not re.findall(rf"{str(FIRST_CUSTOMER)[:5]}\d{{4}}", paper.source)
+        assert "customer … said no" in paper.root.text
+
+    def test_a_page_with_ids_would_be_noticed(
+        self, busy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(page, "message_of", lambda found: found.message)
+        leaking = Paper(page_of(busy, tmp_path / "report.html"))
+        assert re.findall(rf"{str(FIRST_CUSTOMER)[:5]}\d{{4}}", leaking.source)
+
+    def test_a_short_id_in_a_message_is_masked_too(self, ledger: Ledger, tmp_path: Path) -> None:
+        confirmed(ledger, keys(4711))
+        begin(ledger)
+        (call,) = claim(ledger)
+        turn(ledger, answer(call, State.REVIEW, code="4711"))
+        assert "“about …”" in paper_of(ledger, tmp_path).root.text
+
+    def test_it_is_private_on_disk(self, busy: Path, tmp_path: Path) -> None:
+        with any_mask():
+            made = page_of(busy, tmp_path / "report.html")
+        assert stat.S_IMODE(made.stat().st_mode) == 0o600
+
+
+class TestHostileText:
+    def test_it_brings_no_element_of_its_own(self, attacked: Paper, paper: Paper) -> None:
+        known = {element.name for element in paper.all()}
+        assert {element.name for element in attacked.all()} <= known
+        assert not {"script", "img", "iframe", "object", "form", "a", "link"} & known
+        assert [heading.text for heading in attacked.all("h2")] == [
+            heading.text for heading in paper.all("h2")
+        ]
+
+    def test_it_is_shown_as_it_stands(self, attacked: Paper) -> None:
+        codes = attacked.table("codes")
+        assert {text[:64] for text in HOSTILE if text.isprintable()} <= set(codes)
+        assert "{{ 7 * 7 }}" in attacked.root.text
+
+    def test_nothing_that_turns_text_around_or_ends_a_line_is_left(self, attacked: Paper) -> None:
+        assert not set(attacked.source) & set("\u202e\u2066\x1b\x00\r")
+
+    def test_a_page_without_escaping_would_be_noticed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        unsafe_page(monkeypatch)
+        folder = hostile(tmp_path / "job.unenroll")
+        path = page_of(folder, tmp_path / "report.html")
+        assert "<script>" in path.read_text("utf-8")
+
+    def test_only_a_plain_code_is_put_into_a_command(self, attacked: Paper) -> None:
+        for code, cells in attacked.table("codes").items():
+            by = f"--code {code}" if code.isalnum() else "--state failed"
+            assert cells[-1].endswith(f" {by}")
+
+
+class TestAlone:
+    def test_it_needs_nothing_else_and_holds_no_script(self, paper: Paper) -> None:
+        assert not paper.all("script", "link", "img", "iframe", "object")
+        for element in paper.all():
+            for name, value in element.attributes.items():
+                assert not name.startswith("on")
+                if name in ("src", "href", "xlink:href", "action", "data"):
+                    assert value is not None
+                    assert value.startswith("#")
+        assert "@import" not in paper.source
+        assert not re.search(r"url\((?!#)", paper.source)
+
+    def test_its_policy_lets_no_script_run_and_nothing_load(self, paper: Paper) -> None:
+        policies = [
+            element.attributes["content"]
+            for element in paper.all("meta")
+            if element.attributes.get("http-equiv") == "Content-Security-Policy"
+        ]
+        assert policies == ["default-src 'none'; style-src 'unsafe-inline'"]
+
+    def test_it_stays_small(self, paper: Paper, attacked: Paper) -> None:
+        assert len(paper.source.encode()) < MOST_BYTES
+        assert len(attacked.source.encode()) < MOST_BYTES
+
+    def test_without_matplotlib_it_says_how_to_get_charts(
+        self, busy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "bulk_unenroll.reports.charts", None)
+        plain = Paper(page_of(busy, tmp_path / "report.html"))
+        assert not plain.all("svg")
+        assert "pip install 'bulk-unenroll[report]'" in plain.root.text
+        assert plain.table("line")
+
+    def test_what_was_over_at_once_has_its_figures_and_no_chart(self, attacked: Paper) -> None:
+        assert not attacked.all("svg")
+        assert "too soon for a chart" in attacked.root.text
+        assert attacked.table("line")
+
+    @pytest.mark.parametrize("extra", ["with charts", "without"])
+    def test_a_folder_in_which_nothing_was_read_has_a_page(
+        self, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: str
+    ) -> None:
+        if extra == "without":
+            monkeypatch.setitem(sys.modules, "bulk_unenroll.reports.charts", None)
+        paper = paper_of(ledger, tmp_path)
+        assert "There was no customer/target to call." in paper.root.text
+        assert not paper.all("svg")
+
+
+class TestReaders:
+    """What WCAG 2.2 asks and a parser can see; the browser's test asks axe-core for the rest."""
+
+    def test_it_has_a_language_a_title_and_landmarks(self, paper: Paper) -> None:
+        (html,) = paper.all("html")
+        assert html.attributes["lang"] == "en"
+        assert [title.text for title in paper.all("title")[:1]] != [""]
+        for landmark in ("header", "main", "footer"):
+            assert len(paper.all(landmark)) == 1
+
+    def test_headings_go_down_one_by_one(self, paper: Paper) -> None:
+        levels = [int(h.name[1]) for h in paper.all("h1", "h2", "h3", "h4", "h5", "h6")]
+        assert levels[0] == 1
+        assert levels.count(1) == 1
+        assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+    def test_every_table_has_a_caption_and_headers_with_a_scope(self, paper: Paper) -> None:
+        tables = paper.all("table")
+        assert len(tables) >= 8
+        for table in tables:
+            assert [caption.text for caption in table.all("caption")] != [""]
+            headers = list(table.all("th"))
+            assert headers
+            assert all(head.attributes.get("scope") in ("col", "row") for head in headers)
+            widths = {len(list(row.all("th", "td"))) for row in table.all("tr")}
+            assert len(widths) == 1
+
+    def test_the_picture_is_named_by_its_caption_and_told_by_a_table(self, paper: Paper) -> None:
+        (svg,) = paper.all("svg")
+        assert svg.attributes["role"] == "img"
+        named = svg.attributes["aria-labelledby"]
+        (caption,) = [e for e in paper.all() if e.attributes.get("id") == named]
+        assert "median" in caption.text
+        assert len(paper.table("line")) >= 2
+
+    def test_no_id_stands_twice(self, paper: Paper) -> None:
+        ids = [e.attributes["id"] for e in paper.all() if "id" in e.attributes]
+        assert len(ids) == len(set(ids))
+
+    def test_text_stands_out_from_what_is_behind_it(self, paper: Paper) -> None:
+        colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{3,6})", paper.source))
+        for text in ("ink", "soft"):
+            for behind in ("paper", "shade"):
+                assert contrast(colours[text], colours[behind]) >= 4.5
+
+    def test_a_state_is_told_in_words_not_by_colour(self, paper: Paper) -> None:
+        cells: list[Element] = [cell for table in paper.all("table") for cell in table.all("td")]
+        assert not [cell for cell in cells if "style" in cell.attributes]
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of WCAG 2.2."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    parts = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+    red, green, blue = (_linear(part) for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _linear(part: float) -> float:
+    return part / 12.92 if part <= 0.04045 else float(((part + 0.055) / 1.055) ** 2.4)
+
+
+class TestWho:
+    def test_a_run_keeps_who_started_it(self, busy: Path) -> None:
+        with reader(busy) as connection:
+            assert connection.execute("SELECT started_by FROM run").fetchall() == [("zoe@desk",)]
+
+    def test_it_is_user_and_host(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("LOGNAME", "night-shift")
+        user, _, host = who_works().partition("@")
+        assert user == "night-shift"
+        assert host
+
+    def test_a_user_without_a_name_is_told_by_number(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def nobody() -> str:
+            raise KeyError("getpwuid(): uid not found: 4711")
+
+        monkeypatch.setattr("getpass.getuser", nobody)
+        assert re.fullmatch(r"\d+@.+", who_works())
