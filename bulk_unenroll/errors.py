@@ -1,52 +1,83 @@
 """Why a command cannot go on. A row's failure is a value (see ``model``), never one of these.
 
-    Stop                 what happened, the exit code, and what to do next
-    ├── UsageError       2    a wrong option, or a question that could not be asked
-    ├── InputRefused     65   the input cannot be trusted: nothing of it is sent
-    ├── InputMissing     66   no such input or folder
-    ├── FolderUnusable   73   the run folder cannot be made
-    ├── LedgerFailed     74   damaged ledger, disk full, I/O error
-    ├── FolderBusy       75   another process runs this folder
-    ├── Refused          77   the API refused the credentials
-    ├── Misconfigured    78   base URL, scope, missing credentials, redirect, certificate
-    └── Interrupted      130, 143   a signal came before anything was sent
-
-The numbers are those of BSD's sysexits.h where it has one.
+Stop                 what happened, the exit code, and what to do next
+├── UsageError       2    a wrong option, or a question that could not be asked
+├── InputRefused     65   the input cannot be trusted: nothing of it is sent
+├── InputMissing     66   no such input or folder
+├── FolderUnusable   73   the run folder cannot be made
+├── LedgerFailed     74   damaged ledger, disk full, I/O error
+├── FolderBusy       75   another process works in this folder
+├── Misconfigured    78   base URL, scope, missing credentials, redirect, certificate
+└── Interrupted      130, 143   a signal came before anything was sent
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
 
-EXIT_FINISHED = 0
-EXIT_ROWS_FAILED = 1
-EXIT_LEFT_OVER = 3
-EXIT_API_FAILS = 69
-EXIT_INTERNAL = 70
-EXIT_LEDGER = 74
-EXIT_CREDENTIALS = 77
-EXIT_CONFIG = 78
-EXIT_SIGINT = 130
-EXIT_SIGTERM = 143
+from bulk_unenroll.exits import ExitCode
+
+PROGRAM: Final = "bulk-unenroll"
+
+OptionValue = str | bool | Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """A command to go on with, as data; ``str()`` gives the line to paste into a shell.
+
+    ``options`` are named as on the command line, without dashes in front: a text, True for a flag,
+    or several texts for an option that is repeated.
+    """
+
+    command: str
+    arguments: tuple[str, ...] = ()
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        command = [PROGRAM, self.command] if self.command else [PROGRAM]
+        return shlex.join([*command, *self.arguments, *option_words(self.options)])
+
+    def with_options(self, **more: OptionValue) -> Next:
+        """The same command with ``more`` options."""
+        return replace(self, options={**self.options, **more})
+
+
+def option_words(options: Mapping[str, OptionValue]) -> Iterator[str]:
+    """The words of a command line that give ``options``."""
+    for name, value in options.items():
+        for one in [value] if isinstance(value, str | bool) else value:
+            if one is not False:
+                yield f"--{name}"
+            if isinstance(one, str):
+                yield one
 
 
 class Stop(Exception):
     """An expected end of a command.
 
-    ``reason`` says what happened and ``remedy`` what helps, in one line together. The exact next
-    command is ``command``, or else the same again with what it lacked: the words of ``lacking``.
+    ``reason`` says what happened and ``remedy`` what helps, in one line together. ``next`` is the
+    command to go on with; without one it is the same command again, with the options of
+    ``lacking`` added.
     """
 
-    code: int = EXIT_INTERNAL
+    code: int = ExitCode.INTERNAL
 
     def __init__(
-        self, reason: str, remedy: str = "", command: str = "", lacking: Sequence[str] = ()
+        self,
+        reason: str,
+        remedy: str = "",
+        next: Next | None = None,  # noqa: A002 - the word that users read
+        lacking: Mapping[str, OptionValue] | None = None,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.remedy = remedy
-        self.command = command
-        self.lacking = lacking
+        self.next = next
+        self.lacking = lacking or {}
 
     def __str__(self) -> str:
         return f"{self.reason}; {self.remedy}" if self.remedy else self.reason
@@ -55,49 +86,49 @@ class Stop(Exception):
 class UsageError(Stop):
     """A wrong option, or a question that could not be asked."""
 
-    code = 2
+    code = ExitCode.USAGE
 
 
 class InputRefused(Stop):
     """The input cannot be trusted; nothing of it is sent."""
 
-    code = 65
+    code = ExitCode.INPUT_REFUSED
 
 
 class InputMissing(Stop):
     """The named input or folder is not there."""
 
-    code = 66
+    code = ExitCode.INPUT_MISSING
 
 
 class FolderUnusable(Stop):
     """The run folder cannot be made or written."""
 
-    code = 73
+    code = ExitCode.FOLDER_UNUSABLE
 
 
 class LedgerFailed(Stop):
     """The ledger is damaged or cannot be written; sending stops at once."""
 
-    code = EXIT_LEDGER
+    code = ExitCode.LEDGER_FAILED
 
 
 class FolderBusy(Stop):
-    """Another process sends from, or writes to, this folder."""
+    """Another process sends from, or writes to, ``folder``."""
 
-    code = 75
+    code = ExitCode.FOLDER_BUSY
 
-
-class Refused(Stop):
-    """The API refused the credentials."""
-
-    code = EXIT_CREDENTIALS
+    def __init__(self, folder: str) -> None:
+        super().__init__(
+            f"another process works in {folder}", "wait until it ends", Next("status", (folder,))
+        )
+        self.folder = folder
 
 
 class Misconfigured(Stop):
     """Base URL, scope, credentials, redirect or certificate are wrong."""
 
-    code = EXIT_CONFIG
+    code = ExitCode.CONFIG
 
 
 class Interrupted(Stop):

@@ -24,6 +24,39 @@ class State(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
+@dataclass(frozen=True, slots=True)
+class StateMeaning:
+    """What a state means, for a table of states, and after a number in a sentence."""
+
+    meaning: str
+    phrase: str
+
+
+STATES: Final[dict[State, StateMeaning]] = {
+    State.PENDING: StateMeaning(
+        "not called yet, or certainly not applied and waiting to be sent again", "wait"
+    ),
+    State.SENDING: StateMeaning("being called now", "are being called"),
+    State.SUCCEEDED: StateMeaning("the API's answer was read and says so", "were taken out"),
+    State.NOT_ENROLLED: StateMeaning(
+        "the API has no record of it: nothing to do", "had no record to take out"
+    ),
+    State.FAILED: StateMeaning(
+        "refused for a reason of its own, or refused until attempts ran out", "failed"
+    ),
+    State.BLOCKED: StateMeaning(
+        "its target or group does not exist; the rest of that target is not called", "are blocked"
+    ),
+    State.REVIEW: StateMeaning(
+        "an answer that no document explains: never sent again by itself", "need a look by hand"
+    ),
+    State.IN_DOUBT: StateMeaning(
+        "may have been applied, but no answer came: a person decides, or `resume` within 15 min",
+        "are in doubt",
+    ),
+    State.WITHDRAWN: StateMeaning("never called, and no longer in the file", "were withdrawn"),
+}
+
 TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.PENDING: frozenset({State.SENDING, State.BLOCKED, State.WITHDRAWN}),
     State.SENDING: frozenset(

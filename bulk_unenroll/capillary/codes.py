@@ -28,13 +28,17 @@ VerdictName = Literal["not_enrolled", "failed", "review", "blocked", "retry", "r
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """One body code: its verdict, whom it concerns, what the vendor says, what to do."""
+    """One body code: its verdict, whom it concerns, what the vendor says, what to do.
+
+    ``message_explains``: only the server's own message says more.
+    """
 
     verdict: VerdictName
     reach: Reach
     says: str
     advice: str
     source: Literal["page", "docs"] = "docs"
+    message_explains: bool = False
 
     @property
     def leads_to(self) -> str:
@@ -111,17 +115,21 @@ CODES: Final[dict[str, Meaning]] = {
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word of ours, as it stands in a code column: the state it leads to, and what to do."""
+    """One word of ours for an answer without a code: the state it leads to, and what to do.
+
+    ``message_explains``: only the server's own message says more.
+    """
 
     leads_to: str
     says: str
     advice: str
+    message_explains: bool = False
 
 
 WORDS: Final[dict[str, Word]] = {
     "http_204": Word("review", "answered 204, no content", "look at this customer by hand"),
     "no_data": Word("review", "no errors, but no data either", "look at this customer by hand"),
-    "no_code": Word("review", "an error without a code", "read the message"),
+    "no_code": Word("review", "an error without a code", "read the message", True),
     "http_401": Word("stops the run", "unauthorised", "check the credentials"),
     "http_403": Word("stops the run", "access denied", "ask for the default access group"),
     "http_404": Word("stops the run", "no such path on this host", "check the base URL's prefix"),
@@ -131,7 +139,7 @@ WORDS: Final[dict[str, Word]] = {
     "http_503": Word(
         "retried with Retry-After, else in_doubt", "service unavailable", "run again later"
     ),
-    "http_4xx": Word("failed", "refused for another reason", "read the message"),
+    "http_4xx": Word("failed", "refused for another reason", "read the message", True),
     "http_5xx": Word(
         "in_doubt", "the server failed, perhaps after applying", "resume soon, or look by hand"
     ),
@@ -152,18 +160,28 @@ WORDS: Final[dict[str, Word]] = {
 
 
 def advice(code: str | None) -> str:
-    """What to tell the operator about ``code``, for any code that can stand in a ledger."""
+    """What to do about ``code``, for any code that a ledger can hold."""
     if code is None:
         return ""
-    if code in CODES:
-        return CODES[code].advice
-    word = WORDS.get(code) or WORDS.get(f"{code[:-2]}xx")
-    return word.advice if word else "not documented: read the message"
+    meaning = _meaning(code)
+    return meaning.advice if meaning else "not documented: read the message"
 
 
 def says(code: str | None) -> str:
     """What a code means, as far as it is documented."""
     if code is None:
         return ""
-    meaning = CODES.get(code) or WORDS.get(code) or WORDS.get(f"{code[:-2]}xx")
+    meaning = _meaning(code)
     return meaning.says if meaning else "not documented"
+
+
+def message_explains(code: str | None) -> bool:
+    """Whether only the server's own message says what happened."""
+    if code is None:
+        return False
+    meaning = _meaning(code)
+    return meaning is None or meaning.message_explains
+
+
+def _meaning(code: str) -> Meaning | Word | None:
+    return CODES.get(code) or WORDS.get(code) or WORDS.get(f"{code[:-2]}xx")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import sys
 import time
@@ -34,15 +33,15 @@ from bulk_unenroll.cli.options import (
     set_up_log,
 )
 from bulk_unenroll.errors import (
-    EXIT_INTERNAL,
-    EXIT_SIGINT,
-    EXIT_SIGTERM,
     InputRefused,
     Interrupted,
     Misconfigured,
+    Next,
     Stop,
     UsageError,
+    option_words,
 )
+from bulk_unenroll.exits import ExitCode, is_halt
 from bulk_unenroll.model import REOPENABLE, State
 from bulk_unenroll.urls import without_secrets
 
@@ -67,9 +66,9 @@ def main() -> NoReturn:
     try:
         code = cli.main(prog_name=PROGRAM, standalone_mode=False) or 0
     except click.ClickException as error:
-        code = _ended(UsageError(error.format_message(), command=_help()), json=json)
+        code = _ended(UsageError(error.format_message(), next=_help()), json=json)
     except click.Abort:
-        code = _ended(Interrupted(EXIT_SIGINT, "interrupted: nothing was sent"), json=json)
+        code = _ended(Interrupted(ExitCode.SIGINT, "interrupted: nothing was sent"), json=json)
     except Stop as stop:
         code = _ended(stop, json=json)
     except BrokenPipeError:
@@ -93,7 +92,7 @@ def _set_up() -> None:
 
 
 def _interrupt(number: int, _: FrameType | None) -> None:
-    code = EXIT_SIGINT if number == signal.SIGINT else EXIT_SIGTERM
+    code = ExitCode.SIGINT if number == signal.SIGINT else ExitCode.SIGTERM
     raise Interrupted(code, f"interrupted by {signal.Signals(number).name}")
 
 
@@ -105,7 +104,7 @@ def _ended(stop: Stop, *, json: bool) -> int:
                 "folder": None,
                 "run_id": None,
                 "exit": {"code": stop.code, "reason": str(stop)},
-                "next": _next(stop),
+                "next": str(_next(stop)),
             }
         )
     if sys.argv[1:2] in (["run"], ["resume"], ["retry"], ["job"]) and not sys.stderr.isatty():
@@ -114,26 +113,26 @@ def _ended(stop: Stop, *, json: bool) -> int:
     return stop.code
 
 
-def _next(stop: Stop) -> str:
-    """The exact next command: the one that the stop names, or the same again once mended."""
+def _next(stop: Stop) -> Next:
+    """The next command: the one that the stop names, or the same again once it can succeed."""
     if isinstance(stop, Misconfigured):
-        return stop.command or _help()  # the same again might show a secret in a wrong URL
-    return stop.command or _same(*stop.lacking)
+        return stop.next or _help()  # the same again might show a secret in a wrong URL
+    return stop.next or _same(*option_words(stop.lacking))
 
 
-def _same(*more: str, instead: str | None = None) -> str:
+def _same(*more: str, instead: str | None = None) -> Next:
     """The same command line again, or with another command in its place."""
     words = [without_secrets(word) for word in sys.argv[1:] if word != "--json"]
-    return shlex.join(["bulk-unenroll", instead or words[0], *words[1:], *more] if words else [])
+    return Next(instead or words[0], (*words[1:], *more)) if words else _help()
 
 
 def _is_job() -> bool:
     return sys.argv[1:2] == ["job"]
 
 
-def _help() -> str:
+def _help() -> Next:
     name = next((word for word in sys.argv[1:] if word in cli.commands), None)
-    return f"bulk-unenroll {name} --help" if name else "bulk-unenroll --help"
+    return Next(name or "", options={"help": True})
 
 
 def _broken(error: Exception, *, json: bool) -> int:
@@ -142,12 +141,12 @@ def _broken(error: Exception, *, json: bool) -> int:
     # plain frames only: local variables hold credentials
     traceback.print_exception(error, limit=-8)
     stop = Stop(f"internal error: {type(error).__name__}", "please report this")
-    return _ended(stop, json=json) or EXIT_INTERNAL
+    return _ended(stop, json=json) or ExitCode.INTERNAL
 
 
-def _two_lines(code: int, reason: str, then: str) -> None:
+def _two_lines(code: int, reason: str, then: Next | None) -> None:
     click.echo(f"bulk-unenroll: {_one_line(reason)} (exit {code})", err=True)
-    click.echo(f"next: {_one_line(then)}", err=True)
+    click.echo(f"next: {_one_line(str(then or ''))}", err=True)
 
 
 def _one_line(text: str) -> str:
@@ -165,7 +164,7 @@ def _finish(summary: Summary, options: Options, *, code: int | None = None) -> i
     from bulk_unenroll.cli import screens as console
 
     code = summary.exit.code if code is None else code
-    resumed = _is_job() and summary.next.startswith("bulk-unenroll resume")
+    resumed = _is_job() and summary.next is not None and summary.next.command == "resume"
     if resumed or (code and not summary.next):  # a job knows its credentials
         summary = replace(summary, next=_same())
     if options["json_"]:
@@ -188,7 +187,7 @@ def _tell(code: int, summary: Summary | None, when: str) -> None:
     except ImportError:
         click.echo("nobody was told: pip install 'bulk-unenroll[notify]'", err=True)
         return
-    if when == "end" or notify.is_halt(code):
+    if when == "end" or is_halt(code):
         notify.notify(urls, code, summary)
 
 
@@ -293,7 +292,7 @@ def _ask(seen: Plan, folder: Path, options: Options) -> None:
     if options["yes"] or seen.to_call == 0:
         return
     if not sys.stdin.isatty():
-        raise UsageError("no terminal to ask on: nothing was sent", command=_same("--yes"))
+        raise UsageError("no terminal to ask on: nothing was sent", lacking={"yes": True})
     question = "This cannot be undone. Type the number of customers to call"
     try:
         typed = click.prompt(question, err=True, default="", show_default=False)

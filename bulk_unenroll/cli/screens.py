@@ -22,7 +22,7 @@ from rich.text import Text
 from bulk_unenroll.capillary.codes import CODES, WORDS, advice
 from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.model import GOOD, Call, Decision, State
-from bulk_unenroll.reports.next_command import rerun_command
+from bulk_unenroll.reports.next_command import rerun
 from bulk_unenroll.reports.plan import Plan
 from bulk_unenroll.reports.problems import Problem, Problems
 from bulk_unenroll.reports.summary import Summary
@@ -290,8 +290,8 @@ def problem_lines(summary: Summary, counts: Counts, problems: Problems) -> list[
     for found in problems.shown:
         lines += _problem_lines(summary, found)
     if counts.invalid:
-        then = escape(summary.mend)
-        lines.append(f"[red]{counts.invalid:,} invalid[/]: mend them in failed.csv, then {then}")
+        then = escape(str(summary.fix or ""))
+        lines.append(f"[red]{counts.invalid:,} invalid[/]: fix them in failed.csv, then {then}")
     if problems.problems.others:
         more, customers = problems.problems.others, problems.problems.others_weight
         lines.append(f"and {more:,} more pairs of code and target, with {customers:,} customers")
@@ -299,15 +299,14 @@ def problem_lines(summary: Summary, counts: Counts, problems: Problems) -> list[
 
 
 def _problem_lines(summary: Summary, found: Problem) -> list[str]:
-    target = f"{found.where.group}/{found.where.target}"
     code, sandbox = found.code, summary.sandbox
-    then = rerun_command(summary.folder, found.state, code, target, sandbox=sandbox)
+    then = rerun(summary.folder, found.state, code, found.target, sandbox=sandbox)
     style, state = STYLES[found.state], found.state.value
     example = f", such as row {found.row} of {escape_markup(found.file)}" if found.row else ""
     return [
         f"[{style}]{found.number:,} {state}[/]: {escape_markup(code or 'no code')} at {found.where}"
         f"{example}: {escape(advice(code))}",
-        f"  {escape(then)}",
+        f"  {escape(str(then))}",
     ]
 
 
@@ -353,7 +352,7 @@ def show_status(console: Console, status: Status) -> None:
     else:
         console.print("planned, not run")
     if status.summary.next and not status.going_on:
-        console.print(f"next: {escape(status.summary.next)}")
+        console.print(f"next: {escape(str(status.summary.next))}")
 
 
 def _pace_line(pace: Mapping[str, float]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bulk_unenroll.capillary.base_url import check_scope, parse_base_url, same_api
 from bulk_unenroll.capillary.credentials import Basic, Endpoint, credentials, read_environment
-from bulk_unenroll.errors import Interrupted, LedgerFailed, Misconfigured, Stop, UsageError
+from bulk_unenroll.errors import Interrupted, LedgerFailed, Misconfigured, Next, Stop, UsageError
 from bulk_unenroll.ledger.folder import ledger_path, locked, make_folder
 from bulk_unenroll.ledger.sqlite.ledger import (
     DAMAGED,
@@ -19,7 +19,6 @@ from bulk_unenroll.ledger.sqlite.ledger import (
     is_left_open,
 )
 from bulk_unenroll.ledger.sqlite.reader import ask, conservation_faults, integrity_faults, reader
-from bulk_unenroll.reports.next_command import command
 from bulk_unenroll.settings import RunSettings
 
 
@@ -33,14 +32,14 @@ def working_ledger(folder: Path, *, new: bool) -> Iterator[Ledger]:
         try:
             yield ledger
         except Interrupted as stop:
-            stop.command = command("status", str(folder))
+            stop.next = Next("status", (str(folder),))
             raise
         except LedgerFailed as stop:
-            stop.command = stop.command or command("resume", str(folder))
+            stop.next = stop.next or Next("resume", (str(folder),))
             raise
         except sqlite3.Error as error:  # from a question asked over its connection
             failed = failure(error)
-            failed.command = command("verify", str(folder))
+            failed.next = Next("verify", (str(folder),))
             raise failed from None
         finally:
             ledger.close()
@@ -52,7 +51,7 @@ def _open(folder: Path) -> Ledger:
             prove(folder)
         return Ledger.open(folder)
     except LedgerFailed as stop:
-        stop.command = command("verify", str(folder))
+        stop.next = Next("verify", (str(folder),))
         raise
 
 
@@ -60,7 +59,7 @@ def prove(folder: Path) -> None:
     with reader(folder) as connection:
         faults = integrity_faults(connection)
     if faults:
-        then = command("export", str(folder), "--to", "rescued.csv")
+        then = Next("export", (str(folder),), {"to": "rescued.csv"})
         raise LedgerFailed(f"{DAMAGED}: {faults[0]}", DAMAGED_REMEDY, then)
 
 

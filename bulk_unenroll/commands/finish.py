@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Final
 
 from bulk_unenroll.commands.connect import check_conservation
-from bulk_unenroll.errors import EXIT_LEDGER, LedgerFailed
+from bulk_unenroll.errors import LedgerFailed, Next
+from bulk_unenroll.exits import Exit, ExitCode
 from bulk_unenroll.inputs.mapping import mapping_options
 from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.ledger.sqlite.ledger import Ledger
 from bulk_unenroll.ledger.sqlite.reader import ask, callable_count, count, sources_in_force, tally
 from bulk_unenroll.model import State
-from bulk_unenroll.reports.next_command import command, mend_command, next_command
+from bulk_unenroll.reports.next_command import again, next_command, rerun_fixed
 from bulk_unenroll.reports.problems import find_problems
-from bulk_unenroll.reports.summary import SHOWN_PROBLEMS, Exit, Summary, conclude
+from bulk_unenroll.reports.summary import SHOWN_PROBLEMS, Summary, conclude
 from bulk_unenroll.results.export import write_results
 from bulk_unenroll.settings import RunSettings, SendSettings
 
@@ -50,7 +51,7 @@ class RunEnd:
         with _noting_failure(endings):
             _write_page(self.folder, self.ledger.connection, summary)
         # a page that could not be written ends it in another way
-        return self._conclude(endings) if EXIT_LEDGER in endings else summary
+        return self._conclude(endings) if ExitCode.LEDGER_FAILED in endings else summary
 
     def fail(self, failed: LedgerFailed) -> Summary:
         """Its ledger failed: with counts, where it can still be read."""
@@ -79,18 +80,18 @@ class RunEnd:
         self.ledger.end_run(ended.code, ended.reason)
         resend_after_s = self.sending.resend_after_s(time.time())
         then = next_of(connection, str(self.folder), ended, counts, self.sources, resend_after_s)
-        summary = self._summary(ended, with_sandbox(then, sandbox=self.going.sandbox), counts)
+        sandbox = self.going.sandbox
+        summary = self._summary(ended, again(then, sandbox=sandbox), counts)
         found = find_problems(connection, self.sources, tallied, targets=0, problems=SHOWN_PROBLEMS)
-        mend = mend_of(connection, str(self.folder), self.sources)
-        mend = with_sandbox(mend, sandbox=self.going.sandbox)
-        return replace(summary, problems=found, mend=mend, sandbox=self.going.sandbox)
+        fix = again(fix_of(connection, str(self.folder), self.sources), sandbox=sandbox)
+        return replace(summary, problems=found, fix=fix, sandbox=sandbox)
 
-    def _summary(self, ended: Exit, then: str, counts: Counts | None) -> Summary:
+    def _summary(self, ended: Exit, then: Next | None, counts: Counts | None) -> Summary:
         seconds = time.monotonic() - self.going.began_s
         return Summary(str(self.folder), ended, then, self.run_id, counts, seconds)
 
-    def _resume(self) -> str:
-        return with_sandbox(command("resume", str(self.folder)), sandbox=self.going.sandbox)
+    def _resume(self) -> Next | None:
+        return again(Next("resume", (str(self.folder),)), sandbox=self.going.sandbox)
 
 
 def next_of(
@@ -100,29 +101,24 @@ def next_of(
     counts: Counts,
     sources: Sequence[int],
     resend_after_s: float,
-) -> str:
-    """The exact next command after a run that ended so; empty when all is done."""
+) -> Next | None:
+    """The next command after a run that ended so; None when all is done."""
     worst = ask(connection, "worst_code", sources=list(sources))
     found = (State(worst[0][0]), worst[0][1]) if worst else None
     left = callable_count(connection, sources, resend_after_s, counts)
-    mend = mend_of(connection, folder, sources)
-    return next_command(folder, ended, counts, found, mend, callable_=left)
+    fix = fix_of(connection, folder, sources)
+    return next_command(folder, ended, counts, found, fix, callable_=left)
 
 
-def mend_of(connection: sqlite3.Connection, folder: str, sources: Sequence[int]) -> str:
-    """The exact command for invalid rows once they are mended.
+def fix_of(connection: sqlite3.Connection, folder: str, sources: Sequence[int]) -> Next:
+    """The command for invalid rows once they are fixed.
 
     Rows that were read in several ways get no mapping: what fits some may call wrong ids in others.
     """
     readings = ask(connection, "readings_of_invalid_rows", sources=list(sources))
     mappings = [mapping_options(reading) for (reading,) in readings]
     agreed = all(mapping == mappings[0] for mapping in mappings)
-    return mend_command(folder, mappings[0] if mappings and agreed else [])
-
-
-def with_sandbox(then: str, *, sandbox: bool) -> str:
-    """``then`` for the sandbox again, if that is what was called."""
-    return f"{then} --sandbox" if then and sandbox else then
+    return rerun_fixed(folder, mappings[0] if mappings and agreed else {})
 
 
 @contextmanager
@@ -130,7 +126,7 @@ def _noting_failure(endings: dict[int, str]) -> Iterator[None]:
     try:
         yield
     except LedgerFailed as failed:
-        endings[EXIT_LEDGER] = f"the results could not be written: {failed.reason}"
+        endings[ExitCode.LEDGER_FAILED] = f"the results could not be written: {failed.reason}"
 
 
 def _write_page(folder: Path, connection: sqlite3.Connection, summary: Summary) -> None:

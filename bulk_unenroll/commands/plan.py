@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bulk_unenroll.commands.connect import check_conservation, working_ledger
-from bulk_unenroll.errors import EXIT_FINISHED, EXIT_ROWS_FAILED, InputRefused
+from bulk_unenroll.exits import Exit, ExitCode
 from bulk_unenroll.inputs.finding import InputFile, find_inputs
 from bulk_unenroll.inputs.loading import load
 from bulk_unenroll.inputs.mapping import ReadSettings
 from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.ledger.sqlite.ledger import Ledger
 from bulk_unenroll.reports.plan import Plan, survey
-from bulk_unenroll.reports.summary import Exit, Summary
+from bulk_unenroll.reports.summary import Summary
 from bulk_unenroll.settings import Limit, SendSettings
 
 
@@ -39,13 +39,14 @@ def plan(
         show(seen)
         check_conservation(ledger)
     ended = too_invalid(seen.counts, inputs.max_invalid) or _planned(seen)
-    return Summary(str(folder), ended, "", None, seen.counts, time.monotonic() - began_s)
+    seconds = time.monotonic() - began_s
+    return Summary(str(folder), ended, counts=seen.counts, seconds=seconds)
 
 
 def _planned(seen: Plan) -> Exit:
     if seen.counts.invalid:
-        return Exit(EXIT_ROWS_FAILED, f"{seen.counts.invalid} invalid rows")
-    return Exit(EXIT_FINISHED, f"{seen.to_call} to call")
+        return Exit(ExitCode.ROWS_FAILED, f"{seen.counts.invalid} invalid rows")
+    return Exit(ExitCode.FINISHED, f"{seen.to_call} to call")
 
 
 def _plan(
@@ -61,4 +62,4 @@ def too_invalid(counts: Counts, most: Limit | None) -> Exit | None:
     if most is None or not most.exceeded(counts.invalid, counts.read):
         return None
     reason = f"{counts.invalid} of {counts.read} rows are invalid: more than --max-invalid allows"
-    return Exit(InputRefused.code, f"{reason}; mend the file, or allow more")
+    return Exit(ExitCode.INPUT_REFUSED, f"{reason}; fix the file, or allow more")

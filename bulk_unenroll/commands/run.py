@@ -24,6 +24,7 @@ from bulk_unenroll.commands.plan import Inputs, _plan, too_invalid
 from bulk_unenroll.errors import (
     InputRefused,
     LedgerFailed,
+    Next,
     UsageError,
 )
 from bulk_unenroll.inputs.finding import find_inputs
@@ -32,7 +33,6 @@ from bulk_unenroll.ledger.folder import existing_folder, who_works
 from bulk_unenroll.ledger.sqlite.ledger import Ledger
 from bulk_unenroll.ledger.sqlite.reader import callable_count, count
 from bulk_unenroll.model import State
-from bulk_unenroll.reports.next_command import command
 from bulk_unenroll.reports.plan import Plan
 from bulk_unenroll.reports.summary import Summary
 from bulk_unenroll.settings import RunSettings, SendSettings
@@ -74,7 +74,7 @@ def run(
         check_orgs(ledger, reached)
         refused = too_invalid(seen.counts, inputs.max_invalid)
         if refused:
-            return Summary(str(folder), refused, "", None, seen.counts)
+            return Summary(str(folder), refused, counts=seen.counts)
         _check_expected(seen.to_call, going.expect)
         confirm(seen)
         ledger.confirm(sources, reached.base_url)
@@ -104,8 +104,8 @@ def resume(
     with working_ledger(folder, new=False) as ledger:
         sources = ledger.confirmed_sources()
         if not sources:
-            then = command("run", "INPUT", "--out", str(folder))
-            raise UsageError(NOTHING_CONFIRMED, command=then)
+            then = Next("run", ("INPUT",), {"out": str(folder)})
+            raise UsageError(NOTHING_CONFIRMED, next=then)
         with api(going, ledger.base_url()) as reached:
             check_same_api(ledger, reached)
             check_orgs(ledger, reached)

@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bulk_unenroll.capillary.base_url import is_rehearsal
-from bulk_unenroll.commands.finish import mend_of, next_of, with_sandbox
-from bulk_unenroll.errors import EXIT_FINISHED, EXIT_LEFT_OVER
+from bulk_unenroll.commands.finish import fix_of, next_of
+from bulk_unenroll.errors import Next
+from bulk_unenroll.exits import Exit, ExitCode
 from bulk_unenroll.ledger.folder import existing_folder, is_locked
 from bulk_unenroll.ledger.sqlite.reader import Row, ask, count, reader, sources_in_force
 from bulk_unenroll.model import State
-from bulk_unenroll.reports.next_command import command
-from bulk_unenroll.reports.summary import Exit, Summary
+from bulk_unenroll.reports.next_command import again
+from bulk_unenroll.reports.summary import Summary
 from bulk_unenroll.settings import RESEND_WINDOW_S
 
 
@@ -47,11 +48,11 @@ def status(given: Path) -> Status:
 
 def _last_end(runs: list[Row], *, going_on: bool) -> tuple[str | None, Exit]:
     if not runs:
-        return None, Exit(EXIT_FINISHED, "planned, not run")
+        return None, Exit(ExitCode.FINISHED, "planned, not run")
     run_id, _, _, _, code, reason = runs[-1]
     if code is None:
         why = "the run is going on" if going_on else "the last run was killed"
-        return run_id, Exit(EXIT_LEFT_OVER, why)
+        return run_id, Exit(ExitCode.LEFT_OVER, why)
     return run_id, Exit(code, reason)
 
 
@@ -64,11 +65,10 @@ def _summary(
     return Summary(
         str(folder),
         ended,
-        next="",
         run_id=run_id,
         counts=count(connection, sources),
         pace=json.loads(pace) if pace else None,
-        mend=with_sandbox(mend_of(connection, str(folder), sources), sandbox=sandbox),
+        fix=again(fix_of(connection, str(folder), sources), sandbox=sandbox),
         sandbox=sandbox,
     )
 
@@ -78,18 +78,18 @@ def _meta(connection: sqlite3.Connection, name: str) -> str | None:
     return found[0][0] if found else None
 
 
-def _next_after(connection: sqlite3.Connection, summary: Summary, *, going_on: bool) -> str:
-    """The exact next command for a folder as it was found."""
+def _next_after(connection: sqlite3.Connection, summary: Summary, *, going_on: bool) -> Next | None:
+    """The next command for a folder as it was found."""
     folder, counts = summary.folder, summary.counts
     if going_on:
-        return command("status", folder, "--follow")
+        return Next("status", (folder,), {"follow": True})
     if summary.run_id is None or counts is None:
-        return command("run", "INPUT", "--out", folder)
-    reopened = summary.exit.code == EXIT_FINISHED and counts.left
+        return Next("run", ("INPUT",), {"out": folder})
+    reopened = summary.exit.code == ExitCode.FINISHED and counts.left
     if reopened or counts.states[State.SENDING]:  # which a killed run left
-        then = command("resume", folder)
+        then: Next | None = Next("resume", (folder,))
     else:
         sources = sources_in_force(connection)
         resend_after_s = time.time() - RESEND_WINDOW_S
         then = next_of(connection, folder, summary.exit, counts, sources, resend_after_s)
-    return with_sandbox(then, sandbox=summary.sandbox)
+    return again(then, sandbox=summary.sandbox)

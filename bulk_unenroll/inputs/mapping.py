@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
 
-from bulk_unenroll.errors import InputRefused
+from bulk_unenroll.errors import InputRefused, OptionValue
 from bulk_unenroll.inputs.ids import SHOWN_CHARS, shown
 
 REQUIRED: Final = ("customerId", "targetGroupId", "targetId")
@@ -60,14 +60,15 @@ class ReadSettings:
         return json.dumps(given, ensure_ascii=False, sort_keys=True)
 
 
-def mapping_options(signature: str) -> list[str]:
+def mapping_options(signature: str) -> dict[str, OptionValue]:
     """The options that find the ids in a CSV copy of an input whose reading has this signature."""
     given = json.loads(signature)
-    words = [word for pair in given.get("columns", []) for word in ("--column", "=".join(pair))]
+    columns = ["=".join(pair) for pair in given.get("columns", [])]
+    options: dict[str, OptionValue] = {"column": columns} if columns else {}
     for key, name in (("group", "targetGroupId"), ("target", "targetId"), ("org", "orgId")):
         if key in given:
-            words += [OPTIONS[name], str(given[key])]
-    return words
+            options[OPTIONS[name].removeprefix("--")] = str(given[key])
+    return options
 
 
 def is_added(header: str) -> bool:
@@ -166,11 +167,7 @@ def _missing(header: Sequence[str], names: Sequence[str]) -> InputRefused:
     return InputRefused(
         f"there is no column {' or '.join(names)}; found: {_listed(header)}",
         ", ".join(_either(name, near) for name, near in headers.items()),
-        lacking=[
-            word
-            for name, near in headers.items()
-            for word in ("--column", f"{name}={near or 'HEADER'}")
-        ],
+        lacking={"column": [f"{name}={near or 'HEADER'}" for name, near in headers.items()]},
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import fcntl
 import getpass
 import os
-import shlex
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -87,11 +86,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=PROBED_S, poll_interval=PROBED_S / 4)
     except Timeout:
-        raise FolderBusy(
-            f"another process works in {folder}",
-            "wait until it ends",
-            shlex.join(["bulk-unenroll", "status", str(folder)]),
-        ) from None
+        raise FolderBusy(str(folder)) from None
     except OSError as error:
         raise FolderUnusable(f"cannot lock {folder}: {error.strerror}", "give --out DIR") from None
     try:

@@ -1,78 +1,82 @@
-"""The exact command to type next."""
+"""The command to go on with, as data. Pure: whoever asks passes what the ledger says."""
 
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Final
 
-from bulk_unenroll.errors import EXIT_FINISHED, EXIT_LEFT_OVER, EXIT_ROWS_FAILED
+from bulk_unenroll.errors import Next, OptionValue
+from bulk_unenroll.exits import Exit, ExitCode
 from bulk_unenroll.ledger.counts import Counts
-from bulk_unenroll.model import State
-from bulk_unenroll.reports.summary import Exit
-
-PROGRAM: Final = "bulk-unenroll"
-
+from bulk_unenroll.model import State, Target
 
 PLAIN_CODE: Final = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 def next_command(
     folder: str,
-    exit_: Exit,
+    ended: Exit,
     counts: Counts,
     worst: tuple[State, str] | None,
-    mend: str,
+    fix: Next,
     *,
     callable_: int,
-) -> str:
-    """The exact command that goes on from here.
+) -> Next | None:
+    """How to go on after a run that ended so; None when all is done.
 
-    ``worst`` is the most frequent code among what failed, and its state; ``mend`` the command for
+    ``worst`` is the most frequent code among what failed, and its state; ``fix`` the command for
     invalid rows; ``callable_`` how many calls ``resume`` would make.
     """
-    if exit_.code == EXIT_FINISHED:
-        return ""
-    if exit_.code not in (EXIT_LEFT_OVER, EXIT_ROWS_FAILED) or callable_:
-        return command("resume", folder)
-    if exit_.code == EXIT_LEFT_OVER and counts.states[State.IN_DOUBT]:
-        return command("retry", folder, "--state", "in_doubt")
-    if exit_.code == EXIT_LEFT_OVER:  # in superseded inputs only: nothing may call these again
-        return command("export", folder, "--to", "in_doubt.csv", "--state", "in_doubt")
+    if ended.code == ExitCode.FINISHED:
+        return None
+    if ended.code not in (ExitCode.LEFT_OVER, ExitCode.ROWS_FAILED) or callable_:
+        return Next("resume", (folder,))
+    in_doubt = State.IN_DOUBT.value
+    if ended.code == ExitCode.LEFT_OVER and counts.states[State.IN_DOUBT]:
+        return Next("retry", (folder,), {"state": in_doubt})
+    if ended.code == ExitCode.LEFT_OVER:  # in superseded inputs only: nothing may call these again
+        return Next("export", (folder,), {"to": "in_doubt.csv", "state": in_doubt})
     if worst is None:
-        return mend
+        return fix
     state, code = worst
-    states = ["--state", state.value] if state is State.REVIEW else []
-    return command("retry", folder, *states, "--code", code)
+    states = {"state": state.value} if state is State.REVIEW else {}
+    return Next("retry", (folder,), {**states, "code": code})
 
 
-def rerun_command(
-    folder: str, state: State, code: str | None, target: str = "", *, sandbox: bool = False
-) -> str:
-    """The exact command that calls again what ended in ``state`` with ``code``, at all targets.
+def rerun(
+    folder: str,
+    state: State,
+    code: str | None,
+    target: Target | None = None,
+    *,
+    sandbox: bool = False,
+) -> Next:
+    """How to call again what ended in ``state`` with ``code``, at one target or at all.
 
     The code comes from a server: one that is not plain is left out of what will be pasted.
     """
-    words = ["retry", folder]
+    options: dict[str, OptionValue] = {}
     plain = code is not None and PLAIN_CODE.fullmatch(code) is not None
     if state in (State.REVIEW, State.IN_DOUBT) or not plain:
-        words += ["--state", state.value]
+        options["state"] = state.value
     if code is not None and plain:
-        words += ["--code", code]
-    if target:
-        words += ["--target", target]
-    return command(*words, *(["--sandbox"] if sandbox else []))
+        options["code"] = code
+    if target is not None:
+        options["target"] = str(target)
+    if sandbox:
+        options["sandbox"] = True
+    return Next("retry", (folder,), options)
 
 
-def mend_command(folder: str, mapping: Sequence[str]) -> str:
-    """The exact command for rows that were invalid, once they are mended in ``failed.csv``.
+def rerun_fixed(folder: str, mapping: Mapping[str, OptionValue]) -> Next:
+    """How to run rows that were invalid, once they are fixed in ``failed.csv``.
 
     ``mapping`` are the options that find the ids in it.
     """
-    return command("run", f"{folder}/failed.csv", *mapping)
+    return Next("run", (f"{folder}/failed.csv",), mapping)
 
 
-def command(*words: str) -> str:
-    """A command line of this program, quoted for a shell."""
-    return shlex.join([PROGRAM, *words])
+def again(then: Next | None, *, sandbox: bool) -> Next | None:
+    """``then`` for the sandbox again, if that is what was called."""
+    return then.with_options(sandbox=True) if then and sandbox else then

@@ -6,38 +6,14 @@ Counts and codes only: what is sent leaves this machine, and customer ids may no
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 
 import apprise
 import structlog
 
-from bulk_unenroll.errors import EXIT_FINISHED, EXIT_LEFT_OVER, EXIT_ROWS_FAILED
+from bulk_unenroll.exits import EXIT_CODES, is_halt
 from bulk_unenroll.reports.summary import Summary
 
 log = structlog.get_logger()
-
-MEANINGS: Mapping[int, str] = {
-    0: "all done",
-    1: "done, some rows need a look",
-    2: "wrong usage",
-    3: "not finished: rows are left or in doubt",
-    65: "the input was refused, nothing was sent",
-    66: "the input is not there",
-    69: "the API fails too much",
-    70: "internal error",
-    73: "the run folder cannot be used",
-    74: "the ledger is damaged or cannot be written",
-    75: "another run works in the folder",
-    77: "the credentials were refused",
-    78: "the configuration is wrong",
-    130: "stopped by a signal",
-    143: "stopped by a signal",
-}
-
-
-def is_halt(code: int) -> bool:
-    """Whether a run ended otherwise than by having settled what it could."""
-    return code not in (EXIT_FINISHED, EXIT_ROWS_FAILED, EXIT_LEFT_OVER)
 
 
 def notify(urls: str, code: int, summary: Summary | None) -> bool:
@@ -49,7 +25,7 @@ def notify(urls: str, code: int, summary: Summary | None) -> bool:
     people = apprise.Apprise()
     known = [bool(people.add(url)) for url in urls.split()]
     kind = apprise.NotifyType.FAILURE if is_halt(code) else apprise.NotifyType.INFO
-    title = f"bulk-unenroll: {MEANINGS.get(code, 'ended')} (exit {code})"
+    title = f"bulk-unenroll: {EXIT_CODES[code].title} (exit {code})"
     sent = bool(people.notify(body=body(summary), title=title, notify_type=kind))
     if not (sent and all(known)):
         log.warning("not_notified", urls=len(known), understood=sum(known))

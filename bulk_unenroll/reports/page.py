@@ -23,12 +23,13 @@ from markupsafe import Markup
 from bulk_unenroll import __version__
 from bulk_unenroll.capillary.base_url import is_rehearsal
 from bulk_unenroll.capillary.codes import advice, says
+from bulk_unenroll.errors import Next
 from bulk_unenroll.files import replacing
 from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.ledger.sqlite.ledger import translated
 from bulk_unenroll.ledger.sqlite.reader import Row, ask, count, tally
 from bulk_unenroll.model import State
-from bulk_unenroll.reports.next_command import rerun_command
+from bulk_unenroll.reports.next_command import rerun
 from bulk_unenroll.reports.plan import InvalidFact, invalid_facts
 from bulk_unenroll.reports.problems import Problem, Problems, TargetFact, find_problems
 from bulk_unenroll.reports.summary import Summary
@@ -54,7 +55,7 @@ class CodeFact:
     number: int
     says: str
     advice: str
-    command: str
+    command: Next
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,7 @@ def _codes(found: Problems, summary: Summary) -> list[CodeFact]:
             number,
             says(code),
             advice(code),
-            rerun_command(summary.folder, state, code, sandbox=summary.sandbox),
+            rerun(summary.folder, state, code, sandbox=summary.sandbox),
         )
         for (state, code), number in found.codes.most_common()
     ]
@@ -246,7 +247,7 @@ def render(page: Page) -> str:
         chart=_chart(page.line),
         headline=headline(page.counts),
         reason=reason_of(page.summary.exit.code, page.summary.exit.reason),
-        mend=page.summary.mend,
+        fix=page.summary.fix,
         folder=Path(page.summary.folder).name,
         states=[state for state in State if state is not State.WITHDRAWN],
         kinds=KINDS,
@@ -257,13 +258,12 @@ def render(page: Page) -> str:
     )
 
 
-def _rerun(summary: Summary) -> Callable[[Problem], str]:
-    def rerun(found: Problem) -> str:
-        where = f"{found.where.group}/{found.where.target}"
+def _rerun(summary: Summary) -> Callable[[Problem], Next]:
+    def of_problem(found: Problem) -> Next:
         sandbox = summary.sandbox
-        return rerun_command(summary.folder, found.state, found.code, where, sandbox=sandbox)
+        return rerun(summary.folder, found.state, found.code, found.target, sandbox=sandbox)
 
-    return rerun
+    return of_problem
 
 
 def _chart(line: Timeline | None) -> Markup | None:

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from bulk_unenroll.ledger.counts import known_state
 from bulk_unenroll.ledger.sqlite.reader import Row, ask
-from bulk_unenroll.model import TROUBLED, State
+from bulk_unenroll.model import TROUBLED, State, Target
 
 T = TypeVar("T")
 
@@ -54,6 +54,11 @@ class Problem:
     source: str = ""
     row: int | None = None
     message: str = ""
+
+    @property
+    def target(self) -> Target:
+        """The target, as a command names it."""
+        return Target(self.where.org, self.where.group, self.where.target)
 
     @property
     def file(self) -> str:

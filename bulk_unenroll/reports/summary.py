@@ -1,4 +1,4 @@
-"""What a command comes to: exit code, reason, next command, the ``--json`` object. Pure."""
+"""How a command ended: exit code, reason, next command, the ``--json`` object. Pure."""
 
 from __future__ import annotations
 
@@ -6,67 +6,40 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bulk_unenroll.errors import (
-    EXIT_API_FAILS,
-    EXIT_CONFIG,
-    EXIT_CREDENTIALS,
-    EXIT_FINISHED,
-    EXIT_INTERNAL,
-    EXIT_LEDGER,
-    EXIT_LEFT_OVER,
-    EXIT_ROWS_FAILED,
-    EXIT_SIGINT,
-    EXIT_SIGTERM,
-)
+from bulk_unenroll.errors import Next
+from bulk_unenroll.exits import PRECEDENCE, Exit, ExitCode
 from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.model import BAD, State
 from bulk_unenroll.reports.problems import Problems
 
 SHOWN_PROBLEMS: Final = 4
-"""How many lines of what did not end well a command ends with, beside one of invalid rows."""
-PRECEDENCE: Final = (
-    EXIT_INTERNAL,
-    EXIT_LEDGER,
-    EXIT_CONFIG,
-    EXIT_CREDENTIALS,
-    EXIT_API_FAILS,
-    EXIT_SIGINT,
-    EXIT_SIGTERM,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """An exit code and why."""
-
-    code: int
-    reason: str
+"""How many problems a command shows at its end, beside the line of invalid rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a command came to. ``next`` is the exact next command, empty when all is done.
+    """How a command ended. ``next`` is the command to go on with, None when all is done.
 
-    ``pace`` is how an adaptive pace stands: ``rate_per_s``, ``ceiling_per_s``, ``cuts``.
-    ``problems`` are what did not end well, ``mend`` is the exact command for invalid rows once they
-    are mended. ``sandbox``: the next command is for the sandbox again.
+    ``pace`` is the state of an adaptive pace: ``rate_per_s``, ``ceiling_per_s``, ``cuts``.
+    ``problems`` are what did not succeed; ``fix`` is the command for invalid rows once they are
+    fixed. ``sandbox``: the calls went to the sandbox, so the next command is for it again.
     """
 
     folder: str
     exit: Exit
-    next: str
+    next: Next | None = None
     run_id: str | None = None
     counts: Counts | None = None
     seconds: float = 0.0
     pace: Mapping[str, float] | None = None
     problems: Problems | None = None
-    mend: str = ""
+    fix: Next | None = None
     sandbox: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The object of ``--json``."""
         head = {"folder": self.folder, "run_id": self.run_id}
-        tail: dict[str, Any] = {"seconds": round(self.seconds, 3), "next": self.next}
+        tail: dict[str, Any] = {"seconds": round(self.seconds, 3), "next": str(self.next or "")}
         if self.pace is not None:
             tail["pace"] = dict(self.pace)
         verdict = {"exit": {"code": self.exit.code, "reason": self.exit.reason}}
@@ -103,14 +76,14 @@ def conclude(counts: Counts, endings: Mapping[int, str], doubts: int) -> Exit:
     left, states = counts.left, counts.states
     if left or doubts:
         parts = [_many(left - states[State.IN_DOUBT], "row left"), _many(doubts, "row in doubt")]
-        why = endings.get(EXIT_LEFT_OVER)
-        return Exit(EXIT_LEFT_OVER, ", ".join(filter(None, [why, *parts])))
+        why = endings.get(ExitCode.LEFT_OVER)
+        return Exit(ExitCode.LEFT_OVER, ", ".join(filter(None, [why, *parts])))
     bad = [f"{_rows(states[state])} {state}" for state in State if state in BAD and states[state]]
     if counts.invalid:
         bad.append(f"{_rows(counts.invalid)} invalid")
     if bad:
-        return Exit(EXIT_ROWS_FAILED, ", ".join(bad))
-    return Exit(EXIT_FINISHED, f"all {counts.unique} customers/targets settled")
+        return Exit(ExitCode.ROWS_FAILED, ", ".join(bad))
+    return Exit(ExitCode.FINISHED, f"all {counts.unique} customers/targets settled")
 
 
 def _rows(number: int) -> str:

@@ -6,24 +6,22 @@ import re
 import unicodedata
 from typing import Final
 
-from bulk_unenroll.capillary.codes import advice
-from bulk_unenroll.errors import EXIT_FINISHED, EXIT_LEFT_OVER, EXIT_ROWS_FAILED
+from bulk_unenroll.capillary.codes import message_explains
+from bulk_unenroll.exits import SETTLED
 from bulk_unenroll.ledger.counts import Counts
-from bulk_unenroll.model import State
+from bulk_unenroll.model import STATES, State
 from bulk_unenroll.reports.problems import Problem
 
 SHOWN_CHARS: Final = 200
-OWN_REASONS: Final = frozenset({EXIT_FINISHED, EXIT_ROWS_FAILED, EXIT_LEFT_OVER})
-
-SAID: Final = {
-    State.NOT_ENROLLED: "had no record to take out",
-    State.FAILED: "failed",
-    State.BLOCKED: "are blocked",
-    State.REVIEW: "need a look by hand",
-    State.IN_DOUBT: "are in doubt",
-    State.SENDING: "are being called",
-    State.PENDING: "wait",
-}
+AFTER_SUCCEEDED: Final = (
+    State.NOT_ENROLLED,
+    State.FAILED,
+    State.BLOCKED,
+    State.REVIEW,
+    State.IN_DOUBT,
+    State.SENDING,
+    State.PENDING,
+)
 
 
 def headline(counts: Counts) -> str:
@@ -32,21 +30,24 @@ def headline(counts: Counts) -> str:
         return "There was no customer/target to call."
     done = counts.states[State.SUCCEEDED]
     said = [f"{done:,} of {counts.unique:,} customers/targets were taken out"]
-    found = ((counts.states[state], how) for state, how in SAID.items())
-    said += [f"{number:,} {how}" for number, how in found if number]
+    said += [
+        f"{number:,} {STATES[state].phrase}"
+        for state in AFTER_SUCCEEDED
+        if (number := counts.states[state])
+    ]
     return ", ".join(said) + "."
 
 
 def message_of(found: Problem) -> str:
     """What the server said about the example, where that is all there is to go by."""
-    if "read the message" not in advice(found.code):
+    if not message_explains(found.code):
         return ""
     return masked(found.message.replace(str(found.customer), "…"))
 
 
 def reason_of(code: int | None, reason: str) -> str:
     """Why a run ended; masked where a server's words may be in it."""
-    return reason if code in OWN_REASONS else masked(reason)
+    return reason if code in SETTLED else masked(reason)  # the settled ones are our own words
 
 
 def masked(text: str) -> str:

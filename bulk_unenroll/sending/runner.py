@@ -23,7 +23,7 @@ from bulk_unenroll.capillary.codes import Reach
 from bulk_unenroll.capillary.judge import judge
 from bulk_unenroll.capillary.redaction import MAX_REQUEST_ID_CHARS, legible, recordable
 from bulk_unenroll.capillary.verdicts import Block, Halt, Retry, Unauthorised, Unsent, Verdict
-from bulk_unenroll.errors import EXIT_API_FAILS, EXIT_CONFIG, EXIT_CREDENTIALS
+from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.ledger.sqlite.ledger import Turn
 from bulk_unenroll.model import Attempt, Blocked, Call, Decision, Enrollment, Entry, Target
 from bulk_unenroll.sending.adaptive_rate import AdaptiveRate
@@ -245,7 +245,7 @@ class Runner:
             self._wake.set()
             return False
         if self._canary.died and turn.more:
-            self.stop(EXIT_API_FAILS, "the canary failed: none of the first calls ended well")
+            self.stop(ExitCode.API_FAILS, "the canary failed: none of the first calls ended well")
         return self._stopping or not turn.more
 
     @property
@@ -433,7 +433,7 @@ class Runner:
         gate, was_open = self._gate, self._gate_open
         gate.record(outcome)
         if gate.exhausted:
-            self.stop(EXIT_API_FAILS, gate.exhausted)
+            self.stop(ExitCode.API_FAILS, gate.exhausted)
         wait_s = gate.opens_in_s(outcome.now_s)
         if wait_s and was_open:
             self._observer.paused(wait_s, _why(outcome.verdict))
@@ -448,7 +448,7 @@ class Runner:
         self._give_back(lambda call: _covers(block, call.enrollment.target))
 
     def _halt(self, verdict: Halt, target: Target | None) -> None:
-        code = EXIT_CREDENTIALS if verdict.credentials else EXIT_CONFIG
+        code = ExitCode.CREDENTIALS if verdict.credentials else ExitCode.CONFIG
         reason = f"{verdict.code}: {verdict.message}"
         if verdict.reach is Reach.RUN or target is None:
             self.stop(code, reason)
@@ -464,7 +464,7 @@ class Runner:
             self._canary.record(call.id, step)
         if self._failures.record(step.state, step.wait_s is None):
             bad, settled = self._failures.bad, self._failures.settled
-            self.stop(EXIT_API_FAILS, f"{bad} of {settled} calls failed: above --max-failures")
+            self.stop(ExitCode.API_FAILS, f"{bad} of {settled} calls failed: above --max-failures")
 
     def wall_s(self) -> float:
         """Unix time, anchored when the run began: steps of the system clock do not show."""

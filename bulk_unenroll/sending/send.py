@@ -19,15 +19,15 @@ import structlog
 from bulk_unenroll.capillary.auth import make_auth
 from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.capillary.credentials import Endpoint
-from bulk_unenroll.errors import EXIT_LEFT_OVER, EXIT_SIGINT, EXIT_SIGTERM
+from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.ledger.sqlite.ledger import Ledger, Turn
 from bulk_unenroll.sending.runner import Observer, Runner
 from bulk_unenroll.settings import SendSettings
 
 SIGNALS: Final = {
-    signal.SIGINT: EXIT_SIGINT,
-    signal.SIGTERM: EXIT_SIGTERM,
-    signal.SIGHUP: EXIT_SIGTERM,
+    signal.SIGINT: ExitCode.SIGINT,
+    signal.SIGTERM: ExitCode.SIGTERM,
+    signal.SIGHUP: ExitCode.SIGTERM,
 }
 
 COLLECT_AFTER: Final = 20_000
@@ -146,7 +146,7 @@ class _Stops:
             self._loop.add_signal_handler(number, self._signalled, number, code)
         if self._order.stop_in_s is not None:
             delay_s = max(self._order.stop_in_s, 0.0)
-            self._loop.call_later(delay_s, self._runner.stop, EXIT_LEFT_OVER, "time is up")
+            self._loop.call_later(delay_s, self._runner.stop, ExitCode.LEFT_OVER, "time is up")
 
     def __exit__(self, *_: object) -> None:
         for number in SIGNALS:

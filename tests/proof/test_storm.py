@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bulk_unenroll.capillary.calls import Fault, Loss
-from bulk_unenroll.errors import EXIT_API_FAILS
+from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.model import Enrollment, State
 from bulk_unenroll.sending.circuit_breaker import CircuitBreaker, Outage
 from bulk_unenroll.settings import Rate, parse_rate
@@ -148,7 +148,7 @@ def assert_survived(name: str, seed: int, found: Weathered) -> None:
         assert found.back >= 0.90, where
         assert not found.ends, where
     else:  # what cannot be reached for two minutes ends the run, with nobody called meanwhile
-        assert set(found.ends) == {EXIT_API_FAILS}, where
+        assert set(found.ends) == {ExitCode.API_FAILS}, where
         assert found.sends_a_row == 1, where
 
 

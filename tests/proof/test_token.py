@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from bulk_unenroll.capillary.auth import EARLY, TokenAuth
 from bulk_unenroll.capillary.calls import Fault, Reply
 from bulk_unenroll.capillary.credentials import OAuth
-from bulk_unenroll.errors import EXIT_API_FAILS
+from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.model import Enrollment, State
 from bulk_unenroll.sandbox import SANDBOX_CLIENT_KEY, SANDBOX_CLIENT_SECRET
 from bulk_unenroll.settings import Rate
@@ -179,7 +179,7 @@ async def test_a_token_call_that_fails_costs_no_row(
         server = Server(trouble=lambda call: dice.choice((*[None] * len(TROUBLES), *TROUBLES)))
         job.plan(keys(range(1, 301), (1001, 3000 + number)), f"{number}.csv")
         while endings := await sent(job, server):
-            assert list(endings) == [EXIT_API_FAILS], f"round {number}"
+            assert list(endings) == [ExitCode.API_FAILS], f"round {number}"
             gave_up += 1
         failed += server.token_calls - server.given
         assert server.refused == 0, f"round {number}"

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment
 
+from bulk_unenroll.errors import Next
+from bulk_unenroll.exits import Exit
 from bulk_unenroll.ledger.folder import make_folder
 from bulk_unenroll.ledger.sqlite.ledger import Ledger
 from bulk_unenroll.ledger.sqlite.reader import ask, reader
 from bulk_unenroll.model import Attempt, Call, Enrollment, Entry, Invalid, State
 from bulk_unenroll.reports.page import write_page
-from bulk_unenroll.reports.summary import Exit, Summary
+from bulk_unenroll.reports.summary import Summary
 from tests.ledger.kit import BASE_URL, NOW_S, RECENT_S, info, key, staged, turn
 
 FIRST_CUSTOMER = 423_000_000
@@ -112,7 +114,7 @@ def page_of(folder: Path, to: Path, *, name: str | None = None) -> Path:
     """The page of a ledger, as ``report`` writes it."""
     with reader(folder) as connection:
         sources = [source for (source,) in ask(connection, "confirmed_sources")]
-        then = "bulk-unenroll resume job.unenroll"
+        then = Next("resume", ("job.unenroll",))
         outcome = Summary(name or str(folder), Exit(69, HOSTILE[0]), then)
         write_page(connection, to, outcome, sources)
     return to

@@ -7,22 +7,11 @@ import json
 
 import pytest
 
-from bulk_unenroll.errors import (
-    EXIT_API_FAILS,
-    EXIT_CONFIG,
-    EXIT_CREDENTIALS,
-    EXIT_FINISHED,
-    EXIT_INTERNAL,
-    EXIT_LEDGER,
-    EXIT_LEFT_OVER,
-    EXIT_ROWS_FAILED,
-    EXIT_SIGINT,
-    EXIT_SIGTERM,
-)
+from bulk_unenroll.errors import Next
+from bulk_unenroll.exits import PRECEDENCE, Exit, ExitCode
 from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.model import State
-from bulk_unenroll.reports.next_command import command, next_command
-from bulk_unenroll.reports.summary import Exit, Summary, conclude
+from bulk_unenroll.reports.summary import Summary, conclude
 
 FIXED_ORDER = [70, 74, 78, 77, 69, 130, 143]
 SAMPLE = """
@@ -44,13 +33,11 @@ def counted(*, invalid: int = 0, duplicate: int = 0, **states: int) -> Counts:
 
 
 class TestConclude:
-    def test_the_numbers_are_those_of_the_interface(self) -> None:
-        named = [EXIT_INTERNAL, EXIT_LEDGER, EXIT_CONFIG, EXIT_CREDENTIALS, EXIT_API_FAILS]
-        assert [*named, EXIT_SIGINT, EXIT_SIGTERM] == FIXED_ORDER
-        assert (EXIT_LEFT_OVER, EXIT_ROWS_FAILED, EXIT_FINISHED) == (3, 1, 0)
+    def test_the_order_is_that_of_the_interface(self) -> None:
+        assert list(PRECEDENCE) == FIXED_ORDER
 
     @pytest.mark.parametrize(
-        ("first", "then"), list(itertools.combinations([*FIXED_ORDER, EXIT_LEFT_OVER], 2))
+        ("first", "then"), list(itertools.combinations([*FIXED_ORDER, ExitCode.LEFT_OVER], 2))
     )
     def test_the_first_in_the_fixed_order_applies(self, first: int, then: int) -> None:
         endings = {then: "less grave", first: "grave"}
@@ -115,72 +102,30 @@ class TestConclude:
         assert ended == Exit(0, f"all {counts.unique} customers/targets settled")
 
 
-MEND = "bulk-unenroll run f/failed.csv --target-id 2001"
-
-
-class TestNextCommand:
-    def test_nothing_is_left_to_do(self) -> None:
-        assert next_command("f", Exit(0, ""), counted(), None, MEND, callable_=0) == ""
-
-    @pytest.mark.parametrize("code", [*FIXED_ORDER, 3])
-    def test_a_run_that_stopped_is_resumed(self, code: int) -> None:
-        then = next_command("f", Exit(code, ""), counted(pending=1), None, MEND, callable_=1)
-        assert then == "bulk-unenroll resume f"
-
-    def test_doubts_that_resume_would_not_send_are_for_a_person(self) -> None:
-        then = next_command("f", Exit(3, ""), counted(in_doubt=1), None, MEND, callable_=0)
-        assert then == "bulk-unenroll retry f --state in_doubt"
-
-    @pytest.mark.parametrize(
-        ("worst", "then"),
-        [
-            ((State.FAILED, "310011"), "bulk-unenroll retry f --code 310011"),
-            ((State.BLOCKED, "310018"), "bulk-unenroll retry f --code 310018"),
-            ((State.REVIEW, "no_data"), "bulk-unenroll retry f --state review --code no_data"),
-            (None, MEND),
-        ],
-    )
-    def test_what_failed_is_retried_by_its_most_frequent_code(
-        self, worst: tuple[State, str] | None, then: str
-    ) -> None:
-        assert next_command("f", Exit(1, ""), counted(), worst, MEND, callable_=0) == then
-
-    @pytest.mark.parametrize(
-        ("folder", "quoted"),
-        [("my files", "'my files'"), ("a;rm -rf b", "'a;rm -rf b'"), ("$HOME", "'$HOME'")],
-    )
-    def test_it_can_be_pasted_into_a_shell(self, folder: str, quoted: str) -> None:
-        assert command("resume", folder) == f"bulk-unenroll resume {quoted}"
-        then = next_command(folder, Exit(3, ""), counted(), None, MEND, callable_=1)
-        assert then == f"bulk-unenroll resume {quoted}"
-
-
 class TestJson:
-    def outcome(self) -> Summary:
+    def summary(self) -> Summary:
         counts = counted(succeeded=975, failed=12, blocked=3, invalid=3, duplicate=7)
         counts.codes = {"310011": 12, "310018": 3}
         counts.attempts = 1002
         ended = conclude(counts, {}, 0)
-        then = next_command(
-            "cleanup.unenroll", ended, counts, (State.FAILED, "310011"), MEND, callable_=0
-        )
+        then = Next("retry", ("cleanup.unenroll",), {"code": "310011"})
         return Summary("cleanup.unenroll", ended, then, "...", counts, 12.3)
 
     def test_it_is_the_interface_s_sample(self) -> None:
         sample = json.loads(SAMPLE)
         sample["exit"]["reason"] = "12 rows failed, 3 rows blocked, 3 rows invalid"
-        made = json.loads(json.dumps(self.outcome().as_json()))
+        made = json.loads(json.dumps(self.summary().as_json()))
         assert made == sample
         assert list(made) == list(sample)
 
     def test_withdrawn_counts_the_whole_folder(self) -> None:
-        outcome = self.outcome()
-        assert outcome.counts is not None
-        outcome.counts.withdrawn = 4
-        assert outcome.as_json()["status"]["withdrawn"] == 4
+        summary = self.summary()
+        assert summary.counts is not None
+        summary.counts.withdrawn = 4
+        assert summary.as_json()["status"]["withdrawn"] == 4
 
     def test_a_command_refused_before_it_counted_has_its_exit_at_least(self) -> None:
-        made = Summary("f", Exit(65, "refused"), "bulk-unenroll run f").as_json()
+        made = Summary("f", Exit(65, "refused"), Next("run", ("f",))).as_json()
         assert made["exit"] == {"code": 65, "reason": "refused"}
         assert set(made) == {"folder", "run_id", "exit", "seconds", "next"}
 

@@ -80,9 +80,7 @@ def _chosen(workbook: CalamineWorkbook, wanted: str | None) -> CalamineSheet:
     with_rows = [sheet for name in visible if (sheet := workbook.get_sheet_by_name(name)).height]
     if len(with_rows) > 1:
         names = _listed([sheet.name for sheet in with_rows])
-        raise InputRefused(
-            f"several sheets hold rows: {names}", CHOOSE, lacking=("--sheet", "NAME")
-        )
+        raise InputRefused(f"several sheets hold rows: {names}", CHOOSE, lacking={"sheet": "NAME"})
     if not with_rows:
         raise InputRefused("no visible sheet holds any row", CHOOSE)
     return with_rows[0]
