@@ -80,7 +80,7 @@ EXIT_CODES: Final[Mapping[int, ExitMeaning]] = {
         "nothing",
     ),
     ExitCode.ROWS_FAILED: ExitMeaning(
-        "finished, some rows need a look",
+        "done, some rows need a look",
         "finished; some rows `failed`, `blocked`, `review` or `invalid`",
         "look at `failed.csv`, `retry`",
     ),

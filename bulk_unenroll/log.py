@@ -1,13 +1,26 @@
-"""structlog, set up once: to stderr, for people on a terminal and as JSON elsewhere."""
+"""The log: structlog over the standard logger ``bulk_unenroll``, which a command line sets up once.
+
+Whoever imports the package gets no output until they give that logger a handler.
+"""
 
 from __future__ import annotations
 
+import logging
 import sys
-from typing import TextIO, cast
+from typing import Any, Final, TextIO, cast
 
 import structlog
 
-LEVELS = {-1: 30, 0: 20, 1: 10}
+NAME: Final = "bulk_unenroll"
+LEVELS: Final = {-1: logging.WARNING, 0: logging.INFO, 1: logging.DEBUG}
+
+_logger: Final = logging.getLogger(NAME)
+_logger.addHandler(logging.NullHandler())
+_processors: Final[list[structlog.typing.Processor]] = [
+    structlog.stdlib.filter_by_level,
+    structlog.stdlib.render_to_log_kwargs,
+]
+"""Shared by every logger of the package, so that ``set_up`` reaches those made before."""
 
 
 class _Stderr:
@@ -18,6 +31,18 @@ class _Stderr:
 
     def flush(self) -> None:
         sys.stderr.flush()
+
+
+def get_logger() -> Any:
+    """Return the package's logger: ``log.info("event", name=value)``."""
+    return structlog.wrap_logger(
+        _logger, processors=_processors, wrapper_class=structlog.stdlib.BoundLogger
+    )
+
+
+def logs_calls() -> bool:
+    """Return whether every single call is logged."""
+    return _logger.isEnabledFor(logging.DEBUG)
 
 
 def set_up(
@@ -33,13 +58,14 @@ def set_up(
         if json
         else [structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain)]
     )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *renderers,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[max(-1, min(verbosity, 1))]),
-        logger_factory=structlog.WriteLoggerFactory(file or cast(TextIO, _Stderr())),
-        cache_logger_on_first_use=False,
-    )
+    _processors[:] = [
+        structlog.stdlib.filter_by_level,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        *renderers,
+    ]
+    handler = logging.StreamHandler(file or cast(TextIO, _Stderr()))
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    _logger.handlers[:] = [handler]
+    _logger.setLevel(LEVELS[max(-1, min(verbosity, 1))])
+    _logger.propagate = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +10,6 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import structlog
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
@@ -21,6 +19,7 @@ from rich.text import Text
 
 from bulk_unenroll.capillary.codes import CODES, WORDS, advice
 from bulk_unenroll.ledger.counts import Counts
+from bulk_unenroll.log import get_logger, logs_calls
 from bulk_unenroll.model import GOOD, Call, Decision, State
 from bulk_unenroll.reports.next_command import rerun
 from bulk_unenroll.reports.plan import Plan
@@ -45,7 +44,7 @@ STYLES: Final = {
     State.IN_DOUBT: "yellow",
 }
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 def out() -> Console:
@@ -145,7 +144,7 @@ class ProgressDisplay:
         self._to_call = to_call
         self._done = self._answered = 0
         self._log_ids = log_ids
-        self._logs_calls = log.is_enabled_for(logging.DEBUG)
+        self._logs_calls = logs_calls()
         self._live = live
         self._task: TaskID | None = None
         self._began_s = self._logged_s = time.monotonic()

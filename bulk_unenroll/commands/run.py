@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import structlog
-
 from bulk_unenroll.capillary.credentials import Endpoint
 from bulk_unenroll.commands.connect import (
     api,
@@ -32,6 +30,7 @@ from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.ledger.folder import existing_folder, who_works
 from bulk_unenroll.ledger.sqlite.ledger import Ledger
 from bulk_unenroll.ledger.sqlite.reader import callable_count, count
+from bulk_unenroll.log import get_logger
 from bulk_unenroll.model import State
 from bulk_unenroll.reports.plan import Plan
 from bulk_unenroll.reports.summary import Summary
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from bulk_unenroll.reports.metrics import MetricsFile
     from bulk_unenroll.sending.runner import Observer
 
-log = structlog.get_logger()
+log = get_logger()
 
 NOTHING_CONFIRMED = "nothing in this folder was confirmed by a `run`"
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import logging
 
 import apprise
-import structlog
 
 from bulk_unenroll.exits import EXIT_CODES, is_halt
+from bulk_unenroll.log import get_logger
 from bulk_unenroll.reports.summary import Summary
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 def notify(urls: str, code: int, summary: Summary | None) -> bool:

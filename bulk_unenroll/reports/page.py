@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Final
 
-import structlog
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -28,6 +27,7 @@ from bulk_unenroll.files import replacing
 from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.ledger.sqlite.ledger import translated
 from bulk_unenroll.ledger.sqlite.reader import Row, ask, count, tally
+from bulk_unenroll.log import get_logger
 from bulk_unenroll.model import State
 from bulk_unenroll.reports.next_command import rerun
 from bulk_unenroll.reports.plan import InvalidFact, invalid_facts
@@ -36,7 +36,7 @@ from bulk_unenroll.reports.summary import Summary
 from bulk_unenroll.reports.timeline import KINDS, Calls, Timeline, calls_over_time
 from bulk_unenroll.reports.wording import headline, message_of, reason_of, visible
 
-log = structlog.get_logger()
+log = get_logger()
 
 SHOWN_TARGETS: Final = 50
 SHOWN_PROBLEMS: Final = 20

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-import structlog
-
 from bulk_unenroll.capillary.auth import make_auth
 from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.capillary.credentials import Endpoint
 from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.ledger.sqlite.ledger import Ledger, Turn
+from bulk_unenroll.log import get_logger
 from bulk_unenroll.sending.runner import Observer, Runner
 from bulk_unenroll.settings import SendSettings
 
@@ -33,7 +32,7 @@ SIGNALS: Final = {
 COLLECT_AFTER: Final = 20_000
 """Objects made beyond those freed before the collector looks: some 2 MB."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class TestNotify:
 
     def test_a_halt_is_told_even_before_anything_was_read(self, desk: Desk, inbox: Inbox) -> None:
         assert desk.do("run", "none.csv", "--sandbox", *FAST).code == 66
-        assert inbox.messages[0]["title"] == "bulk-unenroll: the input is not there (exit 66)"
+        assert inbox.messages[0]["title"] == "bulk-unenroll: the input was not found (exit 66)"
         assert inbox.messages[0]["type"] == "failure"
 
     def test_only_halts_or_nothing_if_asked(self, desk: Desk, witness: Start, inbox: Inbox) -> None:

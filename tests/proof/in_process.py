@@ -10,7 +10,6 @@ from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from unittest import mock
 
 import pytest
-import structlog
 
 from bulk_unenroll.cli.app import main
 from tests.kit.command import Desk, Ended
@@ -49,7 +48,6 @@ class InProcess(Desk):
         finally:
             for number, handler in zip(SIGNALS, handlers, strict=True):
                 signal.signal(number, handler)
-            structlog.reset_defaults()
 
 
 def treat_all_as_large(patch: pytest.MonkeyPatch) -> None:
