@@ -104,20 +104,23 @@ class Option:
         return flags.split()
 
     def as_click(self) -> Callable[[Decorated], Decorated]:
-        """The option of a click command."""
-        shown: dict[str, Any] = {"help": self.help, "type": self.type, "multiple": self.multiple}
-        if self.type is FLAG:
-            # a flag such as --no-export takes away what is there without it
-            shown |= {
-                "is_flag": True,
-                "default": bool(self.default),
-                "flag_value": not self.default,
-            }
-        elif self.default is not None:
-            shown |= {"default": self.default, "show_default": True}
+        """Decorates the function of a click command."""
+        more = self._flag() if self.type is FLAG else self._value()
+        return click.option(*self.typed, self.name, type=self.type, help=self.help, **more)
+
+    def _flag(self) -> dict[str, Any]:
+        """A flag such as --no-export turns off what is on without it."""
+        # a function, because click 8.3.0 takes a plain True for the flag's own value
+        default = bool(self.default)
+        return {"is_flag": True, "default": lambda: default, "flag_value": not default}
+
+    def _value(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"multiple": self.multiple}
         if isinstance(self.type, IntRange):
-            shown["metavar"] = "N"
-        return click.option(*self.typed, self.name, **shown)
+            found["metavar"] = "N"
+        if self.default is not None:
+            found |= {"default": self.default, "show_default": True}
+        return found
 
 
 DEFAULTS: Final[Mapping[str, object]] = {
