@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 @click.argument("file", type=PATH, metavar="FILE")
 @click.option("--input", "input_", type=click.Path(), metavar="INPUT", help="What the job reads.")
 @options_of("init")
-@click.option("--base-url", metavar="URL", help="The API. Without it the job is a rehearsal.")
+@click.option(
+    "--base-url", metavar="URL", help="The API, prefix included. Without it: a rehearsal."
+)
 def init(file: Path, input_: str | None, base_url: str | None, **given: Any) -> int:
     """Write a commented job file to begin with.
 

@@ -67,7 +67,7 @@ def check(context: click.Context, file: Path) -> int:
         click.echo(f"wrong: {fault}")
     if faults:
         many = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
-        raise type(faults[0])(f"{many} in {file}", "correct what is listed above") from None
+        raise type(faults[0])(f"{many} in {file}", "fix what is listed above") from None
     click.echo(f"{file} is ready: bulk-unenroll job run {file}")
     return 0
 
@@ -94,7 +94,7 @@ def _read(file: Path) -> JobCommand:
     try:
         text = file.read_text("utf-8")
     except FileNotFoundError:
-        raise InputMissing(f"job file {file} is not there", "check the path") from None
+        raise InputMissing(f"job file {file} does not exist", "check the path") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"job file {file} cannot be read: {error}") from None
     return read_job(text, Base(file.resolve().parent, datetime.now().astimezone().date()))

@@ -193,7 +193,7 @@ def problem_lines(summary: Summary, counts: Counts, problems: Problems) -> list[
         lines += _problem_lines(summary, found)
     if counts.invalid:
         then = escape(summary.mend)
-        lines.append(f"[red]{counts.invalid:,} invalid[/]: correct them in failed.csv, then {then}")
+        lines.append(f"[red]{counts.invalid:,} invalid[/]: fix them in failed.csv, then {then}")
     if problems.problems.others:
         more, customers = problems.problems.others, problems.problems.others_weight
         lines.append(f"and {more:,} more pairs of code and target, with {customers:,} customers")

@@ -206,4 +206,4 @@ def test_the_schema_is_json(desk: Desk) -> None:
 def test_a_job_file_that_is_not_there(desk: Desk) -> None:
     ended = desk.do("job", "run", "none.toml")
     assert ended.code == 66
-    assert "none.toml is not there" in ended.err
+    assert "none.toml does not exist" in ended.err

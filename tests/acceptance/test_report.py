@@ -144,9 +144,7 @@ class TestDigest:
             " check targetId: the rule's id, not a customer's target id",
             "  bulk-unenroll retry cleanup.unenroll --code 310018 --target 1002/999999 --sandbox",
         ]
-        assert lines[-2].startswith(
-            "14 invalid: correct them in failed.csv, then bulk-unenroll run "
-        )
+        assert lines[-2].startswith("14 invalid: fix them in failed.csv, then bulk-unenroll run ")
         assert lines[-1] == "and 3 more pairs of code and target, with 3 customers"
 
     def test_its_example_is_a_row_that_ended_so(self, desk: Desk) -> None:

@@ -67,7 +67,7 @@ def test_customers_that_are_not_sent_are_done_with_but_make_no_run_faster(clock:
     assert task.fields["pace"] == "20/min, 2 min left"
 
 
-def test_before_anything_is_done_nothing_is_foretold(clock: Clock) -> None:
+def test_before_anything_is_done_no_rest_is_estimated(clock: Clock) -> None:
     live = Progress(console=Console(file=io.StringIO()))
     display = resumed(live)
     clock.now_s += 30
