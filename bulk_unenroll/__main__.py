@@ -10,9 +10,9 @@ def main() -> NoReturn:
     """Run the command line and exit; ``--help`` alone needs nothing of it."""
     if sys.argv[1:] in (["--help"], ["-h"]):
         raise SystemExit(_show_usage())
-    from bulk_unenroll.cli import app as cli
+    from bulk_unenroll.cli.main import main
 
-    cli.main()
+    main()
 
 
 def _show_usage() -> int:

@@ -1,39 +1,28 @@
-"""Options and environment, checked once, as frozen values. Secrets: from the environment only."""
+"""What a command can be given, checked once, as frozen values with their defaults.
+
+No secret is among them: credentials come from the environment.
+"""
 
 from __future__ import annotations
 
-import ipaddress
+import datetime
 import math
 import re
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 RESEND_WINDOW_S: Final = 900.0
 """An unanswered attempt is sent again by itself only while it is younger than this."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """``12`` rows, or ``5%`` of them."""
-
-    value: float
-    percent: bool
-
-    def exceeded(self, part: int, whole: int, *, least: int = 0) -> bool:
-        """Whether ``part`` of ``whole`` is more than this; a percentage only from ``least`` on."""
-        if not self.percent:
-            return part > self.value
-        return whole >= max(least, 1) and part * 100 > self.value * whole
-
-
-RUN_MAX_INVALID: Final = Limit(10, percent=True)
-"""``--max-invalid`` of a run, where it is not given."""
-
+TIMEOUT_MOST_S: Final = 3600
 UNITS_S: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
 
-# ── options ──────────────────────────────────────────────────────────────────────────────────────
+# ── values of options ────────────────────────────────────────────────────────────────────────────
+#
+# A parser reads the text of a command line, what a job file or a Python caller gives as a number,
+# and takes what it once made as it is.
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,71 +42,168 @@ class Rate:
         return f"{self.count}/{name}"
 
 
-def parse_rate(text: str) -> Rate:
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """``12`` rows, or ``5%`` of them."""
+
+    value: float
+    percent: bool
+
+    def exceeded(self, part: int, whole: int, *, least: int = 0) -> bool:
+        """Whether ``part`` of ``whole`` is more than this; a percentage only from ``least`` on."""
+        if not self.percent:
+            return part > self.value
+        return whole >= max(least, 1) and part * 100 > self.value * whole
+
+    def __str__(self) -> str:
+        return f"{self.value:.15g}{'%' * self.percent}"
+
+
+def parse_rate(given: str | Rate) -> Rate:
     """``100/min``, ``50/s``, ``1000/h``; raises ``ValueError``."""
-    match = re.fullmatch(r"([1-9][0-9]{0,8})/(s|min|h)", text.strip())
+    if isinstance(given, Rate):
+        return given
+    match = re.fullmatch(r"([1-9][0-9]{0,8})/(s|min|h)", given.strip())
     if not match:
-        raise ValueError(f"{text!r} is no rate: write N/s, N/min or N/h, such as 100/min")
+        raise ValueError(f"{given!r} is not a valid rate: write N/s, N/min or N/h, such as 100/min")
     return Rate(int(match[1]), UNITS_S[match[2]])
 
 
-def parse_limit(text: str) -> Limit:
+def parse_limit(given: str | int | Limit) -> Limit:
     """``12`` or ``10%``; raises ``ValueError``."""
-    match = re.fullmatch(r"([0-9]{1,12})|([0-9]{1,3}(?:\.[0-9]+)?)%", text.strip())
+    if isinstance(given, Limit):
+        return given
+    text = str(given).strip()
+    match = re.fullmatch(r"([0-9]{1,12})|([0-9]{1,3}(?:\.[0-9]+)?)%", text)
     if not match or float(match[2] or 0) > 100:
-        raise ValueError(f"{text!r} is neither a number such as 12 nor a percentage such as 10%")
+        raise ValueError(f"{given!r} is neither a number such as 12 nor a percentage such as 10%")
     return Limit(float(match[1] or match[2]), percent=match[2] is not None)
 
 
-def parse_duration_s(text: str) -> float:
+def parse_duration_s(given: str | float) -> float:
     """``90s``, ``15m``, ``1h30m`` in seconds; raises ``ValueError``."""
-    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text.strip())
+    if not isinstance(given, str) and 0 <= given < math.inf:
+        return given
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", str(given).strip())
     if not match or not any(match.groups()):
-        raise ValueError(f"{text!r} is no duration: write 90s, 15m or 1h30m")
+        raise ValueError(f"{given!r} is not a valid duration: write 90s, 15m or 1h30m")
     hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return hours * 3600.0 + minutes * 60.0 + seconds
 
 
-@dataclass(frozen=True, slots=True)
-class SendSettings:
-    """How to send; the command line holds the defaults.
+def parse_timeout_s(given: str | float) -> float:
+    """Seconds, more than 0 and at most ``TIMEOUT_MOST_S``; raises ``ValueError``."""
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= TIMEOUT_MOST_S:  # not a number is neither
+        raise ValueError(
+            f"{given!r} is not a valid number of seconds: write more than 0,"
+            f" and at most {TIMEOUT_MOST_S}"
+        )
+    return seconds
 
-    ``resend`` is ``--in-doubt resend``, ``adaptive`` is ``--pace adaptive``.
+
+def parse_time_of_day(given: str | datetime.time) -> datetime.time:
+    """``05:00``; raises ``ValueError``."""
+    if isinstance(given, datetime.time):
+        return given
+    try:
+        return datetime.datetime.strptime(given, "%H:%M").time()
+    except ValueError:
+        raise ValueError(
+            f"{given!r} is not a valid time of day: write HH:MM, such as 05:00"
+        ) from None
+
+
+def parse_delimiter(given: str) -> str:
+    """One character, or the word ``tab``; raises ``ValueError``."""
+    character = {"tab": "\t", "\\t": "\t"}.get(given, given)
+    if len(character) != 1 or character in '"\r\n':
+        raise ValueError(f"{given!r} is not a valid delimiter: write one character, or tab")
+    return character
+
+
+# ── settings ─────────────────────────────────────────────────────────────────────────────────────
+#
+# Each field is named as the option that sets it, and holds its default.
+
+RUN_MAX_INVALID: Final = Limit(10, percent=True)
+"""``--max-invalid`` of a run, where it is not given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendSettings:
+    """How to send.
+
+    ``in_doubt`` says what becomes of calls that were not answered, ``pace`` whether a run slows
+    down while the API struggles.
     """
 
-    rate: Rate
-    concurrency: int
-    max_attempts: int
-    read_timeout_s: float
-    connect_timeout_s: float
-    canary: int
-    max_failures: Limit
-    resend: bool
-    adaptive: bool = False
+    rate: Rate = Rate(100, 60.0)
+    concurrency: int = 32
+    max_attempts: int = 5
+    read_timeout_s: float = 75.0
+    connect_timeout_s: float = 10.0
+    canary: int = 10
+    max_failures: Limit = Limit(50, percent=True)
+    in_doubt: Literal["resend", "hold"] = "resend"
+    pace: Literal["fixed", "adaptive"] = "fixed"
+
+    @property
+    def resend(self) -> bool:
+        """Whether a young call in doubt is sent again by itself."""
+        return self.in_doubt == "resend"
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the rate is a ceiling, below which the run finds its own."""
+        return self.pace == "adaptive"
 
     def resend_after_s(self, now_s: float) -> float:
         """Calls in doubt that were sent later than this may be sent again: Unix seconds."""
         return now_s - RESEND_WINDOW_S if self.resend else math.inf
 
 
-@dataclass(frozen=True, slots=True)
-class RunSettings:
-    """Everything about going through with it, beside how to send.
+def _local_time() -> datetime.datetime:
+    return datetime.datetime.now().astimezone()
 
-    ``began_s`` is the command's start on the monotonic clock.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """Where to send, when to stop, what to write: all of a run beside how it sends.
+
+    ``began_at`` and ``began_s`` are the command's start, in local time and on the monotonic clock.
     """
 
-    base_url: str | None
-    sandbox: bool
-    sandbox_scenario: Path | None
-    expect: int | None
-    stop_in_s: float | None
-    export: bool
-    log_ids: bool
-    quiet: bool
-    json: bool
-    metrics_file: Path | None
-    began_s: float
+    base_url: str | None = None
+    sandbox: bool = False
+    sandbox_scenario: Path | None = None
+    expect: int | None = None
+    stop_after_s: float | None = None
+    stop_at: datetime.time | None = None
+    export: bool = True
+    json: bool = False
+    metrics_file: Path | None = None
+    began_at: datetime.datetime = field(default_factory=_local_time)
+    began_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def stop_in_s(self) -> float | None:
+        """Seconds from the start to a clean stop, None for never."""
+        waits_s = []
+        if self.stop_after_s is not None:
+            waits_s.append(self.stop_after_s)
+        if self.stop_at is not None:
+            waits_s.append(_seconds_until(self.stop_at, self.began_at))
+        return min(waits_s, default=None)
+
+
+def _seconds_until(clock: datetime.time, now: datetime.datetime) -> float:
+    """From ``now`` to this time of day: of tomorrow, if it has passed today."""
+    at = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
+    return ((at if at > now else at + datetime.timedelta(days=1)) - now).total_seconds()
 
 
 # ── the API's address ────────────────────────────────────────────────────────────────────────────
@@ -125,10 +211,9 @@ class RunSettings:
 
 def is_loopback(host: str) -> bool:
     """Whether ``host`` is this machine by its name or address alone."""
+    import ipaddress  # slow to import, and no option needs it
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
-
-
-# ── credentials ──────────────────────────────────────────────────────────────────────────────────

@@ -1,20 +1,28 @@
-"""The reference of commands and job files: ``python -m tests.reference`` writes it."""
+"""What is written from the commands: ``python -m tests.reference`` writes it again.
+
+That is ``docs/reference.md``, and what ``bulk-unenroll --help`` prints without importing click.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
+from click.testing import CliRunner
 
-from bulk_unenroll.cli.app import PROGRAM, cli
-from bulk_unenroll.cli.job_file import COMMANDS, OPTIONS, SECTIONS, schema
-from bulk_unenroll.cli.options import Parsed
+from bulk_unenroll.cli import help_text
+from bulk_unenroll.cli.app import cli
+from bulk_unenroll.cli.job_keys import OPTION_AT, SECTIONS, schema
+from bulk_unenroll.cli.option_types import Parsed
+from bulk_unenroll.errors import PROGRAM
 from tests.kit.command import REPO
 
 BAR = r"\|"
 PAGE = REPO / "docs" / "reference.md"
+OPENING = 'USAGE: Final = """\\\n'
 HEAD = """\
 # Reference
 
@@ -79,8 +87,6 @@ def _option(option: click.Option) -> str:
 def _value(option: click.Option) -> str:
     if isinstance(option.type, click.Choice):
         return "|".join(option.type.choices)
-    if isinstance(option.type, click.IntRange):
-        return "N"
     known = isinstance(option.type, Parsed)
     return option.metavar or (option.type.name if known else option.type.name.upper())
 
@@ -92,14 +98,14 @@ def _shown(default: object) -> str:
 def _job_keys() -> Iterator[str]:
     yield "## Job files\n"
     yield "Paths are relative to the file; `{date}` in them is today.\n"
-    for section, kind in SECTIONS.items():
-        yield f"### `[{section}]`\n\n{inspect.cleandoc(kind.__doc__ or '')}\n"
+    for section, about in SECTIONS.items():
+        yield f"### `[{section}]`\n\n{about}\n"
         yield "| key | value | option | |\n|---|---|---|---|"
-        for key, found in schema()["$defs"][kind.__name__]["properties"].items():
-            option = _option_of(section, key)
-            about = found.get("description") or (option and option.help) or ""
-            name = f"`{option.opts[-1]}`" if option else ""
-            yield _row(f"`{key}`", _kind(found), name, about)
+        for key, found in schema()["$defs"][section.title()]["properties"].items():
+            option = OPTION_AT.get((section, key))
+            typed = option.typed if option else []
+            flag = next((f"`{word}`" for word in typed if word.startswith("--")), "")
+            yield _row(f"`{key}`", _kind(found), flag, found["description"])
         yield ""
 
 
@@ -111,18 +117,21 @@ def _kind(found: dict[str, Any]) -> str:
     )
 
 
-def _option_of(section: str, key: str) -> click.Option | None:
-    name = OPTIONS.get((section, key), key)
-    for command in COMMANDS:
-        for option in cli.commands[command].params:
-            if option.name == name and isinstance(option, click.Option):
-                return option
-    return None
-
-
 def _row(*cells: str) -> str:
     return f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |"
 
 
+def usage() -> str:
+    """What click prints for ``bulk-unenroll --help`` on 80 columns."""
+    return CliRunner().invoke(cli, ["--help"], prog_name=PROGRAM).output
+
+
+def _write_usage() -> None:
+    path = Path(help_text.__file__)
+    before, _, _ = path.read_text("utf-8").partition(OPENING)
+    path.write_text(f'{before}{OPENING}{usage()}"""\n', "utf-8")
+
+
 if __name__ == "__main__":
     PAGE.write_text(text(), "utf-8")
+    _write_usage()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from datetime import UTC, datetime, time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,10 +24,14 @@ from bulk_unenroll.errors import Misconfigured
 from bulk_unenroll.settings import (
     Limit,
     Rate,
+    RunSettings,
     is_loopback,
+    parse_delimiter,
     parse_duration_s,
     parse_limit,
     parse_rate,
+    parse_time_of_day,
+    parse_timeout_s,
 )
 
 BASE_URL = "https://eu.api.example.com/v3.1"
@@ -69,7 +76,7 @@ class TestOptions:
         ],
     )
     def test_no_rate(self, text: str) -> None:
-        with pytest.raises(ValueError, match="is no rate"):
+        with pytest.raises(ValueError, match="is not a valid rate"):
             parse_rate(text)
 
     @pytest.mark.parametrize(
@@ -86,6 +93,7 @@ class TestOptions:
     )
     def test_a_number_or_a_percentage(self, text: str, share: Limit) -> None:
         assert parse_limit(text) == share
+        assert str(share) == text.strip()
 
     @pytest.mark.parametrize(
         "text", ["", "%", "-1", "-1%", "101%", "100.1%", "1.5", "ten", "10 %", "10%%", "٣%", "1e2"]
@@ -111,8 +119,53 @@ class TestOptions:
 
     @pytest.mark.parametrize("text", ["", "90", "m", "1.5h", "30m1h", "-5s", "5 m", "1d", "5ms"])
     def test_no_duration(self, text: str) -> None:
-        with pytest.raises(ValueError, match="is no duration"):
+        with pytest.raises(ValueError, match="is not a valid duration"):
             parse_duration_s(text)
+
+    @pytest.mark.parametrize(("given", "seconds"), [("0.5", 0.5), ("3600", 3600.0), (75, 75.0)])
+    def test_a_timeout(self, given: str | float, seconds: float) -> None:
+        assert parse_timeout_s(given) == seconds
+
+    @pytest.mark.parametrize("given", ["0", "-1", "nan", "inf", "3601", "soon", "", 0, 3601])
+    def test_no_timeout(self, given: str | float) -> None:
+        with pytest.raises(ValueError, match="is not a valid number of seconds"):
+            parse_timeout_s(given)
+
+    def test_a_time_of_day(self) -> None:
+        assert parse_time_of_day("05:00") == time(5)
+        for text in ("25:00", "5", "", "05:00:00"):
+            with pytest.raises(ValueError, match="is not a valid time of day"):
+                parse_time_of_day(text)
+
+    def test_a_delimiter(self) -> None:
+        given = {";": ";", "tab": "\t", "\\t": "\t", "^": "^"}
+        assert {text: parse_delimiter(text) for text in given} == given
+        for text in ("", ",;", '"', "\n"):
+            with pytest.raises(ValueError, match="is not a valid delimiter"):
+                parse_delimiter(text)
+
+    @pytest.mark.parametrize(
+        ("parse", "value"),
+        [
+            (parse_rate, Rate(100, 60.0)),
+            (parse_limit, Limit(50, percent=True)),
+            (parse_duration_s, 90.5),
+            (parse_timeout_s, 75.0),
+            (parse_time_of_day, time(5)),
+            (parse_delimiter, "\t"),
+        ],
+    )
+    def test_what_was_read_once_is_taken_as_it_is(
+        self, parse: Callable[[object], object], value: object
+    ) -> None:
+        assert parse(value) == value
+
+    def test_numbers_are_taken_as_a_job_file_or_a_caller_gives_them(self) -> None:
+        assert parse_limit(12) == Limit(12, percent=False)
+        assert parse_duration_s(90) == 90.0
+        for wrong in (-1, float("nan"), float("inf")):
+            with pytest.raises(ValueError, match="is not a valid duration"):
+                parse_duration_s(wrong)
 
     @given(st.text(max_size=12).filter(lambda text: not text.strip()[:1].isdigit()))
     def test_a_refusal_shows_what_was_typed(self, text: str) -> None:
@@ -124,6 +177,29 @@ class TestOptions:
     @given(st.integers(1, 10**9 - 1), st.sampled_from(["s", "min", "h"]))
     def test_a_rate_reads_as_it_is_written(self, count: int, unit: str) -> None:
         assert str(parse_rate(f"{count}/{unit}")) == f"{count}/{unit}"
+
+
+class TestStop:
+    """When a run stops by itself: seconds from the command's start."""
+
+    NOON = datetime(2026, 1, 2, 12, 0, 30, tzinfo=UTC)
+
+    @pytest.mark.parametrize(
+        ("given", "stop_in_s"),
+        [
+            ({}, None),
+            ({"stop_after_s": 5.0}, 5.0),
+            ({"stop_at": time(12, 1)}, 30.0),
+            ({"stop_at": time(12, 0)}, 86_400.0 - 30.0),
+            ({"stop_at": time(11, 59)}, 86_400.0 - 90.0),
+            ({"stop_at": time(12, 1), "stop_after_s": 20.0}, 20.0),
+            ({"stop_at": time(12, 1), "stop_after_s": 40.0}, 30.0),
+        ],
+    )
+    def test_the_first_of_a_duration_and_the_next_time_of_day(
+        self, given: dict[str, Any], stop_in_s: float | None
+    ) -> None:
+        assert RunSettings(**given, began_at=self.NOON).stop_in_s == stop_in_s
 
 
 # ── the API's address ────────────────────────────────────────────────────────────────────────────

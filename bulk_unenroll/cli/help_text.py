@@ -14,7 +14,7 @@ Usage: bulk-unenroll [OPTIONS] COMMAND [ARGS]...
   bulk-unenroll plan customers.csv                    see what a run would do
   bulk-unenroll run customers.csv --sandbox           rehearse it on this machine
   bulk-unenroll run customers.csv --base-url URL      do it
-  bulk-unenroll resume customers.unenroll             go on after a stop
+  bulk-unenroll resume customers.unenroll             continue after a stop
   bulk-unenroll retry customers.unenroll --code 310011
 
 Options:
@@ -23,17 +23,17 @@ Options:
 
 Commands:
   codes       Show the code table: what each code means and what to do.
-  completion  Print what lets SHELL complete commands, options and paths.
+  completion  Print a script that completes commands in SHELL.
   explain     Show every input row and every attempt of one customer.
-  export      Write rows to FILE: .csv, .parquet, .jsonl or .xlsx by its...
+  export      Write rows to FILE: .csv, .parquet, .jsonl or .xlsx.
   init        Write a commented job file to begin with.
-  job         Jobs as TOML files: what a command line says, kept under...
+  job         Run and check jobs that are written as TOML files.
   plan        Show what a run of INPUT... would do.
-  report      Write one page for people: what happened, what to do, how...
-  resume      Go on with what is confirmed and not settled; needs no input...
-  retry       Reopen failed rows, then go on as resume does.
+  report      Write a page for people: what happened, and what to do.
+  resume      Continue what is confirmed and not settled; needs no input file.
+  retry       Reopen failed rows, then continue as resume does.
   run         Plan, confirm, send, record, export.
   sandbox     Run a local fake of the API on 127.0.0.1, for rehearsals.
-  status      Show where a folder stands; works while a run is going.
-  verify      Prove the ledger: integrity, conservation, attempts against...
+  status      Show the state of a run folder; works while a run is going.
+  verify      Verify the ledger: file integrity, row counts and attempts.
 """

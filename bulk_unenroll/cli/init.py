@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bulk_unenroll.cli.options import COLUMN, ID
+from bulk_unenroll.cli.option_types import PATH
+from bulk_unenroll.cli.options import options_of, settings_from
 from bulk_unenroll.errors import FolderUnusable, UsageError
 from bulk_unenroll.urls import is_remote, without_secrets
 
@@ -21,26 +21,17 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.argument("file", type=PATH, metavar="FILE")
 @click.option("--input", "input_", type=click.Path(), metavar="INPUT", help="What the job reads.")
-@click.option("--sheet", metavar="NAME", help="Of a workbook with several, the one to read.")
-@click.option("--column", "columns", multiple=True, type=COLUMN, help="Map an id to a header.")
-@click.option("--target-group-id", type=ID, help="The group, for files without it.")
-@click.option("--target-id", type=ID, help="The target rule, for files without it.")
-@click.option("--base-url", metavar="URL", help="Prefix included. Without it: a rehearsal.")
-def init(
-    file: Path,
-    input_: str | None,
-    sheet: str | None,
-    columns: Sequence[tuple[str, str]],
-    target_group_id: int | None,
-    target_id: int | None,
-    base_url: str | None,
-) -> int:
+@options_of("init")
+@click.option(
+    "--base-url", metavar="URL", help="The API, prefix included. Without it: a rehearsal."
+)
+def init(file: Path, input_: str | None, base_url: str | None, **given: Any) -> int:
     """Write a commented job file to begin with.
 
-    Looks at the input's header for the columns that hold ids. On a terminal it asks for what it
-    does not find and was not told.
+    Looks at the input's header for the columns that hold ids. On a terminal it asks for what
+    neither the header nor an option gives.
 
     \b
     bulk-unenroll init jobs/cleanup.toml
@@ -51,20 +42,19 @@ def init(
     from bulk_unenroll.inputs.mapping import ReadSettings
 
     if file.exists():
-        raise UsageError(f"{file} is there already: nothing was written", "give another name")
+        raise UsageError(f"{file} already exists: nothing was written", "give another name")
     asked = sys.stdin.isatty() and not input_
     name = input_ or _ask_input()
-    given = ReadSettings(sheet=sheet, columns=columns, group=target_group_id, target=target_id)
-    header, reading = _look(name, given)
+    header, read_settings = _look(name, settings_from(ReadSettings, given))
     if asked and not base_url:
-        question = "Base URL, prefix included; nothing for a rehearsal"
+        question = "Base URL with its prefix, or nothing for a rehearsal"
         base_url = click.prompt(question, err=True, default="", show_default=False)
     start = Start(
         name=str(file),
         files=_seen_from(file, name),
         folder=f"{file.stem}{'' if base_url else '-rehearsal'}.unenroll",
         header=header,
-        reading=reading,
+        read_settings=read_settings,
         base_url=parse_base_url(base_url) if base_url else None,
     )
     _write(file, job_text(start))
@@ -74,12 +64,15 @@ def init(
 
 def _ask_input() -> str:
     if not sys.stdin.isatty():
-        raise UsageError("no terminal to ask on: nothing was written", "give --input INPUT")
-    name: str = click.prompt("Which file shall be read", err=True)
+        raise UsageError(
+            "cannot ask for the input: standard input is not a terminal. Nothing was written",
+            "give --input INPUT",
+        )
+    name: str = click.prompt("Which file shall the job read", err=True)
     return name
 
 
-def _look(name: str, reading: ReadSettings) -> tuple[tuple[str, ...], ReadSettings]:
+def _look(name: str, settings: ReadSettings) -> tuple[tuple[str, ...], ReadSettings]:
     """The header of an input, and how to read it; raises ``Stop`` where it cannot be read."""
     import tempfile
 
@@ -88,36 +81,38 @@ def _look(name: str, reading: ReadSettings) -> tuple[tuple[str, ...], ReadSettin
     from bulk_unenroll.inputs.source import open_source, read_header
 
     if name == STDIN:
-        raise UsageError("standard input has gone when the job runs", "give the path of a file")
+        raise UsageError(
+            "a job runs later, and cannot read this standard input", "give the path of a file"
+        )
     first = find_inputs([dated(name, datetime.now().astimezone().date())])[0]
     with tempfile.TemporaryDirectory() as spool:
         if sys.stdin.isatty():
-            reading = _completed(read_header(first, reading, Path(spool)), reading)
-        with open_source(first, reading, Path(spool)) as source:
-            return source.header, reading
+            settings = _completed(read_header(first, settings, Path(spool)), settings)
+        with open_source(first, settings, Path(spool)) as source:
+            return source.header, settings
 
 
-def _completed(header: tuple[str, ...], reading: ReadSettings) -> ReadSettings:
-    """``reading`` with what a person says of the ids that no header names."""
-    from bulk_unenroll.inputs.mapping import name_of
+def _completed(header: tuple[str, ...], settings: ReadSettings) -> ReadSettings:
+    """``settings`` with what a person answers for the ids that no header names."""
+    from bulk_unenroll.inputs.mapping import REQUIRED, name_of
 
-    known = {*map(name_of, header), *reading.constants(), *(name for name, _ in reading.columns)}
-    for name in ("customerId", "targetGroupId", "targetId"):
+    known = {*map(name_of, header), *settings.constants(), *dict(settings.columns)}
+    for name in REQUIRED:
         if name not in known:
-            reading = _with(reading, name, _ask_column(header, name))
-    return reading
+            settings = _with(settings, name, _ask_column(header, name))
+    return settings
 
 
-def _with(reading: ReadSettings, name: str, answer: str | int) -> ReadSettings:
+def _with(settings: ReadSettings, name: str, answer: str | int) -> ReadSettings:
     if isinstance(answer, str):
-        return replace(reading, columns=(*reading.columns, (name, answer)))
+        return replace(settings, columns=(*settings.columns, (name, answer)))
     if name == "targetGroupId":
-        return replace(reading, group=answer)
-    return replace(reading, target=answer)
+        return replace(settings, target_group_id=answer)
+    return replace(settings, target_id=answer)
 
 
 def _ask_column(header: tuple[str, ...], name: str) -> str | int:
-    """The header, or of a target the one id of all rows."""
+    """The header of a column; or of a group or target, one id for all rows."""
     from bulk_unenroll.inputs.ids import parse_id
     from bulk_unenroll.inputs.mapping import is_added, name_of
 
@@ -130,7 +125,7 @@ def _ask_column(header: tuple[str, ...], name: str) -> str | int:
             return text
         if isinstance(parsed, int):
             return parsed
-        raise click.BadParameter(f"{text!r} is none of these")
+        raise click.BadParameter(f"{text!r} is not one of these")
 
     more = "; or one id for all rows" if one_id else ""
     question = f"Which column holds {name} ({', '.join(free)}{more})"

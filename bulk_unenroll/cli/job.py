@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import click
 
+from bulk_unenroll.cli.option_types import PATH
 from bulk_unenroll.errors import InputMissing, Misconfigured, Stop, UsageError
 
 if TYPE_CHECKING:
-    from bulk_unenroll.cli.job_file import Order
+    from bulk_unenroll.cli.job_file import JobCommand
+    from bulk_unenroll.cli.options import Given
 
-FILE = click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
-PREFIX = "BULK_UNENROLL_"
+FILE = click.argument("file", type=PATH, metavar="FILE")
 
 
 @click.group()
 def job() -> None:
-    """Jobs as TOML files: what a command line says, kept under version control.
+    """Run and check jobs that are written as TOML files.
 
     \b
     bulk-unenroll job check jobs/cleanup.toml
@@ -42,11 +42,11 @@ def run_job(context: click.Context, file: Path) -> int:
     from bulk_unenroll.cli.job_file import JobFileError
 
     try:
-        order = _read(file)
+        job_command = _read(file)
     except JobFileError as error:
         raise UsageError(f"{file}: {error}", "see bulk-unenroll job schema") from None
-    _take_secrets(order)
-    with _prepared(context, order, context.args) as inner:
+    _take_secrets(job_command)
+    with _prepared(context, job_command, context.args) as inner:
         code: int = inner.command.invoke(inner)
     return code
 
@@ -57,7 +57,7 @@ def run_job(context: click.Context, file: Path) -> int:
 def check(context: click.Context, file: Path) -> int:
     """Check everything but sending: file, inputs, options, credentials, URL, scope, folder.
 
-    Says all that is wrong at once, and sends nothing. Exits as the first fault would.
+    Lists all that is wrong at once, and sends nothing. Exits as the first fault would.
 
     \b
     bulk-unenroll job check jobs/cleanup.toml
@@ -66,9 +66,8 @@ def check(context: click.Context, file: Path) -> int:
     for fault in faults:
         click.echo(f"wrong: {fault}")
     if faults:
-        first = faults[0]
         many = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
-        raise type(first)(f"{many} in {file}", "mend what is said above") from None
+        raise type(faults[0])(f"{many} in {file}", "fix what is listed above") from None
     click.echo(f"{file} is ready: bulk-unenroll job run {file}")
     return 0
 
@@ -80,29 +79,30 @@ def schema() -> int:
     \b
     bulk-unenroll job schema > job.schema.json
     """
-    from bulk_unenroll.cli import job_file as jobfile
+    import json
 
-    click.echo(json.dumps(jobfile.schema(), indent=2))
+    from bulk_unenroll.cli import job_keys
+
+    click.echo(json.dumps(job_keys.schema(), indent=2))
     return 0
 
 
-def _read(file: Path) -> Order:
-    """The order in ``file``; raises ``Stop`` where there is none, and ``JobFileError``."""
-    from bulk_unenroll.cli.job_file import read_job
+def _read(file: Path) -> JobCommand:
+    """The command in ``file``; raises ``Stop`` where it cannot be read, and ``JobFileError``."""
+    from bulk_unenroll.cli.job_file import Base, read_job
 
     try:
         text = file.read_text("utf-8")
     except FileNotFoundError:
-        raise InputMissing(f"job file {file} is not there", "check the path") from None
+        raise InputMissing(f"job file {file} does not exist", "check the path") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"job file {file} cannot be read: {error}") from None
-    return read_job(text, file.resolve().parent, datetime.now().astimezone().date())
+    return read_job(text, Base(file.resolve().parent, datetime.now().astimezone().date()))
 
 
-def _take_secrets(order: Order) -> None:
-    """Let the variables that the job names stand for those of this program, or their files."""
-    for name, variable in order.secrets.items():
-        ours = PREFIX + name.upper()
+def _take_secrets(job_command: JobCommand) -> None:
+    """Put the variables that the job names, or their files, in the place of this program's."""
+    for ours, variable in job_command.secrets.items():
         for ending in ("", "_FILE"):
             if variable + ending in os.environ:
                 os.environ[ours + ending] = os.environ[variable + ending]
@@ -112,16 +112,18 @@ def _take_secrets(order: Order) -> None:
             )
 
 
-def _prepared(context: click.Context, order: Order, more: list[str]) -> click.Context:
-    """The order's command with its options: the file's, unless ``more`` gives another."""
-    arguments = [*more, "--", *order.arguments]
-    return _command(context, order).make_context(
-        order.command, arguments, parent=context, default_map=order.options
+def _prepared(context: click.Context, job_command: JobCommand, more: list[str]) -> click.Context:
+    """The job's command with its options: the file's, unless ``more`` gives another."""
+    return _click_command(context, job_command).make_context(
+        job_command.command,
+        [*more, "--", *job_command.arguments],
+        parent=context,
+        default_map=job_command.options,
     )
 
 
-def _command(context: click.Context, order: Order) -> click.Command:
-    return cast(click.Group, context.find_root().command).commands[order.command]
+def _click_command(context: click.Context, job_command: JobCommand) -> click.Command:
+    return cast(click.Group, context.find_root().command).commands[job_command.command]
 
 
 # ── checking ─────────────────────────────────────────────────────────────────────────────────────
@@ -131,46 +133,48 @@ def _faults(context: click.Context, file: Path) -> list[Stop]:
     from bulk_unenroll.cli.job_file import JobFileError
 
     try:
-        return _order_faults(context, _read(file))
+        return _command_faults(context, _read(file))
     except JobFileError as error:
         faults: list[Stop] = [UsageError(problem) for problem in error.problems]
-        return faults + (_order_faults(context, error.rest) if error.rest else [])
+        return faults + (_command_faults(context, error.rest) if error.rest else [])
 
 
-def _order_faults(context: click.Context, order: Order) -> list[Stop]:
-    faults: list[Stop] = [UsageError(wrong) for wrong in _wrong_options(context, order)]
+def _command_faults(context: click.Context, job_command: JobCommand) -> list[Stop]:
+    faults: list[Stop] = [UsageError(wrong) for wrong in _drop_wrong_options(context, job_command)]
     try:
-        _take_secrets(order)
+        _take_secrets(job_command)
     except Misconfigured as stop:
         faults.append(stop)
-    with _prepared(context, order, []) as inner:
-        return faults + _wrong_facts(inner.params, order)
+    with _prepared(context, job_command, []) as inner:
+        return faults + _faults_found_by_looking(inner.params, job_command)
 
 
-def _wrong_options(context: click.Context, order: Order) -> Iterator[str]:
-    """Each key whose value the command refuses; the order goes on without it."""
-    from bulk_unenroll.cli.job_file import key_of
+def _drop_wrong_options(context: click.Context, job_command: JobCommand) -> Iterator[str]:
+    """Each key whose value the command refuses; the job goes on without it."""
+    from bulk_unenroll.cli.options import BY_NAME
 
-    command = _command(context, order)
+    command = _click_command(context, job_command)
     with click.Context(command, parent=context) as inner:
         for option in command.params:
             name = option.name or ""
             try:
-                option.type_cast_value(inner, order.options.get(name))
+                option.type_cast_value(inner, job_command.options.get(name))
             except click.BadParameter as error:
-                del order.options[name]
-                yield f"{key_of(name)}: {error.message}"
+                del job_command.options[name]
+                yield f"{'.'.join(BY_NAME[name].place_in_job)}: {error.message}"
 
 
-def _wrong_facts(options: dict[str, Any], order: Order) -> list[Stop]:
-    from bulk_unenroll.cli.options import going_of, inputs_of
-    from bulk_unenroll.commands import check as checking
+def _faults_found_by_looking(given: Given, job_command: JobCommand) -> list[Stop]:
+    """What is wrong with the inputs, the folder, the URL and the credentials."""
+    from bulk_unenroll.cli.options import settings_from
+    from bulk_unenroll.cli.run_commands import inputs_from
+    from bulk_unenroll.commands.check import check
     from bulk_unenroll.inputs.finding import default_folder
-    from bulk_unenroll.settings import RUN_MAX_INVALID
+    from bulk_unenroll.settings import RUN_MAX_INVALID, RunSettings
 
-    going = going_of(options)
-    if order.command != "run":
-        return checking.check(Path(order.arguments[0]), None, going)
-    names = tuple(order.arguments)
-    folder = options["out"] or default_folder(names)
-    return checking.check(folder, inputs_of(names, options, RUN_MAX_INVALID), going)
+    run_settings = settings_from(RunSettings, given)
+    if job_command.command != "run":
+        return check(Path(job_command.arguments[0]), None, run_settings)
+    names = tuple(job_command.arguments)
+    folder = given["out"] or default_folder(names)
+    return check(folder, inputs_from(names, given, RUN_MAX_INVALID), run_settings)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from string import Template
 from typing import Final
 
+from bulk_unenroll.cli.options import OPTIONS, Option
 from bulk_unenroll.inputs.mapping import ReadSettings
+from bulk_unenroll.settings import RUN_MAX_INVALID
 
 _TEMPLATE: Final = Template("""\
 # A job of bulk-unenroll: what a command line says, kept under version control.
 #
-#   bulk-unenroll job check $name    says all that is wrong, and sends nothing
-#   bulk-unenroll job run $name      does it; options added there win over this file
+#   bulk-unenroll job check $name    lists all that is wrong, and sends nothing
+#   bulk-unenroll job run $name      runs it; options added there win over this file
 #   bulk-unenroll job schema         every key, for editors
 #
 # Paths are relative to this file; {date} in one is today: drop/{date}.csv, {date:%Y%m%d}.
@@ -24,36 +26,49 @@ files = $files
 $input
 [api]
 $api
-# The variables that hold the credentials, by name; secrets are never written here.
-# Without these: BULK_UNENROLL_CLIENT_KEY and _CLIENT_SECRET, or _USERNAME and _PASSWORD.
+# Credentials are never written here. Name the variables that hold them, or leave these out for
+# BULK_UNENROLL_CLIENT_KEY and _CLIENT_SECRET, or BULK_UNENROLL_USERNAME and _PASSWORD.
 # client_key_env = "LOYALTY_KEY"
 # client_secret_env = "LOYALTY_SECRET"
-# data_scope_org = 100012             # act on this connected org
+$data_scope_org
 
 [pace]
-rate = "100/min"                      # what your cluster allows is by contract
-# mode = "adaptive"                   # slower while the API struggles, never above the rate
+# The rate that your cluster allows is by contract.
+$rate
+$pace
 
 [limits]
-max_invalid = "10%"                   # more invalid rows than that refuse the file
-canary = 10                           # so many rows go first; if none ends well, stop
-max_failures = "50%"                  # stop above that
-# expect = 1000                       # refuse unless exactly so many would be called
+$max_invalid
+$canary
+$max_failures
+$expect
 
 [schedule]
-# unattended = true                   # ask no question: for schedulers
-# stop_at = "05:00"                   # local time; the next run goes on
-# stop_after = "2h"
+$yes
+$stop_at
+$stop_after_s
 
 [output]
 folder = $folder$another
-# log_file = "unenroll.log"
-# metrics_file = "/var/lib/node_exporter/unenroll.prom"
+$log_file
+$metrics_file
 
 [notify]
-when = "end"                          # or "halt": only what a person must look at
-# urls_env = "OPERATIONS_URLS"        # the variable that holds apprise URLs
+$notify
+# urls_env = "OPERATIONS_URLS"        # Variable that holds apprise URLs.
 """)
+_EXAMPLES: Final[Mapping[str, object]] = {
+    "data_scope_org": 100012,
+    "pace": "adaptive",
+    "expect": 1000,
+    "yes": True,
+    "stop_at": "05:00",
+    "stop_after_s": "2h",
+    "log_file": "unenroll.log",
+    "metrics_file": "/var/lib/node_exporter/unenroll.prom",
+}
+"""Values of options that a job may well have, but does not begin with."""
+_COMMENTS_AT: Final = 38
 _REHEARSAL: Final = """\
 # A rehearsal: nothing leaves this machine. For the real API take this line out and give base_url.
 sandbox = true
@@ -70,34 +85,51 @@ class Start:
     files: str
     folder: str
     header: tuple[str, ...]
-    reading: ReadSettings
+    read_settings: ReadSettings
     base_url: str | None
 
 
 def job_text(start: Start) -> str:
     """The job file, as TOML."""
-    return _TEMPLATE.substitute(
-        name=_one_line(start.name),
-        files=_quoted(start.files),
-        input="".join(f"{line}\n" for line in _input_lines(start)),
-        api=f"base_url = {_quoted(start.base_url)}" if start.base_url else _REHEARSAL,
-        folder=_quoted(start.folder),
-        another="" if start.base_url else "  # the real API needs another one",
-    )
+    lines = {option.name: _option_line(option) for option in OPTIONS}
+    own = {
+        "name": _one_line(start.name),
+        "files": _quoted(start.files),
+        "input": "".join(f"{line}\n" for line in _input_lines(start)),
+        "api": f"base_url = {_quoted(start.base_url)}" if start.base_url else _REHEARSAL,
+        "folder": _quoted(start.folder),
+        "another": "" if start.base_url else "  # the real API needs another one",
+    }
+    return _TEMPLATE.substitute(lines | own)
+
+
+def _option_line(option: Option) -> str:
+    """A key with its default, or with an example that is commented out; and what it is for."""
+    _, key = option.place_in_job
+    value = _EXAMPLES.get(option.name, RUN_MAX_INVALID if key == "max_invalid" else option.default)
+    mark = "# " if option.name in _EXAMPLES else ""
+    about = option.job_help or option.help
+    return f"{mark}{key} = {_toml(value)}".ljust(_COMMENTS_AT) + f"# {about}"
 
 
 def _input_lines(start: Start) -> Iterator[str]:
     yield f"# its columns: {_one_line(', '.join(start.header))}"
-    reading = start.reading
-    if reading.sheet is not None:
-        yield f"sheet = {_quoted(reading.sheet)}"
-    if reading.columns:
-        pairs = (f"{name} = {_quoted(header)}" for name, header in reading.columns)
+    settings = start.read_settings
+    if settings.sheet is not None:
+        yield f"sheet = {_quoted(settings.sheet)}"
+    if settings.columns:
+        pairs = (f"{name} = {_quoted(header)}" for name, header in settings.columns)
         yield f"columns = {{ {', '.join(pairs)} }}"
-    if reading.group is not None:
-        yield f"target_group_id = {reading.group}"
-    if reading.target is not None:
-        yield f"target_id = {reading.target}"
+    if settings.target_group_id is not None:
+        yield f"target_group_id = {settings.target_group_id}"
+    if settings.target_id is not None:
+        yield f"target_id = {settings.target_id}"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int) else _quoted(str(value))
 
 
 def _quoted(text: str) -> str:

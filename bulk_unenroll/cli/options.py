@@ -1,352 +1,246 @@
-"""The options of the commands, and the settings that they become."""
+"""The options of the commands: one table, from which all that is said of an option is made.
+
+That is: the options of the command line with their help, the keys of a job file with their types
+(``job_keys``), the lines of a new job file (``job_template``), and ``docs/reference.md``.
+
+To add an option, write two things:
+
+1. a row of ``OPTIONS``, at the place where ``--help`` shall list it::
+
+       Option("max_customers", IntRange(1), SENDING, "limits", "Refuse to call more than N."),
+
+   which is ``--max-customers N`` of run, resume and retry, and ``limits.max_customers`` of a job;
+2. a field of that name, which holds the default, in the settings that commands read:
+   ``SendSettings`` (how calls are sent), ``RunSettings`` (all else of a run) or ``ReadSettings``
+   (what the rows mean). ``settings_from`` fills it. What only the command line needs has no field.
+
+Values of a new kind get a parser in ``settings``, for Python callers give the same texts, and a
+type in ``option_types``. ``python -m tests.reference`` writes the reference again. Options that
+only one command takes, and no job file holds, are written at that command.
+"""
 
 from __future__ import annotations
 
-import os
-import sys
-import time
-from collections.abc import Callable
-from datetime import datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+from click import Choice, IntRange
 
-from bulk_unenroll.errors import UsageError
+from bulk_unenroll.cli.option_types import (
+    CODE,
+    COLUMN,
+    DELIMITER,
+    DURATION,
+    FLAG,
+    ID,
+    LIMIT,
+    NAME,
+    PATH,
+    RATE,
+    SECONDS,
+    TARGET,
+    TIME_OF_DAY,
+    URL,
+)
+from bulk_unenroll.model import REOPENABLE
+from bulk_unenroll.settings import RUN_MAX_INVALID, RunSettings, SendSettings
 
 if TYPE_CHECKING:
-    from bulk_unenroll.commands.plan import Inputs
-    from bulk_unenroll.settings import Limit, RunSettings, SendSettings
+    from _typeshed import DataclassInstance
 
-F = TypeVar("F", bound=Callable[..., Any])
-Options = dict[str, Any]
-TIMEOUT_MOST_S = 3600
+    Settings = TypeVar("Settings", bound=DataclassInstance)
+    Kind = click.ParamType[Any]
 
+Given = dict[str, Any]
+"""The values of a command's options, by name."""
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
-class Parsed(click.ParamType[object]):
-    """An option read by a function that raises ``ValueError``."""
-
-    def __init__(self, name: str, parse: Callable[[str], object]) -> None:
-        self.name = name
-        self._parse = parse
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """The name as it is: ``N/s`` and ``N/S`` are not the same."""
-        return self.name
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> object:
-        if not isinstance(value, str):
-            return value
-        try:
-            return self._parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+RETRY: Final = ("retry",)
+SENDING: Final = ("run", "resume", "retry")
+READING: Final = ("plan", "run")
+READING_OR_INIT: Final = (*READING, "init")
+STATES: Final = sorted(state.value for state in REOPENABLE)
+ALL: Final = ("plan", *SENDING)
+ALL_AND_STATUS: Final = (*ALL, "status")
 
 
-def _rate(text: str) -> object:
-    from bulk_unenroll.settings import parse_rate
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of ``commands``, and the key of a job file that says the same.
 
-    return parse_rate(text)
+    ``name`` is its name among the values of a command, and that of the field which it fills.
+    ``job`` is the section of a job file, or ``section.key`` where the key has another name.
+    ``flags`` are what is typed, with spaces between: ``--name`` unless given. ``job_help`` says
+    what the key is for where ``help`` does not fit. ``own_default``: where no field holds it.
+    """
 
+    name: str
+    type: Kind
+    commands: Sequence[str]
+    job: str
+    help: str
+    flags: str = ""
+    multiple: bool = False
+    job_help: str = ""
+    own_default: object = None
 
-def _share(text: str) -> object:
-    from bulk_unenroll.settings import parse_limit
+    @property
+    def default(self) -> object:
+        """The value where none is given."""
+        return DEFAULTS.get(self.name, self.own_default)
 
-    return parse_limit(text)
+    @property
+    def place_in_job(self) -> tuple[str, str]:
+        """The section and the key of a job file that say it."""
+        section, _, key = self.job.partition(".")
+        return section, key or self.name
 
+    @property
+    def typed(self) -> list[str]:
+        """What is typed, such as ``-v`` and ``--verbose``."""
+        flags = self.flags or f"--{self.name.removesuffix('_s').replace('_', '-')}"
+        return flags.split()
 
-def _duration(text: str) -> object:
-    from bulk_unenroll.settings import parse_duration_s
+    def as_click(self) -> Callable[[Decorated], Decorated]:
+        """Decorates the function of a click command."""
+        more = self._flag() if self.type is FLAG else self._value()
+        return click.option(*self.typed, self.name, type=self.type, help=self.help, **more)
 
-    return parse_duration_s(text)
+    def _flag(self) -> dict[str, Any]:
+        """A flag such as --no-export turns off what is on without it."""
+        # a function, because click 8.3.0 takes a plain True for the flag's own value
+        default = bool(self.default)
+        return {"is_flag": True, "default": lambda: default, "flag_value": not default}
 
-
-def _seconds(text: str) -> object:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= TIMEOUT_MOST_S:  # not a number is neither
-        raise ValueError(f"{text!r}: give seconds, more than 0 and at most {TIMEOUT_MOST_S}")
-    return seconds
-
-
-def _clock(text: str) -> object:
-    try:
-        return datetime.strptime(text, "%H:%M").time()
-    except ValueError:
-        raise ValueError(f"{text!r} is no time of day: write HH:MM, such as 05:00") from None
-
-
-def _id(text: str) -> object:
-    from bulk_unenroll.inputs.ids import parse_id
-
-    parsed = parse_id(text)
-    if not isinstance(parsed, int):
-        raise ValueError(f"{text!r} is no id")
-    return parsed
-
-
-def _column(text: str) -> object:
-    name, equals, header = text.partition("=")
-    if not equals or name not in ("customerId", "targetGroupId", "targetId", "orgId"):
-        raise ValueError(
-            f"{text!r}: write NAME=HEADER with customerId, targetGroupId, targetId or orgId"
-        )
-    return name, header
-
-
-def _target(text: str) -> object:
-    group, slash, target = text.partition("/")
-    if not slash:
-        raise ValueError(f"{text!r}: write GROUP/TARGET, such as 1001/2001")
-    return f"{_id(group)}/{_id(target)}"
+    def _value(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"multiple": self.multiple}
+        if isinstance(self.type, IntRange):
+            found["metavar"] = "N"
+        if self.default is not None:
+            found |= {"default": self.default, "show_default": True}
+        return found
 
 
-RATE, SHARE = Parsed("N/s|N/min|N/h", _rate), Parsed("N|P%", _share)
-ID, COLUMN = Parsed("N", _id), Parsed("NAME=HEADER", _column)
-TARGET, SECONDS = Parsed("G/T", _target), Parsed("S", _seconds)
+DEFAULTS: Final[Mapping[str, object]] = {
+    field.name: getattr(settings, field.name)
+    for settings in (SendSettings(), RunSettings())
+    for field in fields(settings)
+}
+
+# fmt: off
+OPTIONS: Final = (
+    # ── what to try again ──
+    Option("states", Choice(STATES), RETRY, "retry",
+           "Reopen rows in this state. [default: failed and blocked]",
+           flags="--state", multiple=True),
+    Option("codes", CODE, RETRY, "retry",
+           "Reopen only rows with this code.",
+           flags="--code", multiple=True),
+    Option("targets", TARGET, RETRY, "retry",
+           "Reopen only rows of this target: GROUP/TARGET.",
+           flags="--target", multiple=True),
+    # ── what to read ──
+    Option("out", PATH, READING, "output.folder",
+           "The run folder. [default: named after the input, with .unenroll]",
+           job_help="The run folder; {date} as in input.files."),
+    Option("columns", COLUMN, READING_OR_INIT, "input",
+           "Read the id NAME from the column HEADER.",
+           flags="--column", multiple=True,
+           job_help='Headers with other names: { customerId = "Member No" }.'),
+    Option("target_group_id", ID, READING_OR_INIT, "input",
+           "The group of all rows, for files without that column."),
+    Option("target_id", ID, READING_OR_INIT, "input",
+           "The target (rule) of all rows, for files without that column."),
+    Option("data_scope_org", ID, READING, "api",
+           "Make the calls for this connected org (DATA-SCOPE: OTHER)."),
+    Option("delimiter", DELIMITER, READING, "input",
+           "The character between fields. [default: , ; | or tab, as in the header]"),
+    Option("encoding", NAME, READING, "input",
+           "The text encoding, such as cp1252. [default: UTF-8, or UTF-16 with BOM]"),
+    Option("sheet", NAME, READING_OR_INIT, "input",
+           "The sheet to read, of a workbook with several."),
+    Option("max_invalid", LIMIT, READING, "limits",
+           f"Refuse inputs with more invalid rows: N or P%. [default: {RUN_MAX_INVALID} for run]"),
+    # ── how to send ──
+    Option("rate", RATE, ALL, "pace",
+           "Start at most N calls in any sliding window: N/s, N/min or N/h."),
+    Option("in_doubt", Choice(["resend", "hold"]), ALL, "retry",
+           "Calls without an answer: resend within 15 minutes, or hold for a person."),
+    Option("base_url", URL, SENDING, "api",
+           "The API, prefix included: https://HOST/v3.1. [env: BULK_UNENROLL_BASE_URL]"),
+    Option("sandbox", FLAG, SENDING, "api",
+           "Send to a local fake of the API instead."),
+    Option("sandbox_scenario", PATH, SENDING, "api",
+           "A TOML file that says how the fake misbehaves."),
+    Option("pace", Choice(["fixed", "adaptive"]), SENDING, "pace.mode",
+           "adaptive: slower while the API struggles, never above --rate."),
+    Option("concurrency", IntRange(1, 1024), SENDING, "api",
+           "Keep at most N calls in flight."),
+    Option("max_attempts", IntRange(1, 100), SENDING, "retry",
+           "Call a customer/target at most N times in a run."),
+    Option("read_timeout_s", SECONDS, SENDING, "api",
+           "Seconds from sending to the last byte of the answer."),
+    Option("connect_timeout_s", SECONDS, SENDING, "api",
+           "Seconds for the connection."),
+    # ── when not to start, and when to stop ──
+    Option("canary", IntRange(0), SENDING, "limits",
+           "Send this many rows first, and stop if none succeeds. 0 disables it."),
+    Option("max_failures", LIMIT, SENDING, "limits",
+           "Stop when more than N or P% failed. 0 stops at the first, 100% never."),
+    Option("stop_after_s", DURATION, SENDING, "schedule.stop_after",
+           "Stop cleanly this long after the start: 90s, 15m, 1h30m."),
+    Option("stop_at", TIME_OF_DAY, SENDING, "schedule",
+           "Stop cleanly at this local time: HH:MM."),
+    Option("expect", IntRange(0), SENDING, "limits",
+           "Refuse to start unless exactly N customers/targets would be called."),
+    Option("yes", FLAG, SENDING, "schedule.unattended",
+           "Do not ask for confirmation."),
+    # ── what to write ──
+    Option("export", FLAG, SENDING, "output",
+           "Do not write results.csv, failed.csv and report.html.",
+           flags="--no-export",
+           job_help="false: do not write results.csv, failed.csv and report.html."),
+    Option("metrics_file", PATH, SENDING, "output",
+           "Write metrics to this file, for Prometheus' textfile collector."),
+    Option("notify", Choice(["end", "halt", "never"]), SENDING, "notify.when",
+           "halt: only if the run could not finish. [env: BULK_UNENROLL_NOTIFY_URLS]",
+           own_default="end"),
+    Option("json", FLAG, ALL_AND_STATUS, "output.json_summary",
+           "Print the result as one JSON object on standard output."),
+    Option("log_format", Choice(["console", "json"]), ALL, "output",
+           "The format of the log. [default: console on a terminal, else json]"),
+    Option("log_file", PATH, ALL, "output",
+           "Write the log to this file. [default: standard error]",
+           flags="--log-file --log-path"),
+    Option("verbose", FLAG, ALL, "output", "Log every call.", flags="-v --verbose"),
+    Option("quiet", FLAG, ALL, "output",
+           "Log warnings only, and show no progress.",
+           flags="-q --quiet"),
+    Option("log_ids", FLAG, ALL, "output", "Write customer ids into the log."),
+)
+# fmt: on
+BY_NAME: Final[Mapping[str, Option]] = {option.name: option for option in OPTIONS}
+FOLDER: Final = click.argument("folder", type=PATH)
+INPUTS: Final = click.argument(
+    "inputs", nargs=-1, required=True, type=click.Path(), metavar="INPUT..."
+)
 
 
-def _grouped(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
-    def decorate(function: F) -> F:
-        for decorator in reversed(decorators):
-            function = decorator(function)
+def options_of(command: str) -> Callable[[Decorated], Decorated]:
+    """Give a click command the options that the table has for it, in its order."""
+
+    def decorate(function: Decorated) -> Decorated:
+        for option in reversed(OPTIONS):
+            if command in option.commands:
+                function = option.as_click()(function)
         return function
 
     return decorate
 
 
-reading_options = _grouped(
-    click.option("--out", type=click.Path(path_type=Path), help="Run folder."),
-    click.option("--column", "columns", multiple=True, type=COLUMN, help="Map an id to a header."),
-    click.option("--target-group-id", type=ID, help="The group, for files without it."),
-    click.option("--target-id", type=ID, help="The target rule, for files without it."),
-    click.option("--data-scope-org", type=ID, help="Act on this connected org (OTHER)."),
-    click.option("--delimiter", help="Instead of telling it from the header: , ; | or tab."),
-    click.option("--encoding", help="Instead of UTF-8 or UTF-16 with BOM, such as cp1252."),
-    click.option("--sheet", help="Of a workbook with several, the one to read."),
-    click.option(
-        "--max-invalid",
-        type=SHARE,
-        help="More invalid rows than that: refuse. [default: 10% for run]",
-    ),
-)
-
-pace_options = _grouped(
-    click.option(
-        "--rate",
-        type=RATE,
-        default="100/min",
-        show_default=True,
-        help="Never more starts than that in any sliding window.",
-    ),
-    click.option(
-        "--in-doubt",
-        type=click.Choice(["resend", "hold"]),
-        default="resend",
-        show_default=True,
-        help="Unanswered calls: send again within 15 minutes, or leave to a person.",
-    ),
-)
-
-sending_options = _grouped(
-    click.option(
-        "--base-url", metavar="URL", help="Prefix included. [env: BULK_UNENROLL_BASE_URL]"
-    ),
-    click.option("--sandbox", is_flag=True, help="Send to a local fake of the API instead."),
-    click.option(
-        "--sandbox-scenario",
-        type=click.Path(path_type=Path),
-        help="How the fake misbehaves (with --sandbox).",
-    ),
-    click.option(
-        "--pace",
-        type=click.Choice(["fixed", "adaptive"]),
-        default="fixed",
-        show_default=True,
-        help="adaptive: below --rate, as fast as the API bears.",
-    ),
-    click.option(
-        "--concurrency",
-        type=click.IntRange(1, 1024),
-        default=32,
-        show_default=True,
-        help="Most calls in flight.",
-    ),
-    click.option(
-        "--max-attempts",
-        type=click.IntRange(1, 100),
-        default=5,
-        show_default=True,
-        help="Per customer/target and run.",
-    ),
-    click.option(
-        "--read-timeout",
-        type=SECONDS,
-        default=75.0,
-        show_default=True,
-        help="Seconds from sending to the answer's last byte.",
-    ),
-    click.option(
-        "--connect-timeout",
-        type=SECONDS,
-        default=10.0,
-        show_default=True,
-        help="Seconds for the connection.",
-    ),
-    click.option(
-        "--canary",
-        type=click.IntRange(0),
-        default=10,
-        show_default=True,
-        help="So many rows go first; if none ends well, stop. 0: off.",
-    ),
-    click.option(
-        "--max-failures",
-        type=SHARE,
-        default="50%",
-        show_default=True,
-        help="Stop above that; 0: at the first, 100%: never.",
-    ),
-    click.option(
-        "--stop-after",
-        type=Parsed("DURATION", _duration),
-        help="Stop cleanly then: 90s, 15m, 1h30m from the start.",
-    ),
-    click.option(
-        "--stop-at", type=Parsed("HH:MM", _clock), help="Stop cleanly then, in local time."
-    ),
-    click.option("--expect", type=click.IntRange(0), help="Refuse unless so many would be called."),
-    click.option("--yes", is_flag=True, help="Ask no question."),
-    click.option("--no-export", is_flag=True, help="Skip results.csv, failed.csv and report.html."),
-    click.option(
-        "--metrics-file",
-        type=click.Path(path_type=Path),
-        help="For Prometheus' textfile collector.",
-    ),
-    click.option(
-        "--notify",
-        type=click.Choice(["end", "halt", "never"]),
-        default="end",
-        show_default=True,
-        help="When to tell [env: BULK_UNENROLL_NOTIFY_URLS], apprise URLs.",
-    ),
-)
-
-output_options = _grouped(
-    click.option("--json", "json_", is_flag=True, help="One JSON object on stdout at the end."),
-    click.option(
-        "--log-format",
-        type=click.Choice(["console", "json"]),
-        help="[default: console on a terminal, else json]",
-    ),
-    click.option(
-        "--log-path",
-        "--log-file",
-        type=click.Path(path_type=Path),
-        metavar="PATH",
-        help="Where to log. [default: standard error]",
-    ),
-    click.option("-v", "--verbose", is_flag=True, help="Log every call."),
-    click.option("-q", "--quiet", is_flag=True, help="Log warnings only, no progress."),
-    click.option("--log-ids", is_flag=True, help="Let customer ids into the logs."),
-)
-
-
-def set_up_log(options: Options) -> None:
-    """Set up the log as the options say; raises ``UsageError``."""
-    from bulk_unenroll import log
-
-    path: Path | None = options["log_path"]
-    try:
-        file = _private(path) if path else None
-    except OSError as error:
-        raise UsageError(f"cannot write the log to {path}: {error.strerror}") from None
-    terminal = sys.stderr.isatty() and not file
-    log.set_up(
-        json=(options["log_format"] or ("console" if terminal else "json")) == "json",
-        verbosity=int(options["verbose"]) - int(options["quiet"]),
-        file=file,
-        colours=terminal and "NO_COLOR" not in os.environ,
-    )
-
-
-def _private(path: Path) -> Any:
-    """``path`` for appending, made 0600: a log may hold customer ids."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", buffering=1)
-
-
-def inputs_of(names: tuple[str, ...], options: Options, max_invalid: Limit | None = None) -> Inputs:
-    """What to read, and how; ``max_invalid`` where the option is not given."""
-    from bulk_unenroll.commands.plan import Inputs
-    from bulk_unenroll.inputs.mapping import ReadSettings
-
-    reading = ReadSettings(
-        delimiter=_delimiter(options["delimiter"]),
-        encoding=options["encoding"],
-        sheet=options["sheet"],
-        columns=options["columns"],
-        group=options["target_group_id"],
-        target=options["target_id"],
-        org=options["data_scope_org"],
-    )
-    return Inputs(names, reading, options["max_invalid"] or max_invalid)
-
-
-def _delimiter(given: str | None) -> str | None:
-    named = {"tab": "\t", "\\t": "\t"}.get(given or "", given)
-    if named is not None and (len(named) != 1 or named in '"\r\n'):
-        raise click.BadParameter("--delimiter takes one character, or the word tab")
-    return named
-
-
-def sending_of(options: Options) -> SendSettings:
-    """How to send; a plan has the pace alone."""
-    from bulk_unenroll.settings import Limit, SendSettings
-
-    return SendSettings(
-        rate=options["rate"],
-        concurrency=options.get("concurrency", 1),
-        max_attempts=options.get("max_attempts", 1),
-        read_timeout_s=options.get("read_timeout", 0.0),
-        connect_timeout_s=options.get("connect_timeout", 0.0),
-        canary=options.get("canary", 0),
-        max_failures=options.get("max_failures", Limit(100, percent=True)),
-        resend=options["in_doubt"] == "resend",
-        adaptive=options.get("pace") == "adaptive",
-    )
-
-
-def going_of(options: Options) -> RunSettings:
-    """Everything else about going through with it."""
-    from bulk_unenroll.settings import RunSettings
-
-    return RunSettings(
-        base_url=options["base_url"],
-        sandbox=options["sandbox"],
-        sandbox_scenario=options["sandbox_scenario"],
-        expect=options["expect"],
-        stop_in_s=_stop_in_s(options),
-        export=not options["no_export"],
-        log_ids=options["log_ids"],
-        quiet=options["quiet"] or options["json_"],
-        json=options["json_"],
-        metrics_file=options["metrics_file"],
-        began_s=time.monotonic(),
-    )
-
-
-def _stop_in_s(options: Options) -> float | None:
-    waits = []
-    if options["stop_after"] is not None:
-        waits.append(options["stop_after"])
-    if options["stop_at"] is not None:
-        now = datetime.now().astimezone()
-        at = now.replace(
-            hour=options["stop_at"].hour, minute=options["stop_at"].minute, second=0, microsecond=0
-        )
-        waits.append(((at if at > now else at + timedelta(days=1)) - now).total_seconds())
-    return min(waits, default=None)
+def settings_from(kind: type[Settings], given: Given) -> Settings:
+    """Settings of this kind, each field of which is the option of its name."""
+    names = {field.name for field in fields(kind)}
+    return kind(**{name: value for name, value in given.items() if name in names})

@@ -1,9 +1,11 @@
-"""What a person sees: the plan, the progress, the summary. Plain where there is no terminal."""
+"""What a person sees: a plan, a summary, the state of a folder, a customer, the codes.
+
+Plain text where there is no terminal.
+"""
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -13,14 +15,12 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from bulk_unenroll.capillary.codes import CODES, WORDS, advice
 from bulk_unenroll.ledger.counts import Counts
-from bulk_unenroll.log import get_logger, logs_calls
-from bulk_unenroll.model import GOOD, Call, Decision, State
+from bulk_unenroll.model import State
 from bulk_unenroll.reports.next_command import rerun
 from bulk_unenroll.reports.plan import Plan
 from bulk_unenroll.reports.problems import Problem, Problems
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from bulk_unenroll.commands.explain import Explained
     from bulk_unenroll.commands.status import Status
 
-LOG_EVERY_S: Final = 10.0
 SHOWN_TARGETS: Final = 20
 SHOWN_CODES: Final = 12
 
@@ -44,16 +43,14 @@ STYLES: Final = {
     State.IN_DOUBT: "yellow",
 }
 
-log = get_logger()
-
 
 def out() -> Console:
-    """Standard output; on a pipe as wide as it needs to be, so that nothing is cut off."""
+    """Standard output; in a pipe as wide as its lines, so that nothing is cut off."""
     return Console(width=None if sys.stdout.isatty() else 10_000, highlight=False, soft_wrap=True)
 
 
 def err() -> Console:
-    """Standard error, for what must not stand between a program and its JSON."""
+    """Standard error, for what must not be mixed with JSON on standard output."""
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -87,7 +84,9 @@ def show_plan(console: Console, plan: Plan, rate: Rate, folder: str) -> None:
     for warning in plan.warnings:
         console.print(f"[yellow]warning:[/] {escape(warning)}")
     if RUN_MAX_INVALID.exceeded(counts.invalid, counts.read):
-        console.print("[yellow]warning:[/] more than 10% invalid: `run` refuses this file")
+        console.print(
+            f"[yellow]warning:[/] more than {RUN_MAX_INVALID} invalid: `run` refuses this input"
+        )
     console.print(
         f"[bold]{plan.to_call:,} to call[/], at {rate} about {duration(plan.seconds)};"
         f" run folder {escape(folder)}"
@@ -129,102 +128,6 @@ def _history(plan: Plan) -> Iterator[str]:
             f"compared with earlier inputs: {new:,} new, {plan.known:,} known,"
             f" {plan.gone:,} gone (they will be withdrawn, not called)"
         )
-
-
-# ── progress ─────────────────────────────────────────────────────────────────────────────────────
-
-
-class ProgressDisplay:
-    """Follows a run, counting on from ``counts``: live on a terminal, by log lines elsewhere."""
-
-    def __init__(
-        self, counts: Counts, to_call: int, *, log_ids: bool, live: Progress | None
-    ) -> None:
-        self._states = dict(counts.states)
-        self._to_call = to_call
-        self._done = self._answered = 0
-        self._log_ids = log_ids
-        self._logs_calls = logs_calls()
-        self._live = live
-        self._task: TaskID | None = None
-        self._began_s = self._logged_s = time.monotonic()
-        self._codes_seen: set[str] = set()
-        if live:
-            self._task = live.add_task("sending", total=to_call, states="", pace="")
-
-    def recorded(self, call: Call, step: Decision) -> None:
-        """A call has an summary."""
-        if self._logs_calls:
-            who = {"customer_id": call.enrollment.customer} if self._log_ids else {}
-            target = _target(call)
-            log.debug("call", outcome=step.outcome, code=step.code, target=target, **who)
-        if step.code and step.code not in self._codes_seen:
-            self._codes_seen.add(step.code)
-            say = log.info if step.state in GOOD else log.warning
-            say("first_of_code", code=step.code, outcome=step.outcome, target=_target(call))
-        if step.wait_s is None:
-            self._done += 1
-            self._answered += 1
-            before = call.waiting
-            self._states[before] = max(self._states[before] - 1, 0)
-            self._states[step.state] += 1
-        self._show()
-
-    def blocked(self, number: int) -> None:
-        """So many customers/targets will not be sent."""
-        log.warning("blocked", customers=number)
-        self._done += number
-        self._states[State.PENDING] = max(self._states[State.PENDING] - number, 0)
-        self._states[State.BLOCKED] += number
-        self._show()
-
-    def paused(self, seconds: float, why: str) -> None:
-        """Nobody sends for a while."""
-        log.warning("paused", seconds=round(seconds, 1), why=why)
-
-    def _show(self) -> None:
-        if self._live and self._task is not None:
-            pace, states = self._pace(), self._shown_states()
-            self._live.update(self._task, completed=self._done, states=states, pace=pace)
-        elif time.monotonic() - self._logged_s >= LOG_EVERY_S:
-            self._logged_s = time.monotonic()
-            log.info("progress", done=self._done, of=self._to_call, **self._counted())
-
-    def _pace(self) -> str:
-        # what was blocked took no time, and says nothing of how fast the rest will be
-        per_s = self._answered / max(time.monotonic() - self._began_s, 0.001)
-        left = max(self._to_call - self._done, 0)
-        remaining = f", {duration(left / per_s)} left" if per_s else ""
-        return f"{per_s * 60:,.0f}/min{remaining}"
-
-    def _counted(self) -> dict[str, int]:
-        return {state.value: number for state, number in self._states.items() if number}
-
-    def _shown_states(self) -> str:
-        shown = (f"{number:,} {name}" for name, number in self._counted().items())
-        return "  ".join(shown)
-
-
-@contextmanager
-def watching(
-    counts: Counts, to_call: int, *, log_ids: bool, quiet: bool
-) -> Iterator[ProgressDisplay]:
-    """A ``ProgressDisplay`` for one run; live only if stderr is a terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield ProgressDisplay(counts, to_call, log_ids=log_ids, live=None)
-        return
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[pace]}"),
-        TextColumn("{task.fields[states]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as live:
-        yield ProgressDisplay(counts, to_call, log_ids=log_ids, live=live)
-
-
-def _target(call: Call) -> str:
-    return str(call.enrollment.target)
 
 
 # ── summary ──────────────────────────────────────────────────────────────────────────────────────
@@ -284,7 +187,7 @@ def show_summary(console: Console, summary: Summary) -> None:
 
 
 def problem_lines(summary: Summary, counts: Counts, problems: Problems) -> list[str]:
-    """What did not end well, in ten lines at most: most take two, the second being a command."""
+    """What did not succeed, in ten lines at most: for most problems two, one of them a command."""
     lines: list[str] = []
     for found in problems.shown:
         lines += _problem_lines(summary, found)
@@ -310,17 +213,17 @@ def _problem_lines(summary: Summary, found: Problem) -> list[str]:
 
 
 def escape_markup(text: str) -> str:
-    """``text`` from elsewhere: no markup, and nothing that a terminal obeys."""
+    """Text from a file or a server, without markup and without what a terminal obeys."""
     seen = (char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
     return escape("".join(seen))
 
 
-# ── looking back ─────────────────────────────────────────────────────────────────────────────────
+# ── a folder and a customer ──────────────────────────────────────────────────────────────────────
 
 
 @contextmanager
 def showing(console: Console) -> Iterator[Callable[[Status], None]]:
-    """Shows a status; on a terminal each in place of the one before."""
+    """A function that prints a status; on a terminal it replaces the one before."""
     if not console.is_terminal:
         yield partial(show_status, console)
         return
@@ -335,7 +238,7 @@ def showing(console: Console) -> Iterator[Callable[[Status], None]]:
 
 
 def show_status(console: Console, status: Status) -> None:
-    """Print where a folder stands, and its runs."""
+    """Print the state of a folder, and its runs."""
     if status.summary.counts:
         show_counts(console, status.summary.counts)
     if status.summary.pace:
@@ -355,16 +258,17 @@ def show_status(console: Console, status: Status) -> None:
 
 
 def _pace_line(pace: Mapping[str, float]) -> str:
-    rate_per_s, ceiling_per_s, cuts = pace["rate_per_s"], pace["ceiling_per_s"], pace["cuts"]
-    held = f"held at {rate_per_s * 60:,.0f}" if rate_per_s < ceiling_per_s else "not held below"
-    return f"adaptive pace: {held} of {ceiling_per_s * 60:,.0f} a minute, cut {cuts:,.0f} times"
+    rate, ceiling = (f"{pace[name] * 60:,.0f}" for name in ("rate_per_s", "ceiling_per_s"))
+    return (
+        f"adaptive pace: {rate} of {ceiling} calls a minute, slowed down {pace['cuts']:,.0f} times"
+    )
 
 
 def show_explained(console: Console, explained: Explained) -> None:
     """Print every row and every attempt of a customer."""
     console.print(f"[bold]customer {explained.customer}[/]")
     if not explained.rows:
-        console.print("stands in no row, and was never called from this folder")
+        console.print("is in no input row, and was never called from this folder")
         return
     rows = Table("source", "row", "group/target", "status", "code", "message", box=None)
     for name, sha256, row, org, group, target, status, code, message, kind in explained.rows:

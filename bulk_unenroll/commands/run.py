@@ -158,7 +158,7 @@ def _go(
     )
     metrics = _metrics(folder, before, going)
     try:
-        with watching(before, to_call, log_ids=going.log_ids, quiet=going.quiet) as watch:
+        with watching(before, to_call) as watch:
             observers: list[Observer] = [watch, *metrics]
             endings = send(ledger, reached, sending, order, Observers(observers))
     except LedgerFailed as failed:

@@ -28,21 +28,25 @@ LISTED_HEADERS: Final = 12
 class ReadSettings:
     """How to read an input. Part of a source's identity: other constants make another source.
 
-    ``columns`` are pairs of an id's name and the header it stands under. ``group``, ``target`` and
-    ``org`` stand in for columns that the input does not have.
+    ``columns`` are pairs of an id's name and the header of its column. ``target_group_id``,
+    ``target_id`` and ``data_scope_org`` replace columns that the input does not have.
     """
 
     delimiter: str | None = None
     encoding: str | None = None
     sheet: str | None = None
     columns: Sequence[tuple[str, str]] = ()
-    group: int | None = None
-    target: int | None = None
-    org: int | None = None
+    target_group_id: int | None = None
+    target_id: int | None = None
+    data_scope_org: int | None = None
 
     def constants(self) -> dict[str, int]:
         """The ids that are the same for every row, by name."""
-        given = {"targetGroupId": self.group, "targetId": self.target, "orgId": self.org}
+        given = {
+            "targetGroupId": self.target_group_id,
+            "targetId": self.target_id,
+            "orgId": self.data_scope_org,
+        }
         return {name: value for name, value in given.items() if value is not None}
 
     def signature(self) -> str:
@@ -52,9 +56,9 @@ class ReadSettings:
             "encoding": self.encoding,
             "sheet": self.sheet,
             "columns": sorted(self.columns),
-            "group": self.group,
-            "target": self.target,
-            "org": self.org,
+            "group": self.target_group_id,
+            "target": self.target_id,
+            "org": self.data_scope_org,
         }
         given = {name: value for name, value in values.items() if value}
         return json.dumps(given, ensure_ascii=False, sort_keys=True)

@@ -56,7 +56,7 @@ def shell(desk: Desk) -> Desk:
     folder = desk.folder / "bin"
     folder.mkdir()
     command = folder / "bulk-unenroll"
-    command.write_text(f"#!{sys.executable}\nfrom bulk_unenroll.cli.app import main\nmain()\n")
+    command.write_text(f"#!{sys.executable}\nfrom bulk_unenroll.cli.main import main\nmain()\n")
     command.chmod(0o755)
     desk.environment["PATH"] = f"{folder}:{desk.environment['PATH']}"
     desk.environment["HOME"] = str(desk.folder)

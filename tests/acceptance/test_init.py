@@ -59,7 +59,7 @@ def test_a_person_is_asked_for_what_no_header_tells(desk: Desk) -> None:
         ("Base URL", ""),
     )
     assert code == 0, said
-    assert "'Member No' is none of these" in said
+    assert "'Member No' is not one of these" in said
     text = (desk.folder / "job.toml").read_text()
     assert 'columns = { customerId = "Member", targetGroupId = "Tier" }' in text
     assert "target_id = 2001" in text
@@ -89,7 +89,7 @@ def test_what_is_there_is_never_overwritten(desk: Desk) -> None:
     (desk.folder / "job.toml").write_text("precious")
     made = desk.do("init", "job.toml", "--input", SAMPLES / "cleanup.csv")
     assert made.code == 2
-    assert "is there already" in made.err
+    assert "already exists" in made.err
     assert (desk.folder / "job.toml").read_text() == "precious"
 
 

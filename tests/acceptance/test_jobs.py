@@ -141,8 +141,8 @@ class TestCheck:
         ended = desk.do("job", "check", "a.toml")
         assert ended.code == 2
         for said in (
-            "wrong: pace.rate: 'fast' is no rate",
-            "pace.concurency is no key: did you mean api.concurrency?",
+            "wrong: pace.rate: 'fast' is not a valid rate",
+            "pace.concurency is not a key: did you mean api.concurrency?",
             "NOT_SET",
             "targetGroupId",
             "in the clear",
@@ -172,7 +172,7 @@ class TestCheck:
         shutil.copy(REPO / "jobs" / name, desk.folder)
         ended = desk.do("job", "check", name)
         assert ended.code in (2, 66, 78), "their files and credentials are not here"
-        assert "is no key" not in ended.out
+        assert "is not a key" not in ended.out
 
 
 def test_a_job_that_was_stopped_is_gone_on_with_by_itself(desk: Desk, witness: Start) -> None:
@@ -206,4 +206,4 @@ def test_the_schema_is_json(desk: Desk) -> None:
 def test_a_job_file_that_is_not_there(desk: Desk) -> None:
     ended = desk.do("job", "run", "none.toml")
     assert ended.code == 66
-    assert "none.toml is not there" in ended.err
+    assert "none.toml does not exist" in ended.err

@@ -6,16 +6,14 @@ import subprocess
 import sys
 
 import pytest
-from click.testing import CliRunner
 
-from bulk_unenroll.cli.app import cli
 from bulk_unenroll.cli.help_text import USAGE
+from tests import reference
 from tests.kit.command import PROGRAM, clean_environment
 
 
 def test_the_ready_made_help_is_what_click_would_say() -> None:
-    said = CliRunner().invoke(cli, ["--help"], prog_name="bulk-unenroll").output
-    assert said == USAGE, f"renew bulk_unenroll/usage.py:\n{said}"
+    assert reference.usage() == USAGE, "write it again: python -m tests.reference"
 
 
 @pytest.mark.parametrize("word", ["-h", "--help"])

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulk_unenroll.cli.job_file import read_job
+from bulk_unenroll.cli.job_file import Base, read_job
 from bulk_unenroll.cli.job_template import Start, job_text
+from bulk_unenroll.cli.options import BY_NAME
 from bulk_unenroll.inputs.mapping import ReadSettings
+from bulk_unenroll.settings import RUN_MAX_INVALID, parse_limit
+
+BASE = Base(Path("/jobs"), date(2026, 11, 23))
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="{"), min_size=1)
 
@@ -19,11 +24,28 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="{"),
 def test_it_is_a_job_with_these_files_and_columns(
     name: str, files: str, header: str, url: str | None
 ) -> None:
-    reading = ReadSettings(columns=[("customerId", header)], group=1001, target=2001)
-    text = job_text(Start(name, files, "x.unenroll", (header,), reading, url))
-    order = read_job(text, Path("/jobs"), date(2026, 11, 23))
-    assert order.command == "run"
-    assert order.arguments == [files if files == "-" else str(Path("/jobs") / files)]
-    assert order.options["columns"] == [f"customerId={header}"]
-    assert (order.options["target_group_id"], order.options["target_id"]) == ("1001", "2001")
-    assert ("sandbox" in order.options) == (url is None)
+    settings = ReadSettings(columns=[("customerId", header)], target_group_id=1001, target_id=2001)
+    text = job_text(Start(name, files, "x.unenroll", (header,), settings, url))
+    job = read_job(text, BASE)
+    assert job.command == "run"
+    assert job.arguments == [files if files == "-" else str(BASE.folder / files)]
+    assert job.options["columns"] == [("customerId", header)]
+    assert (job.options["target_group_id"], job.options["target_id"]) == (1001, 2001)
+    assert ("sandbox" in job.options) == (url is None)
+
+
+def test_it_holds_the_defaults() -> None:
+    text = job_text(Start("a.toml", "a.csv", "a.unenroll", (), ReadSettings(), None))
+    given = read_job(text, BASE).options
+    for name in ("rate", "canary", "max_failures", "notify"):
+        option = BY_NAME[name]
+        assert option.type.convert(given[name], None, None) == option.default
+    assert parse_limit(given["max_invalid"]) == RUN_MAX_INVALID
+
+
+def test_its_examples_are_valid() -> None:
+    text = job_text(Start("a.toml", "a.csv", "a.unenroll", (), ReadSettings(), None))
+    examples = re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE)
+    given = read_job(examples, BASE).options
+    for name in ("pace", "expect", "yes", "stop_at", "stop_after_s", "log_file", "metrics_file"):
+        assert BY_NAME[name].type.convert(given[name], None, None) != BY_NAME[name].default

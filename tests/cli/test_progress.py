@@ -8,14 +8,14 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from bulk_unenroll.cli import screens as console
-from bulk_unenroll.cli.screens import ProgressDisplay
+from bulk_unenroll.cli import progress
+from bulk_unenroll.cli.progress import ProgressDisplay
 from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.model import Call, Decision, Enrollment, State, Target
 
 
 class Clock:
-    """Stands for the module ``time``."""
+    """Replaces the module ``time``."""
 
     now_s = 1000.0
 
@@ -26,7 +26,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(console, "time", made)
+    monkeypatch.setattr(progress, "time", made)
     return made
 
 
@@ -37,20 +37,20 @@ def resumed(live: Progress) -> ProgressDisplay:
     return ProgressDisplay(counts, 100, log_ids=False, live=live)
 
 
-def settle(watch: ProgressDisplay, number: int, *, doubtful: bool = False) -> None:
+def settle(display: ProgressDisplay, number: int, *, doubtful: bool = False) -> None:
     for customer in range(number):
         call = Call(customer, Enrollment(customer, Target(None, 1001, 2001)), 1, doubtful)
-        watch.recorded(call, Decision(State.SUCCEEDED, "succeeded", None, None))
+        display.recorded(call, Decision(State.SUCCEEDED, "succeeded", None, None))
 
 
 def test_done_total_rate_and_rest_are_of_this_run_and_states_of_all(clock: Clock) -> None:
     live = Progress(console=Console(file=io.StringIO()))
-    watch = resumed(live)
+    display = resumed(live)
     (task,) = live.tasks
     assert (task.completed, task.total) == (0, 100)
     clock.now_s += 60
-    settle(watch, 10)
-    settle(watch, 10, doubtful=True)
+    settle(display, 10)
+    settle(display, 10, doubtful=True)
     assert (task.completed, task.total) == (20, 100)
     assert task.fields["pace"] == "20/min, 4 min left"
     assert task.fields["states"] == "80 pending  900 succeeded  20 failed"
@@ -58,18 +58,18 @@ def test_done_total_rate_and_rest_are_of_this_run_and_states_of_all(clock: Clock
 
 def test_customers_that_are_not_sent_are_done_with_but_make_no_run_faster(clock: Clock) -> None:
     live = Progress(console=Console(file=io.StringIO()))
-    watch = resumed(live)
+    display = resumed(live)
     clock.now_s += 60
-    settle(watch, 20)
-    watch.blocked(40)
+    settle(display, 20)
+    display.blocked(40)
     (task,) = live.tasks
     assert task.completed == 60
     assert task.fields["pace"] == "20/min, 2 min left"
 
 
-def test_before_anything_is_done_nothing_is_foretold(clock: Clock) -> None:
+def test_before_anything_is_done_no_rest_is_estimated(clock: Clock) -> None:
     live = Progress(console=Console(file=io.StringIO()))
-    watch = resumed(live)
+    display = resumed(live)
     clock.now_s += 30
-    watch.blocked(0)
+    display.blocked(0)
     assert live.tasks[0].fields["pace"] == "0/min"

@@ -29,7 +29,7 @@ from bulk_unenroll.model import MAX_ID, Enrollment, Record, Target
 
 Row = tuple[int, object, object]
 """Number, customer/target or why there is none, cells."""
-CONSTANT = ReadSettings(group=1, target=2)
+CONSTANT = ReadSettings(target_group_id=1, target_id=2)
 Make = Callable[[], CsvRecords | ParquetRecords]
 
 IDS = st.one_of(

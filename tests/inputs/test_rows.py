@@ -167,9 +167,8 @@ class TestHeader:
         assert key(made, "7", "8", "1", "2") == Enrollment(7, Target(None, 1, 2))
 
     def test_constants_stand_in_for_columns(self) -> None:
-        assert key(mapper("customerId", group=1, target=2, org=3), "7") == Enrollment(
-            7, Target(3, 1, 2)
-        )
+        made = mapper("customerId", target_group_id=1, target_id=2, data_scope_org=3)
+        assert key(made, "7") == Enrollment(7, Target(3, 1, 2))
 
     @pytest.mark.parametrize(
         ("header", "reading", "word"),
@@ -179,9 +178,9 @@ class TestHeader:
             ((*HEADER, "userId"), {}, "two columns"),
             ((*HEADER, "CUSTOMERID"), {}, "two columns"),
             ((*HEADER, "targetRuleId"), {}, "two columns"),
-            (HEADER, {"group": 5}, "--target-group-id"),
-            (HEADER, {"target": 5}, "--target-id"),
-            ((*HEADER, "orgId"), {"org": 5}, "--data-scope-org"),
+            (HEADER, {"target_group_id": 5}, "--target-group-id"),
+            (HEADER, {"target_id": 5}, "--target-id"),
+            ((*HEADER, "orgId"), {"data_scope_org": 5}, "--data-scope-org"),
             (HEADER, {"columns": [("customerId", "Nobody")]}, "is not there"),
             (("a", "a", "targetGroupId", "targetId"), {"columns": [("customerId", "a")]}, "once"),
             (("423789336", "1001", "2001"), {}, "no header"),
@@ -370,7 +369,7 @@ class TestRecord:
 
 
 def test_another_constant_is_another_reading() -> None:
-    assert ReadSettings(target=1).signature() != ReadSettings(target=2).signature()
+    assert ReadSettings(target_id=1).signature() != ReadSettings(target_id=2).signature()
     assert ReadSettings(columns=[("a", "b"), ("c", "d")]).signature() == (
         ReadSettings(columns=[("c", "d"), ("a", "b")]).signature()
     )
@@ -382,9 +381,9 @@ def test_another_constant_is_another_reading() -> None:
         {"delimiter": ";"},
         {"encoding": "cp1252"},
         {"columns": [("customerId", "a")]},
-        {"group": 1},
-        {"target": 1},
-        {"org": 1},
+        {"target_group_id": 1},
+        {"target_id": 1},
+        {"data_scope_org": 1},
     ],
 )
 def test_everything_that_changes_the_meaning_of_a_row_is_signed(other: dict[str, object]) -> None:

@@ -97,7 +97,7 @@ class TestText:
         self, tmp_path: Path, content: bytes, reading: dict[str, str], words: str
     ) -> None:
         with pytest.raises(InputRefused) as refused:
-            read(text(tmp_path, content), **reading, group=1, target=2)
+            read(text(tmp_path, content), **reading, target_group_id=1, target_id=2)
         assert words in refused.value.reason
 
     def test_another_encoding_by_name(self, tmp_path: Path) -> None:

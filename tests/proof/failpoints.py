@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bulk_unenroll.capillary.client import Client
-from bulk_unenroll.cli.app import main
+from bulk_unenroll.cli.main import main
 from bulk_unenroll.ledger.sqlite.ledger import Ledger
 from bulk_unenroll.sending.runner import Runner
 

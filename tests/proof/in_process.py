@@ -11,7 +11,7 @@ from unittest import mock
 
 import pytest
 
-from bulk_unenroll.cli.app import main
+from bulk_unenroll.cli.main import main
 from tests.kit.command import Desk, Ended
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-from bulk_unenroll.cli.app import main
+from bulk_unenroll.cli.main import main
 
 
 def program(*breaks: str) -> tuple[str, ...]:

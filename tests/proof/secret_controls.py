@@ -7,7 +7,7 @@ from typing import Any
 from bulk_unenroll.capillary import redaction
 from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.capillary.redaction import Secrets
-from bulk_unenroll.cli.screens import ProgressDisplay
+from bulk_unenroll.cli.progress import ProgressDisplay
 from bulk_unenroll.model import Call, Decision
 from bulk_unenroll.sending import runner
 
@@ -49,8 +49,8 @@ def log_ids() -> None:
     """Customers are named in the log unasked."""
     recorded = ProgressDisplay.recorded
 
-    def telling(self: ProgressDisplay, call: Call, step: Decision) -> None:
+    def telling(self: ProgressDisplay, call: Call, decision: Decision) -> None:
         self._log_ids = True
-        recorded(self, call, step)
+        recorded(self, call, decision)
 
     ProgressDisplay.recorded = telling  # type: ignore[method-assign]

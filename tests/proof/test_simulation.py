@@ -97,7 +97,7 @@ class Network:
             (state,) = reader.execute(
                 "SELECT state FROM item JOIN target t ON t.id = target"
                 " WHERE customer_id = ? AND t.target_id = ?",
-                (key.customer, key.target),
+                (key.customer, key.target.rule),
             ).fetchone()
         if state != "sending":
             raise Broken(f"{key} was sent while its durable state was {state}")
@@ -125,7 +125,7 @@ class Simulation:
             "concurrency": self.dice.choice([1, 3, 16]),
             "canary": self.dice.choice([0, 0, 4]),
             "max_attempts": self.dice.choice([1, 3, 5]),
-            "resend": self.dice.random() < 0.8,
+            "in_doubt": "resend" if self.dice.random() < 0.8 else "hold",
             "max_failures": Limit(100, percent=True),
             "turn_s": self.dice.choice([0.001, 0.02, 0.3]),
         }

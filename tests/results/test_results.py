@@ -235,7 +235,7 @@ class TestResults:
         path = tmp_path / "in.parquet"
         table = pa.table({"customerId": [MAX_ID, None], "note": ["x", None]})
         parquet.write_table(table, path)
-        job.read(path, group=1001, target=2001)
+        job.read(path, target_group_id=1001, target_id=2001)
         assert [line[:2] for line in job.results()[1:]] == [[str(MAX_ID), "x"], ["", ""]]
 
 

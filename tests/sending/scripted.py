@@ -139,7 +139,6 @@ def sending(**changed: Any) -> SendSettings:
         "connect_timeout_s": 10.0,
         "canary": 0,
         "max_failures": Limit(100, percent=True),
-        "resend": True,
     }
     return SendSettings(**{**values, **changed})
 

@@ -59,7 +59,7 @@ async def test_an_api_that_is_weaker_than_the_rate_is_held_at_what_it_carries(
 ) -> None:
     job.plan(keys(range(1, 8_001)))
     api = WeakApi(refuses=refuses)
-    endings = await job.run(api, rate=Rate(100, 1.0), concurrency=64, adaptive=True)
+    endings = await job.run(api, rate=Rate(100, 1.0), concurrency=64, pace="adaptive")
     assert endings == {}
     assert job.states() == {State.SUCCEEDED: 8_000}
     minutes = by_minute(api)
@@ -72,14 +72,14 @@ async def test_a_healthy_one_is_not_slowed(job: Job) -> None:
     job.plan(keys(range(1, 6_001)))
     fixed, adaptive = WeakApi(carries=lambda at_s: 1e6), WeakApi(carries=lambda at_s: 1e6)
     await job.run(fixed, rate=Rate(50, 1.0), concurrency=64, stop_after_s=55)
-    await job.run(adaptive, rate=Rate(50, 1.0), concurrency=64, adaptive=True, stop_after_s=55)
+    await job.run(adaptive, rate=Rate(50, 1.0), concurrency=64, pace="adaptive", stop_after_s=55)
     assert len(adaptive.starts) >= 0.98 * len(fixed.starts)
 
 
 async def test_it_comes_back_by_itself(job: Job) -> None:
     job.plan(keys(range(1, 15_001)))
     api = WeakApi(carries=lambda at_s: 20.0 if 60 <= at_s < 180 else 1e6)
-    await job.run(api, rate=Rate(50, 1.0), concurrency=64, adaptive=True)
+    await job.run(api, rate=Rate(50, 1.0), concurrency=64, pace="adaptive")
     minutes = by_minute(api)
     assert minutes[0] > 47
     assert 18 < minutes[2] < 21
@@ -88,7 +88,7 @@ async def test_it_comes_back_by_itself(job: Job) -> None:
 
 async def test_how_it_stands_is_in_the_ledger(job: Job) -> None:
     job.plan(keys(range(1, 3_001)))
-    await job.run(WeakApi(), rate=Rate(100, 1.0), concurrency=64, adaptive=True)
+    await job.run(WeakApi(), rate=Rate(100, 1.0), concurrency=64, pace="adaptive")
     ((told,),) = job.ledger.connection.execute("SELECT value FROM meta WHERE name = 'pace'")
     stands = json.loads(told)
     assert stands["ceiling_per_s"] == 100

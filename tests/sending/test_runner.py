@@ -64,7 +64,7 @@ async def test_an_unanswered_call_is_sent_again_and_succeeds(job: Job) -> None:
 async def test_hold_leaves_an_unanswered_call_in_doubt(job: Job) -> None:
     job.plan(keys([7]))
     api = ScriptedApi(lambda key, attempt, at_s: LOST)
-    await job.run(api, resend=False)
+    await job.run(api, in_doubt="hold")
     assert job.states() == {State.IN_DOUBT: 1}
     assert len(api.starts) == 1
 
@@ -79,7 +79,7 @@ async def test_an_unanswered_call_stays_in_doubt_when_attempts_run_out(job: Job)
 
 async def test_an_old_unanswered_call_is_not_sent_again_by_itself(job: Job) -> None:
     job.plan(keys([7]))
-    await job.run(ScriptedApi(lambda key, attempt, at_s: LOST), resend=False)
+    await job.run(ScriptedApi(lambda key, attempt, at_s: LOST), in_doubt="hold")
     job.now_s += 901
     late = ScriptedApi()
     await job.run(late)

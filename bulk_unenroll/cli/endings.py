@@ -1,0 +1,130 @@
+"""How a command ends: its summary or JSON object, a notification, two lines on standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Container
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from bulk_unenroll.errors import PROGRAM, Misconfigured, Next, Stop, option_words
+from bulk_unenroll.exits import is_halt
+from bulk_unenroll.urls import without_secrets
+
+if TYPE_CHECKING:
+    from bulk_unenroll.reports.summary import Summary
+
+NOTIFY_URLS: Final = "BULK_UNENROLL_NOTIFY_URLS"
+NOTIFYING: Final = ("run", "resume", "retry", "job")
+"""Commands that a scheduler starts: of their early ends people are notified too."""
+
+
+# ── a command that did what it could ─────────────────────────────────────────────────────────────
+
+
+def finish(summary: Summary, *, json: bool, notify: str = "never", show: bool = True) -> int:
+    """Print how a command ended, notify if asked to; its exit code."""
+    code = summary.exit.code
+    resumed = _is_job() and summary.next is not None and summary.next.command == "resume"
+    if resumed or (code and not summary.next):  # a job knows its credentials
+        summary = replace(summary, next=same_command())
+    if json:
+        print_json(summary.as_json())
+    elif show:
+        from bulk_unenroll.cli import screens
+
+        screens.show_summary(screens.out(), summary)
+    _notify(code, summary, notify)
+    if code:
+        _print_two_lines(code, summary.exit.reason, summary.next)
+    return code
+
+
+# ── a command that could not go on ───────────────────────────────────────────────────────────────
+
+
+def end_early(stop: Stop, commands: Container[str]) -> int:
+    """Print why a command could not go on, as an object if asked to, and what to type next."""
+    then = _next(stop, commands)
+    if "--json" in sys.argv[1:]:
+        ended = {"code": stop.code, "reason": str(stop)}
+        print_json({"folder": None, "run_id": None, "exit": ended, "next": str(then)})
+    if sys.argv[1:2] and sys.argv[1] in NOTIFYING and not sys.stderr.isatty():
+        _notify(stop.code, None, "halt")
+    _print_two_lines(stop.code, str(stop), then)
+    return stop.code
+
+
+# ── the next command ─────────────────────────────────────────────────────────────────────────────
+
+
+def _next(stop: Stop, commands: Container[str]) -> Next:
+    """The next command: what the stop names, or the same again with what it lacked."""
+    if isinstance(stop, Misconfigured):  # the same again might show a secret in a wrong URL
+        return stop.next or help_command(commands)
+    return stop.next or same_command(*option_words(stop.lacking))
+
+
+def same_command(*more: str, instead: str | None = None) -> Next:
+    """The same command line again, or with another command in its place."""
+    words = [without_secrets(word) for word in sys.argv[1:] if word != "--json"]
+    return Next(instead or words[0], (*words[1:], *more)) if words else Next("")
+
+
+def help_command(commands: Container[str]) -> Next:
+    """The command line that shows the help of the command that was typed."""
+    name = next((word for word in sys.argv[1:] if word in commands), None)
+    return Next(name or "", options={"help": True})
+
+
+def _is_job() -> bool:
+    return sys.argv[1:2] == ["job"]
+
+
+# ── printing ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def print_json(value: Any) -> None:
+    """Print a value as one line of JSON on standard output."""
+    import json
+
+    click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def _print_two_lines(code: int, reason: str, then: Next | None) -> None:
+    click.echo(f"{PROGRAM}: {_one_line(reason)} (exit {code})", err=True)
+    click.echo(f"next: {_one_line(str(then or ''))}", err=True)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines())
+
+
+# ── notifications ────────────────────────────────────────────────────────────────────────────────
+
+
+def _notify(code: int, summary: Summary | None, when: str) -> None:
+    """Send a notification, if there are addresses for one and ``when`` asks for it."""
+    urls = _notify_urls()
+    if not urls or when == "never":
+        return
+    try:
+        from bulk_unenroll.reports import notify
+    except ImportError:
+        extra = "pip install 'bulk-unenroll[notify]'"
+        click.echo(f"notification not sent: it needs an extra, {extra}", err=True)
+        return
+    if when == "end" or is_halt(code):
+        notify.notify(urls, code, summary)
+
+
+def _notify_urls() -> str:
+    file = os.environ.get(f"{NOTIFY_URLS}_FILE")
+    with suppress(OSError, UnicodeDecodeError):
+        return Path(file).read_text("utf-8") if file else os.environ.get(NOTIFY_URLS, "")
+    return ""

@@ -1,0 +1,142 @@
+"""Commands that look at a run folder, and the table of codes. None changes anything in it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from bulk_unenroll.cli.endings import print_json
+from bulk_unenroll.cli.option_types import ID, SECONDS
+from bulk_unenroll.cli.options import FOLDER, options_of
+
+
+@click.command()
+@FOLDER
+@options_of("status")
+@click.option("--follow", is_flag=True, help="Show it again and again, until the run ends.")
+@click.option(
+    "--every",
+    "every_s",
+    type=SECONDS,
+    default=2.0,
+    show_default=True,
+    help="Seconds between two looks, with --follow.",
+)
+def status(folder: Path, json: bool, follow: bool, every_s: float) -> int:
+    """Show the state of a run folder; works while a run is going.
+
+    With --follow and --json, one object a line.
+
+    \b
+    bulk-unenroll status customers.unenroll --follow
+    """
+    from bulk_unenroll.cli import screens
+    from bulk_unenroll.commands import status as commands
+
+    with screens.showing(screens.out()) as show:
+        while True:
+            found = commands.status(folder)
+            if json:
+                print_json(found.summary.as_json())
+            else:
+                show(found)
+            if not (follow and found.going_on):
+                return 0
+            time.sleep(every_s)
+
+
+@click.command()
+@FOLDER
+@click.option(
+    "--to",
+    required=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="A file here, or in a bucket (s3://, gs://).",
+)
+@click.option("--state", "states", multiple=True, metavar="STATE", help="Only rows in this state.")
+@click.option("--code", "codes", multiple=True, metavar="CODE", help="Only rows with this code.")
+def export(folder: Path, to: str, states: tuple[str, ...], codes: tuple[str, ...]) -> int:
+    """Write rows to FILE: .csv, .parquet, .jsonl or .xlsx.
+
+    A workbook counts its rows on the first sheet, and has another for each code that failed.
+
+    \b
+    bulk-unenroll export customers.unenroll --to review.csv --state review
+    bulk-unenroll export customers.unenroll --to ticket.xlsx
+    bulk-unenroll export customers.unenroll --to s3://bucket/done/customers.parquet
+    """
+    from bulk_unenroll.commands import export as commands
+
+    number = commands.export(folder, to, states, codes)
+    click.echo(f"{number:,} rows → {to}")
+    return 0
+
+
+@click.command()
+@FOLDER
+@click.option(
+    "--to",
+    type=click.Path(),
+    metavar="FILE",
+    help="A file here, or in a bucket (s3://, gs://). [default: report.html in the folder]",
+)
+def report(folder: Path, to: str | None) -> int:
+    """Write a page for people: what happened, and what to do.
+
+    Runs write it too, into the run folder. With the extra `report` it has charts.
+
+    \b
+    bulk-unenroll report customers.unenroll --to report.html
+    bulk-unenroll report customers.unenroll --to s3://bucket/done/customers.html
+    """
+    from bulk_unenroll.commands import export as commands
+
+    click.echo(f"report → {commands.report(folder, to)}")
+    return 0
+
+
+@click.command()
+@FOLDER
+@click.argument("customer_id", type=ID)
+def explain(folder: Path, customer_id: int) -> int:
+    """Show every input row and every attempt of one customer.
+
+    \b
+    bulk-unenroll explain customers.unenroll 423789336
+    """
+    from bulk_unenroll.cli import screens
+    from bulk_unenroll.commands import explain as commands
+
+    screens.show_explained(screens.out(), commands.explain(folder, customer_id))
+    return 0
+
+
+@click.command()
+@FOLDER
+def verify(folder: Path) -> int:
+    """Verify the ledger: file integrity, row counts and attempts.
+
+    \b
+    bulk-unenroll verify customers.unenroll
+    """
+    from bulk_unenroll.commands import explain as commands
+
+    commands.verify(folder)
+    click.echo("ledger verified: file integrity, row counts and attempts are consistent")
+    return 0
+
+
+@click.command()
+def codes() -> int:
+    """Show the code table: what each code means and what to do.
+
+    \b
+    bulk-unenroll codes
+    """
+    from bulk_unenroll.cli import screens
+
+    screens.show_codes(screens.out())
+    return 0

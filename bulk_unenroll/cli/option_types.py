@@ -1,0 +1,114 @@
+"""What the values of options are: how each is shown, read from what was given, held by a job file.
+
+A value is read by one function, wherever it comes from: the text that was typed, the number of a
+job file, or the default of the settings, which is taken as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import click
+
+from bulk_unenroll.settings import (
+    parse_delimiter,
+    parse_duration_s,
+    parse_limit,
+    parse_rate,
+    parse_time_of_day,
+    parse_timeout_s,
+)
+
+ID_NAMES: Final = ("customerId", "targetGroupId", "targetId", "orgId")
+
+
+if TYPE_CHECKING:
+    ParamType = click.ParamType[Any]
+else:  # older versions of click take no parameter
+    ParamType = click.ParamType
+
+
+class Parsed(ParamType):
+    """Values read by a function that raises ``ValueError``, and takes what it once made.
+
+    ``in_job``: the type that a job file holds, as an annotation.
+    """
+
+    def __init__(self, name: str, parse: Callable[[Any], object], in_job: Any = str) -> None:
+        self.name = name
+        self.in_job = in_job
+        self._parse = parse
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """The name as it is: ``N/s`` and ``N/S`` are not the same."""
+        return self.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value, or a usage error that names the option."""
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _parse_id(given: str | int) -> int:
+    from bulk_unenroll.inputs.ids import parse_id
+
+    parsed = parse_id(given)
+    if not isinstance(parsed, int):
+        raise ValueError(f"{given!r} is not a valid id: write its digits")
+    return parsed
+
+
+def _parse_column(given: str | tuple[str, str]) -> tuple[str, str]:
+    text = given if isinstance(given, str) else "=".join(given)
+    name, equals, header = text.partition("=")
+    if not equals or name not in ID_NAMES:
+        raise ValueError(
+            f"{text!r} is not a valid column: write NAME=HEADER,"
+            f" where NAME is {', '.join(ID_NAMES[:-1])} or {ID_NAMES[-1]}"
+        )
+    return name, header
+
+
+def _parse_target(text: str) -> str:
+    group, _, target = text.partition("/")
+    try:
+        return f"{_parse_id(group)}/{_parse_id(target)}"
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is not a valid target: write GROUP/TARGET, such as 1001/2001"
+        ) from None
+
+
+FLAG: Final = click.BOOL
+PATH: Final = click.Path(path_type=Path)
+URL: Final = Parsed("URL", str)
+NAME: Final = Parsed("NAME", str)
+CODE: Final = Parsed("CODE", str)
+RATE: Final = Parsed("N/s|N/min|N/h", parse_rate)
+LIMIT: Final = Parsed("N|P%", parse_limit, in_job=str | int)
+SECONDS: Final = Parsed("S", parse_timeout_s, in_job=float)
+DURATION: Final = Parsed("DURATION", parse_duration_s)
+TIME_OF_DAY: Final = Parsed("HH:MM", parse_time_of_day)
+DELIMITER: Final = Parsed("C", parse_delimiter)
+ID: Final = Parsed("N", _parse_id, in_job=int)
+COLUMN: Final = Parsed("NAME=HEADER", _parse_column, in_job=dict[str, str])
+TARGET: Final = Parsed("G/T", _parse_target)
+
+
+def in_job(kind: click.ParamType[Any]) -> Any:
+    """The type of the value that a job file holds for an option, as an annotation."""
+    match kind:
+        case Parsed():
+            return kind.in_job
+        case click.Choice():
+            return Literal[tuple(kind.choices)]
+        case click.IntRange():
+            return int
+        case click.types.BoolParamType():
+            return bool
+        case _:
+            return str
