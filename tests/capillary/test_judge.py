@@ -85,7 +85,7 @@ class TestReview:
 
     def test_204(self) -> None:
         verdict = answered(204, b"")
-        assert verdict == Settle(State.REVIEW, "http_204", "answered 204: no content to judge by")
+        assert verdict == Settle(State.REVIEW, "http_204", "HTTP 204: an answer without content")
 
     @pytest.mark.parametrize("status", [200, 302, 400, 404, 405, 415, 422])
     @pytest.mark.parametrize("code", ["310119", 777777, "E_NEW"])

@@ -265,14 +265,14 @@ class TestRepeats:
         expected = {
             row: first[key] for row, key in enumerate(keys, 1) if first.setdefault(key, row) != row
         }
-        seen = dedupe.RepeatFinder()
+        repeats = dedupe.RepeatFinder()
         for start in range(0, len(keys), size):
             rows = enumerate(keys[start : start + size], start + 1)
             batch = staged_batch([staged_row(row, key, ()) for row, key in rows])
-            seen.add(batch, [target.rule for target in batch.targets])
-        assert dict(seen.repeats()) == expected
-        shares = {share.target: (share.items, share.first_row) for share in seen.shares()}
-        assert shares == {
+            repeats.add(batch, [target.rule for target in batch.targets])
+        assert dict(repeats.repeats()) == expected
+        counts = {found.target: (found.items, found.first_row) for found in repeats.target_counts()}
+        assert counts == {
             rule: (
                 sum(key.target.rule == rule for key in first),
                 min(row for key, row in first.items() if key.target.rule == rule),

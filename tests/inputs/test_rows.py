@@ -182,7 +182,7 @@ class TestHeader:
             (HEADER, {"group": 5}, "--target-group-id"),
             (HEADER, {"target": 5}, "--target-id"),
             ((*HEADER, "orgId"), {"org": 5}, "--data-scope-org"),
-            (HEADER, {"columns": [("customerId", "Nobody")]}, "is not there"),
+            (HEADER, {"columns": [("customerId", "Nobody")]}, "does not exist"),
             (("a", "a", "targetGroupId", "targetId"), {"columns": [("customerId", "a")]}, "once"),
             (("423789336", "1001", "2001"), {}, "no header"),
             (("a", "targetId"), {"columns": [("customerId", "a"), ("targetGroupId", "a")]}, "two"),
@@ -227,9 +227,9 @@ class TestHeader:
         [
             ([("customerId", "targetId"), ("targetId", "targetId")], "two ids"),
             ([("customerId", "note"), ("customerId", "")], "twice"),
-            ([("customerId", "unenroll_row")], "is not there"),
-            ([("customerId", "")], "is not there"),
-            ([("customerId", " - ")], "is not there"),
+            ([("customerId", "unenroll_row")], "does not exist"),
+            ([("customerId", "")], "does not exist"),
+            ([("customerId", " - ")], "does not exist"),
         ],
     )
     def test_mappings_that_are_refused(self, columns: list[tuple[str, str]], word: str) -> None:
@@ -288,7 +288,7 @@ class TestRecord:
         [
             (("7", "1"), ['targetId: is missing after "1"', "2 fields, the header 3"]),
             (("7",), ['targetGroupId: is missing after "7"', "1 field, the header 3"]),
-            (("7", "1", "2", "x", "y"), ['targetId: "x" comes after it', "5 fields, the header 3"]),
+            (("7", "1", "2", "x", "y"), ['targetId: is followed by "x"', "5 fields, the header 3"]),
         ],
     )
     def test_the_message_of_a_ragged_row_names_column_and_text(

@@ -105,7 +105,7 @@ def test_of_several_sheets_one_must_be_chosen(tmp_path: Path) -> None:
     path = workbook(
         tmp_path / "a.xlsx", May=[HEADER, (1, 1001, 2001)], June=[HEADER, (2, 1001, 2001)]
     )
-    assert 'several sheets hold rows: "May", "June"; choose one with --sheet' in refusal(path)
+    assert 'several sheets have rows: "May", "June"; choose one with --sheet' in refusal(path)
     assert read(path, "June") == [(1, Enrollment(2, Target(None, 1001, 2001)))]
     assert 'there is no sheet "july"' in refusal(path, "july")
 
@@ -113,17 +113,17 @@ def test_of_several_sheets_one_must_be_chosen(tmp_path: Path) -> None:
 def test_what_is_no_workbook_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.xlsx"
     path.write_text("customerId,targetGroupId,targetId\n1,2,3\n")
-    assert "a.xlsx: this is no readable workbook" in refusal(path)
+    assert "a.xlsx: not a readable workbook" in refusal(path)
     whole = workbook(tmp_path / "b.xlsx", S=[HEADER, (1, 1001, 2001)]).read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    assert "this is no readable workbook" in refusal(path)
-    assert "no visible sheet holds any row" in refusal(workbook(tmp_path / "c.xlsx", S=[]))
+    assert "not a readable workbook" in refusal(path)
+    assert "no visible sheet has rows" in refusal(workbook(tmp_path / "c.xlsx", S=[]))
 
 
 def test_a_text_file_has_no_sheet(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("customerId,targetGroupId,targetId\n1,2,3\n")
-    assert "no --sheet" in refusal(path, "June")
+    assert "no sheet to choose" in refusal(path, "June")
 
 
 def test_the_run_folder_is_named_after_the_workbook() -> None:
