@@ -1,4 +1,4 @@
-"""Make the samples anew: ``python sample_inputs/make_samples.py``. Nothing in them is real."""
+"""Writes the sample files: ``python sample_inputs/make_samples.py``. None of the data is real."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REFUSED = ("999310011", "999310019", "999310149", "999310119")
 
 
 def cleanup() -> list[list[str]]:
-    """About 1,000 customers in three targets of two groups, from a campaign's spreadsheet."""
+    """Return about 1,000 rows in three targets of two groups, as from a campaign's spreadsheet."""
     dice = random.Random(20261123)
     customers = dice.sample(range(410_000_000, 440_000_000), 960)
     rows = [_row(dice, str(who), *TARGETS[i % 3]) for i, who in enumerate(customers)]
@@ -39,7 +39,7 @@ def _row(
 
 
 def write_csv(name: str, header: tuple[str, ...], rows: list[list[str]], delimiter: str) -> None:
-    """One file, with a BOM as spreadsheets write it where the delimiter is theirs."""
+    """Write one file; with a BOM if the delimiter is a semicolon, as spreadsheets do."""
     encoding = "utf-8-sig" if delimiter == ";" else "utf-8"
     with (HERE / name).open("w", encoding=encoding, newline="") as file:
         writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
@@ -47,7 +47,7 @@ def write_csv(name: str, header: tuple[str, ...], rows: list[list[str]], delimit
 
 
 def main() -> None:
-    """Write all four."""
+    """Write all four files."""
     rows = cleanup()
     write_csv("cleanup.csv", HEADER, rows, ",")
     columns = dict(zip(HEADER, map(list, zip(*rows, strict=True)), strict=True))
