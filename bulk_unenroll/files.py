@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and last."""
+"""Files that are written completely or not at all, and durably."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TextIO
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a fresh 0600 file beside ``path`` which takes its place when the block ends well.
+    """Yield a new 0600 file, which replaces ``path`` when the block ends without an exception.
 
-    A reader sees the old file or the whole new one. A symlink at ``path`` is replaced, never
+    A reader sees the old file or the complete new one. A symlink at ``path`` is replaced, not
     followed.
     """
     part = path.with_name(f".{path.name}.part")
@@ -29,7 +29,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def sync_directory(folder: Path) -> None:
-    """Make what was created, renamed or removed in ``folder`` durable."""
+    """Make durable which files were created, renamed or removed in ``folder``."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -38,5 +38,5 @@ def sync_directory(folder: Path) -> None:
 
 
 def open_text(path: Path) -> TextIO:
-    """Open a file made by ``replacing`` for text whose line ends are the writer's own."""
+    """Open ``path`` to write UTF-8 text; line ends are written unchanged."""
     return path.open("w", encoding="utf-8", newline="")

@@ -34,7 +34,7 @@ class _Stderr:
 
 
 def get_logger() -> Any:
-    """Return the package's logger: ``log.info("event", name=value)``."""
+    """Return the package's logger. It takes the name of an event, and its facts as keywords."""
     return structlog.wrap_logger(
         _logger, processors=_processors, wrapper_class=structlog.stdlib.BoundLogger
     )

@@ -1,4 +1,4 @@
-"""The values that pass between stages, and the legal transitions of a customer/target."""
+"""The values that pass between the parts, and the legal changes of an enrollment's state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_ID: Final = 9_223_372_036_854_775_807
 
 
 class State(StrEnum):
-    """Where a customer/target stands."""
+    """The state of an enrollment."""
 
     PENDING = "pending"
     SENDING = "sending"
@@ -26,7 +26,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StateMeaning:
-    """What a state means, for a table of states, and after a number in a sentence."""
+    """What a state means: for a table, and as a phrase that follows a number."""
 
     meaning: str
     phrase: str
@@ -37,21 +37,24 @@ STATES: Final[dict[State, StateMeaning]] = {
         "not called yet, or certainly not applied and waiting to be sent again", "wait"
     ),
     State.SENDING: StateMeaning("being called now", "are being called"),
-    State.SUCCEEDED: StateMeaning("the API's answer was read and says so", "were taken out"),
+    State.SUCCEEDED: StateMeaning(
+        "the API's answer says that the customer was taken out", "were taken out"
+    ),
     State.NOT_ENROLLED: StateMeaning(
-        "the API has no record of it: nothing to do", "had no record to take out"
+        "the API has no such enrollment: nothing to do", "were not enrolled"
     ),
     State.FAILED: StateMeaning(
-        "refused for a reason of its own, or refused until attempts ran out", "failed"
+        "refused by the API, or not applied within the allowed attempts", "failed"
     ),
     State.BLOCKED: StateMeaning(
-        "its target or group does not exist; the rest of that target is not called", "are blocked"
+        "its target or group does not exist; no more rows of it are called", "are blocked"
     ),
     State.REVIEW: StateMeaning(
-        "an answer that no document explains: never sent again by itself", "need a look by hand"
+        "the answer is not documented: check it by hand; never sent again automatically",
+        "must be checked by hand",
     ),
     State.IN_DOUBT: StateMeaning(
-        "may have been applied, but no answer came: a person decides, or `resume` within 15 min",
+        "perhaps applied, but not answered: `resume` within 15 min, or decide by hand",
         "are in doubt",
     ),
     State.WITHDRAWN: StateMeaning("never called, and no longer in the file", "were withdrawn"),
@@ -78,7 +81,7 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.SUCCEEDED: frozenset(),
     State.NOT_ENROLLED: frozenset(),
 }
-"""Every change of state there is. The ledger's trigger refuses any other; a test compares the two.
+"""Every legal change of state. The ledger's trigger refuses any other; a test compares the two.
 
 ``in_doubt`` never goes back to ``pending``: a call that may have been applied stays visible as such
 until an answer is read.
@@ -102,7 +105,7 @@ class Target(NamedTuple):
 
 
 class Enrollment(NamedTuple):
-    """A customer in a target: the unit of all accounting, and what one call ends."""
+    """A customer in a target. One call ends one enrollment, and the ledger counts enrollments."""
 
     customer: int
     target: Target
@@ -110,7 +113,7 @@ class Enrollment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Invalid:
-    """Why a row cannot be called: a stable ``code`` to count by, and a sentence for a person."""
+    """Why a row is invalid: a stable ``code`` to count by, and a message for a person."""
 
     code: str
     message: str
@@ -120,9 +123,9 @@ class Invalid:
 class Record:
     """One record of an input file.
 
-    ``row`` counts from 1 in file order without the header. ``cells`` are as they stand in the file:
-    text from CSV; int, str, Decimal or None from Parquet. ``flaw`` is set where the record could
-    not even be split into cells.
+    ``row`` counts from 1 in file order, without the header. ``cells`` are as in the file: text from
+    CSV; int, str, Decimal or None from Parquet. ``flaw`` says why a record could not be split into
+    cells, if it could not.
     """
 
     row: int
@@ -132,10 +135,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A claimed customer/target whose intent is durable: it may be sent, once.
+    """A claimed enrollment whose intent is durable: it may be sent, once.
 
-    ``tries`` are the attempts already charged in this run; ``doubtful`` says that an earlier
-    attempt may have been applied and was never answered.
+    ``tries`` counts the attempts charged in this run so far. ``doubtful``: an earlier attempt may
+    have been applied and was not answered.
     """
 
     id: int
@@ -145,13 +148,13 @@ class Call:
 
     @property
     def waiting(self) -> State:
-        """The state it was claimed from, and goes back to as long as nothing settles it."""
+        """The state it was claimed from, and returns to until an answer settles it."""
         return State.IN_DOUBT if self.doubtful else State.PENDING
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What happened to one request, as it stands in ``attempt_history``. Times are Unix seconds."""
+    """What happened to one request, as in ``attempt_history``. Times are Unix seconds."""
 
     sent_at_s: float
     answered_at_s: float | None
@@ -164,10 +167,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the ledger shall record of a call.
+    """What to record about a call.
 
-    ``attempt`` is None if it never left. ``not_before_s`` schedules it again (Unix seconds; None:
-    not in this run). ``charged``: the attempt counts against ``--max-attempts``.
+    ``attempt`` is None if the request was not sent. ``not_before_s`` is when it may be sent again
+    (Unix seconds; None: not in this run). ``charged``: the attempt counts for ``--max-attempts``.
     """
 
     call: Call
@@ -180,7 +183,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Every pending enrollment in a target, or with ``rule`` None in a group."""
+    """A target, or with ``rule`` None a whole group, whose pending enrollments are blocked."""
 
     org: int | None
     group: int
@@ -191,10 +194,10 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of a call.
+    """What to do next with a call.
 
-    ``wait_s`` until it may be sent again, None if this run is done with it. ``left``: the request
-    may have left this machine, so it goes on record. ``charged``: it counts as one of the attempts.
+    ``wait_s`` is the time until it may be sent again, None for not in this run. ``left``: the
+    request may have been sent, so it is recorded. ``charged``: it counts for ``--max-attempts``.
     """
 
     state: State

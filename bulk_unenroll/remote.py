@@ -1,8 +1,8 @@
-"""Files elsewhere: copied here before they are read, copied there after they were written.
+"""Remote files: downloaded before they are read, uploaded after they are written.
 
-A copy is hashed and parsed like any local file, so that what was hashed is what is read, whatever
-happens to the original. Needs fsspec, and for each scheme an extra. Credentials are those of the
-provider's usual places (environment, profile, instance role, ``.netrc``), never of the address.
+The copy is hashed and parsed like any local file, so that what is hashed is what is read, whatever
+happens to the original. Needs fsspec, and an extra for each scheme. Credentials come from the
+provider's usual places (environment, profile, instance role, ``.netrc``), never from the address.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ VERSION: Final = (
     *("size", "etag", "ETag", "Content-MD5", "generation", "VersionId"),
     *("updated", "LastModified", "Last-Modified"),
 )
-"""What tells one content of a file from the next, as far as its provider says it."""
+"""Properties that change with the content of a file, as far as its provider has them."""
 
 
 def find(url: str) -> list[str]:
-    """The addresses behind ``url``: itself, or in a bucket what a glob matches.
+    """Return ``[url]``, or for a glob in a bucket the addresses that match it.
 
-    Raises ``UsageError`` (2) for an address that must not be used, ``InputMissing`` (66).
+    Raises ``UsageError`` (2) for an address that must not be used, and ``InputMissing`` (66).
     """
     check_address(url)
     if scheme_of(url) not in WRITABLE or not has_magic(url):
         return [url]
-    with _translated(url):
+    with _own_errors(url):
         files, path = _open_system(url)
         found = [path] if files.exists(path) else sorted(files.glob(path))
     if not found:
@@ -58,15 +58,15 @@ def find(url: str) -> list[str]:
 
 
 def check_address(url: str) -> None:
-    """Refuse addresses that show a secret to everyone, or let anyone on the way change a file."""
+    """Raise ``UsageError`` (2) for an address that shows a secret or is not safe from changes."""
     if has_userinfo(url):
         raise UsageError(
-            f"{without_secrets(url)}: a name or password in an address is seen by everyone",
-            "take it out, and change it; credentials belong into the environment or .netrc",
+            f"{without_secrets(url)}: others can see a username or password in an address",
+            "remove it and change it; put credentials into the environment or .netrc",
         )
     if scheme_of(url) == "http" and not is_loopback(_host(url)):
         raise UsageError(
-            f"{without_secrets(url)}: over http:// anyone on the way can change who is called",
+            f"{without_secrets(url)}: over http:// anyone on the network can change the file",
             "use https://",
         )
 
@@ -74,20 +74,20 @@ def check_address(url: str) -> None:
 def _host(url: str) -> str:
     try:
         return urlsplit(url).hostname or ""
-    except ValueError:  # no address at all
+    except ValueError:  # not an address
         return ""
 
 
 @contextmanager
 def copied(url: str, spool: Path) -> Iterator[BinaryIO]:
-    """The file at ``url``, copied into the folder ``spool`` for as long as it is used.
+    """Download ``url`` into the folder ``spool``, and yield the copy open for reading.
 
-    Raises ``InputMissing`` (66), ``InputRefused`` (65) also where it changed meanwhile, and
-    ``FolderUnusable`` (73) where there is no room.
+    Raises ``InputMissing`` (66), ``InputRefused`` (65), also if the file changed meanwhile, and
+    ``FolderUnusable`` (73) if the disk is full.
     """
     with _folder_in(spool) as folder:
         copy = folder / "input"
-        with _translated(url):
+        with _own_errors(url):
             _copy(url, copy)
         with copy.open("rb") as handle:
             yield handle
@@ -96,17 +96,20 @@ def copied(url: str, spool: Path) -> Iterator[BinaryIO]:
 @contextmanager
 def _folder_in(spool: Path) -> Iterator[Path]:
     folder = spool / ".copy"
-    shutil.rmtree(folder, ignore_errors=True)  # left by a killed process: nobody else is here
+    shutil.rmtree(
+        folder, ignore_errors=True
+    )  # left by a killed process: only one works in this folder
     try:
         folder.mkdir(mode=0o700)
     except OSError as error:
         raise FolderUnusable(
-            f"the input cannot be copied into {spool}: {error.strerror}", "make room there"
+            f"cannot copy the input into {spool}: {error.strerror}",
+            "free some space or check the permissions",
         ) from None
     try:
         yield folder
     finally:
-        # a download that a signal ended may still write into it
+        # a download that was interrupted may still write to it
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -115,14 +118,15 @@ def _copy(url: str, to: Path) -> None:
     before = _version(files, path)
     if before["size"] is None:
         raise InputRefused(
-            f"{without_secrets(url)}: its length is not told, so it could be cut short unnoticed",
-            "download it, and give the path of the file",
+            f"{without_secrets(url)}: its length is unknown, so it could be cut short unnoticed",
+            "download the file and give its path",
         )
     _check_still_private(url, files.info(path).get("url"))
     files.get_file(path, str(to))
     if to.stat().st_size != before["size"] or _version(files, path) != before:
         raise InputRefused(
-            f"{without_secrets(url)}: changed while it was being read", "run it again when it rests"
+            f"{without_secrets(url)}: the file changed while it was being read",
+            "run again when it no longer changes",
         )
 
 
@@ -134,13 +138,15 @@ def _version(files: Any, path: str) -> dict[str, object]:
 
 def _check_still_private(url: str, redirected: str | None) -> None:
     if redirected and scheme_of(url) == "https" and scheme_of(redirected) != "https":
-        raise InputRefused(f"{without_secrets(url)}: leads to http://", "give the final https://")
+        raise InputRefused(
+            f"{without_secrets(url)}: redirects to http://", "give an https:// address"
+        )
 
 
 def upload(path: Path, url: str) -> None:
-    """Copy the file at ``path`` to ``url``, whole or not at all; raises ``UsageError`` (2)."""
+    """Copy the file at ``path`` to ``url``, completely or not at all; raises ``UsageError`` (2)."""
     try:
-        with _translated(url):
+        with _own_errors(url):
             files, target = _open_system(url)
             files.put_file(str(path), target)
     except (InputMissing, InputRefused) as refused:
@@ -148,17 +154,17 @@ def upload(path: Path, url: str) -> None:
 
 
 def check_writable(url: str) -> None:
-    """Raise ``UsageError`` (2) where nothing can be written to ``url``."""
+    """Raise ``UsageError`` (2) if ``url`` cannot be written to."""
     check_address(url)
     if scheme_of(url) not in WRITABLE:
         schemes = " or ".join(f"{scheme}://" for scheme in WRITABLE)
         raise UsageError(f"{without_secrets(url)} cannot be written to", f"give {schemes}")
-    with _translated(url):
+    with _own_errors(url):
         _open_system(url)
 
 
 def _open_system(url: str) -> tuple[Any, str]:
-    """The file system of ``url``, and the path in it."""
+    """The fsspec file system of ``url``, and the path in it."""
     scheme = scheme_of(url)
     try:
         from fsspec.core import url_to_fs
@@ -173,41 +179,41 @@ def _open_system(url: str) -> tuple[Any, str]:
 
 def _options(scheme: str) -> dict[str, Any]:
     if scheme == "s3":
-        return {"max_concurrency": 1}  # or ten blocks of 50 MiB are in memory at once
+        return {"max_concurrency": 1}  # the default keeps ten blocks of 50 MiB in memory
     if scheme == "gs":
         return {}
     from aiohttp import ClientTimeout
 
     return {
-        "encoded": True,  # a signature is of the address as it was given
+        "encoded": True,  # a signature is valid for the address as given
         "client_kwargs": {
-            # its own default ends any download after five minutes
+            # the default ends any download after five minutes
             "timeout": ClientTimeout(total=None, sock_read=READ_TIMEOUT_S),
-            "headers": {"Accept-Encoding": "identity"},  # the file's own bytes
+            "headers": {"Accept-Encoding": "identity"},  # the bytes of the file itself
             "trust_env": True,  # proxies and .netrc
         },
     }
 
 
 @contextmanager
-def _translated(url: str) -> Iterator[None]:
-    """Say what went wrong in our words alone: a library's may hold the address with its secrets."""
+def _own_errors(url: str) -> Iterator[None]:
+    """Raise our own errors in place of a library's, which may show the address with its secrets."""
     name = without_secrets(url)
     try:
         yield
     except Interrupted:
-        # the download goes on in a thread until the process ends, and asyncio would complain of it
+        # the download continues in a thread until the process ends, and asyncio would log that
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         raise
     except Stop:
         raise
-    except Exception as error:  # each provider's library has a tree of its own
+    except Exception as error:  # each provider's library has its own exceptions
         status = getattr(error.__cause__ or error, "status", None)
-        # of the web, fsspec says that of every failure
-        told = status in MISSING or scheme_of(url) in WRITABLE
-        if isinstance(error, FileNotFoundError) and told:
-            raise InputMissing(f"{name} is not there", "check the address") from None
+        # over HTTP, fsspec raises FileNotFoundError for every failure
+        is_missing = status in MISSING or scheme_of(url) in WRITABLE
+        if isinstance(error, FileNotFoundError) and is_missing:
+            raise InputMissing(f"{name} does not exist", "check the address") from None
         if isinstance(error, OSError) and error.errno in NO_ROOM:
-            raise FolderUnusable(f"there is no room for a copy of {name}", "free some") from None
-        said = f"HTTP {status}" if status else type(error.__cause__ or error).__name__
-        raise InputRefused(f"{name} cannot be read: {said}", REMEDY) from None
+            raise FolderUnusable(f"no space left for a copy of {name}", "free some space") from None
+        why = f"HTTP {status}" if status else type(error.__cause__ or error).__name__
+        raise InputRefused(f"{name} cannot be read: {why}", REMEDY) from None

@@ -1,4 +1,4 @@
-"""Names of files elsewhere, and what of them may be shown."""
+"""Addresses of remote files, and the part of them that may be shown."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from pathlib import Path
 from typing import Final
 
 SCHEMES: Final = ("s3", "gs", "https", "http")
-# one slash where the name went through a path
+# one slash: pathlib merges two
 _REMOTE: Final = re.compile(rf"(?P<scheme>{'|'.join(SCHEMES)}):/{{1,2}}(?=[^/])", re.IGNORECASE)
 
 
 def is_remote(name: str | Path) -> bool:
-    """Whether ``name`` is the address of a file elsewhere."""
+    """Whether ``name`` is the address of a remote file."""
     return _REMOTE.match(str(name)) is not None
 
 
 def scheme_of(url: str) -> str:
-    """The scheme of a remote name, in lower case."""
+    """The scheme of an address, in lower case."""
     return url.partition(":")[0].lower()
 
 
 def has_userinfo(url: str) -> bool:
-    """Whether a name or password stands before the host."""
+    """Whether an address has a username or a password before its host."""
     return "@" in _authority(url)
 
 
 def without_secrets(url: str) -> str:
-    """``url`` as it may be kept and shown: no userinfo, no query (it may be a signature).
+    """Return ``url`` without userinfo and without query, which may be a signature.
 
-    A local name, and any other text, stays as it is.
+    The result may be kept and shown. A local path, and any other text, is returned unchanged.
     """
     found = _REMOTE.match(url)
     if not found:

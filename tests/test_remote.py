@@ -1,4 +1,4 @@
-"""Inputs elsewhere: the same rows as the same file here, or a refusal that says why."""
+"""Remote inputs: the same rows as the same file on disk, or a refusal that says why."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def refusal(name: str, spool: Path, kind: type[Stop] = InputRefused) -> str:
 
 class TestReading:
     @pytest.mark.parametrize("name", ["cleanup.csv", "cleanup.parquet", "utf16.tsv"])
-    def test_a_file_in_a_bucket_gives_what_the_same_file_gives_here(
+    def test_a_file_in_a_bucket_reads_like_the_same_file_on_disk(
         self, bucket: Bucket, tmp_path: Path, name: str
     ) -> None:
         path = SAMPLES / name
@@ -71,7 +71,7 @@ class TestReading:
         url = bucket.put(name, path.read_bytes())
         assert read(url, tmp_path) == read(str(path), tmp_path)
 
-    def test_a_file_on_the_web_gives_what_the_same_file_gives_here(
+    def test_a_file_on_the_web_reads_like_the_same_file_on_disk(
         self, web: Web, tmp_path: Path
     ) -> None:
         packed = gzip.compress(CONTENT)
@@ -83,16 +83,14 @@ class TestReading:
         found = find_inputs([f"s3://{BUCKET}/night/*.csv", urls[0]])
         assert [file.path for file in found] == sorted(urls)
 
-    def test_nothing_of_a_copy_is_left_beside_the_ledger(
-        self, bucket: Bucket, tmp_path: Path
-    ) -> None:
+    def test_no_copy_is_left_in_the_run_folder(self, bucket: Bucket, tmp_path: Path) -> None:
         left = tmp_path / ".copy"
         left.mkdir()
-        (left / "input").write_text("by a process that was killed")
+        (left / "input").write_text("of a killed process")
         read(bucket.put("a.csv", CONTENT), tmp_path)
         assert not list(tmp_path.iterdir())
 
-    def test_the_run_folder_is_called_after_the_file(self, bucket: Bucket, web: Web) -> None:
+    def test_the_run_folder_is_named_after_the_file(self, bucket: Bucket, web: Web) -> None:
         urls = [bucket.put("x/may.csv", CONTENT), f"{web.base_url}/x/may.csv.gz?signature=1"]
         folders = [default_folder([url]) for url in (*urls, f"s3://{BUCKET}/x/m*.csv")]
         assert folders == [Path("may.unenroll")] * 3
@@ -135,15 +133,17 @@ def test_memory_does_not_grow_with_the_file(bucket: Bucket, web: Web, tmp_path: 
 
 class TestRefusals:
     @pytest.mark.parametrize("name", [f"s3://{BUCKET}/no.csv", "s3://no-such-bucket/a.csv"])
-    def test_what_is_not_in_the_bucket(self, bucket: Bucket, tmp_path: Path, name: str) -> None:
-        assert "is not there" in refusal(name, tmp_path, InputMissing)
+    def test_a_file_that_is_not_in_the_bucket(
+        self, bucket: Bucket, tmp_path: Path, name: str
+    ) -> None:
+        assert "does not exist" in refusal(name, tmp_path, InputMissing)
 
     def test_a_glob_that_matches_nothing(self, bucket: Bucket) -> None:
         with pytest.raises(InputMissing, match="no file matches"):
             find_inputs([f"s3://{BUCKET}/no/*.csv"])
 
-    def test_what_is_not_on_the_web(self, web: Web, tmp_path: Path) -> None:
-        assert "is not there" in refusal(f"{web.base_url}/no.csv", tmp_path, InputMissing)
+    def test_a_file_that_is_not_on_the_web(self, web: Web, tmp_path: Path) -> None:
+        assert "does not exist" in refusal(f"{web.base_url}/no.csv", tmp_path, InputMissing)
 
     def test_no_access(self, web: Web, tmp_path: Path) -> None:
         web.status = 403
@@ -151,7 +151,7 @@ class TestRefusals:
         assert "cannot be read: HTTP 403" in said
         assert "credentials in the environment" in said
 
-    def test_nobody_listens(self, tmp_path: Path) -> None:
+    def test_a_server_that_does_not_run(self, tmp_path: Path) -> None:
         assert "cannot be read" in refusal("http://127.0.0.1:9/a.csv", tmp_path)
 
     def test_a_file_that_changes_while_it_is_read(self, web: Web, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ class TestRefusals:
         web.cut = 3
         assert "cannot be read" in refusal(web.put("/a.csv", CONTENT), tmp_path)
 
-    def test_a_file_whose_length_is_not_told_for_it_may_be_cut_short(
+    def test_a_file_of_unknown_length_which_could_be_cut_short_unnoticed(
         self, web: Web, tmp_path: Path
     ) -> None:
         web.length = False
@@ -170,9 +170,9 @@ class TestRefusals:
 
     def test_plain_http_to_another_machine(self, tmp_path: Path) -> None:
         said = refusal("http://files.example/a.csv", tmp_path, UsageError)
-        assert "anyone on the way" in said
+        assert "anyone on the network" in said
 
-    def test_https_that_leads_to_plain_http(
+    def test_https_that_redirects_to_plain_http(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         class Redirecting:
@@ -182,7 +182,7 @@ class TestRefusals:
                 return {"size": 1, "url": "http://files.example/a.csv"}
 
         monkeypatch.setattr(remote, "_open_system", lambda url: (Redirecting(), url))
-        assert "leads to http://" in refusal("https://files.example/a.csv", tmp_path)
+        assert "redirects to http://" in refusal("https://files.example/a.csv", tmp_path)
 
     @pytest.mark.parametrize(
         ("module", "url", "extra"),
@@ -205,8 +205,8 @@ class TestRefusals:
     def test_no_room_for_the_copy(self, bucket: Bucket, tmp_path: Path) -> None:
         url = bucket.put("a.csv", CONTENT)
         with full_disk(10):
-            assert "no room" in refusal(url, tmp_path, FolderUnusable)
-        assert "cannot be copied" in refusal(url, tmp_path / "no folder", FolderUnusable)
+            assert "no space left" in refusal(url, tmp_path, FolderUnusable)
+        assert "cannot copy" in refusal(url, tmp_path / "no folder", FolderUnusable)
 
 
 class TestSecrets:
@@ -223,10 +223,10 @@ class TestSecrets:
         self, tmp_path: Path, url: str
     ) -> None:
         said = refusal(url, tmp_path, UsageError)
-        assert "seen by everyone" in said
+        assert "others can see" in said
         assert "hunter2" not in said
 
-    def test_a_signature_opens_the_file_and_is_kept_nowhere(self, web: Web, tmp_path: Path) -> None:
+    def test_a_signature_is_used_but_neither_kept_nor_shown(self, web: Web, tmp_path: Path) -> None:
         url = web.put("/a.csv", CONTENT)
         (file,) = find_inputs([f"{url}?signature=hunter2%2F"])
         assert "hunter2" not in repr(file)
@@ -235,9 +235,7 @@ class TestSecrets:
             pass
         assert "GET /a.csv?signature=hunter2%2F" in web.asked
 
-    def test_two_files_that_only_the_query_tells_apart_are_not_taken_for_one(
-        self, web: Web
-    ) -> None:
+    def test_two_files_that_differ_only_in_the_query_are_refused(self, web: Web) -> None:
         url = web.put("/a.csv", CONTENT)
         with pytest.raises(InputRefused, match="differs in what follows") as caught:
             find_inputs([f"{url}?id=hunter1", f"{url}?id=hunter2"])

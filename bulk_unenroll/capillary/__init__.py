@@ -1,1 +1,1 @@
-"""The Loyalty+ API of Capillary: what is asked, what an answer means, how to reach it."""
+"""The Loyalty+ API of Capillary: how to call it, what its answers mean, who may call."""

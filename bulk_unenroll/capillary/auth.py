@@ -1,4 +1,4 @@
-"""What authorises a call: Basic once and for all, or an OAuth token fetched once for everyone."""
+"""How calls are authorised: by a Basic header, or by one OAuth token that all calls share."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from bulk_unenroll.capillary.redaction import Secrets, recordable
 from bulk_unenroll.capillary.verdicts import Halt, InDoubt, Retry, Unauthorised, Unsent, Verdict
 
 DEFAULT_TTL_S: Final = 300.0
-"""The ``ttlSeconds`` of the vendor's sample, where an answer names none."""
+"""Used where an answer has no ``ttlSeconds``: the value of the vendor's sample."""
 
-EARLY: Final = 0.2
-"""A token is renewed when this share of its life is left, but at most ``EARLY_MOST_S`` before."""
+RENEW_SHARE: Final = 0.2
+"""A token is renewed when this share of its life is left, but at most ``RENEW_MOST_S``."""
 
-EARLY_MOST_S: Final = 30.0
+RENEW_MOST_S: Final = 30.0
 
 
 class Auth(Protocol):
-    """What the runner needs to know of credentials."""
+    """Authorises calls. ``generation`` counts the tokens; Basic has none to renew."""
 
     renewable: bool
     generation: int
@@ -38,16 +38,16 @@ class Auth(Protocol):
         """The headers that authorise a call now."""
 
     def stale(self, now_s: float) -> bool:
-        """Whether ``renew`` must come before the next call."""
+        """Whether ``renew`` must be called before the next call is sent."""
 
     def invalidate(self, generation: int) -> None:
-        """A call with this generation of the token was refused."""
+        """Note that a call with the token of this generation was refused."""
 
     async def renew(self, now_s: float) -> Verdict | None:
-        """Get a new token; a verdict where there is none to be had."""
+        """Get a new token. Return None, or a verdict that says why there is none."""
 
     def redact(self, text: str | None) -> str | None:
-        """``text`` without the secrets that a server may have echoed."""
+        """Return ``text`` without the secrets that a server may have repeated in it."""
 
 
 class BasicAuth:
@@ -61,27 +61,27 @@ class BasicAuth:
         digest = credentials.password_md5.get_secret_value()
         header = encode_basic_auth(username, digest)
         self.headers: Mapping[str, str] = {"Authorization": header}
-        given = credentials.password.get_secret_value() if credentials.password else ""
-        self._secrets = Secrets(header.removeprefix("Basic ").rstrip("="), digest, given)
+        password = credentials.password.get_secret_value() if credentials.password else ""
+        self._secrets = Secrets(header.removeprefix("Basic ").rstrip("="), digest, password)
 
     def stale(self, now_s: float) -> bool:
-        """Never: a password has no time to live."""
+        """Return False: a password does not expire."""
         return False
 
     def invalidate(self, generation: int) -> None:
-        """Nothing can be renewed."""
+        """Do nothing: a password cannot be renewed."""
 
     async def renew(self, now_s: float) -> Verdict | None:
-        """Nothing to renew."""
+        """Return None: a password cannot be renewed."""
         return None
 
     def redact(self, text: str | None) -> str | None:
-        """``text`` without the header's value, the password and its hash."""
+        """Return ``text`` without the header's value, the password and its hash."""
         return self._secrets.redact(text)
 
 
 class TokenAuth:
-    """``X-CAP-API-OAUTH-TOKEN``, from the vendor's page on OAuth. One fetch serves everyone."""
+    """``X-CAP-API-OAUTH-TOKEN``, see the vendor's page on OAuth. All calls share one token."""
 
     renewable = True
 
@@ -99,16 +99,19 @@ class TokenAuth:
         return {"X-CAP-API-OAUTH-TOKEN": self._token.get_secret_value()}
 
     def stale(self, now_s: float) -> bool:
-        """Whether there is no token, it was refused, or its life is nearly over."""
+        """Whether there is no token, or it was refused, or it expires soon."""
         return not self._token or now_s >= self._renew_at_s
 
     def invalidate(self, generation: int) -> None:
-        """Drop the token, unless it is a newer one than was refused."""
+        """Drop the token, unless it is newer than the one that was refused."""
         if generation == self.generation:
             self._token = SecretStr("")
 
     async def renew(self, now_s: float) -> Verdict | None:
-        """Fetch a token. Any answer without one is a verdict; losses mean nothing was sent yet."""
+        """Fetch a token. Return None, or the verdict on an answer that has none.
+
+        If the token call got no answer, the verdict is ``Unsent``: no customer was called yet.
+        """
         content = orjson.dumps(_pair(self._credentials))
         answer = await self._client.post(URL(self._credentials.token_url), content, {})
         token, ttl_s = _token(answer)
@@ -116,12 +119,12 @@ class TokenAuth:
             return recordable(_no_token(answer, now_s), self.redact)
         self._token = SecretStr(token)
         self._secrets.add_token(token)
-        self._renew_at_s = now_s + ttl_s - min(EARLY * ttl_s, EARLY_MOST_S)
+        self._renew_at_s = now_s + ttl_s - min(RENEW_SHARE * ttl_s, RENEW_MOST_S)
         self.generation += 1
         return None
 
     def redact(self, text: str | None) -> str | None:
-        """``text`` without tokens, client secret and client key."""
+        """Return ``text`` without tokens, client secret and client key."""
         return self._secrets.redact(text)
 
 
@@ -133,7 +136,7 @@ def make_auth(credentials: Credentials, client: Client) -> Auth:
 
 
 def _token(answer: Reply | Fault) -> tuple[str | None, float]:
-    """``{"data": {"accessToken": ..., "ttlSeconds": ...}}`` → the token and its life in seconds."""
+    """The token and its life in seconds: ``{"data": {"accessToken": ..., "ttlSeconds": ...}}``."""
     if isinstance(answer, Fault) or not 200 <= answer.status < 300:
         return None, 0.0
     try:
@@ -141,13 +144,13 @@ def _token(answer: Reply | Fault) -> tuple[str | None, float]:
         token, ttl_s = data["accessToken"], data.get("ttlSeconds")
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return None, 0.0
-    usable = isinstance(ttl_s, int | float) and not isinstance(ttl_s, bool) and ttl_s > 0
-    good = isinstance(token, str) and token and token.isascii() and token.isprintable()
-    return (token if good else None), float(ttl_s) if usable else DEFAULT_TTL_S
+    has_ttl = isinstance(ttl_s, int | float) and not isinstance(ttl_s, bool) and ttl_s > 0
+    is_usable = isinstance(token, str) and token and token.isascii() and token.isprintable()
+    return (token if is_usable else None), float(ttl_s) if has_ttl else DEFAULT_TTL_S
 
 
 def _no_token(answer: Reply | Fault, now_s: float) -> Verdict:
-    """Judge a token call that gave no token: refused for good, or trouble that may pass."""
+    """The verdict on a token call that returned no token: refused, or failed and may work later."""
     verdict = judge(answer, 0, now_s)
     match verdict:
         case Halt() | Retry(everyone=True):
@@ -157,7 +160,7 @@ def _no_token(answer: Reply | Fault, now_s: float) -> Verdict:
         case Retry() | Unsent() | InDoubt():
             return Unsent("no_token", f"no token: {verdict.message}")
         case _:
-            return Halt(Reach.RUN, "no_token", "the token URL gave no token", credentials=True)
+            return Halt(Reach.RUN, "no_token", "the token URL returned no token", credentials=True)
 
 
 def _pair(credentials: OAuth) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The API's address: what a base URL may look like, and which two are the same API."""
+"""The API's address: which base URLs are valid, and when two of them mean the same API."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from bulk_unenroll.settings import is_loopback
 
 
 def parse_base_url(text: str) -> str:
-    """The base URL, prefix included, without a trailing slash; raises ``Misconfigured`` (78)."""
+    """Return the base URL with its prefix and no trailing slash; raises ``Misconfigured`` (78)."""
     example = "such as https://HOST/v3.1"
     given = text.strip()
     try:
         parts = urlsplit(given)
         host, _ = parts.hostname, parts.port
-    except ValueError:  # its words would repeat what may be a password
+    except ValueError:  # its message might repeat a password
         raise Misconfigured(
-            "the base URL's host or port is wrong", f"give a URL {example}"
+            "the base URL has an invalid host or port", f"give a URL {example}"
         ) from None
     if "@" in given or parts.query or parts.fragment:
         raise Misconfigured(
-            "the base URL may hold a host and a path only: no user, query or fragment",
+            "the base URL must have a host and a path only, without user, query or fragment",
             f"give a URL {example}",
         )
     if parts.scheme not in ("http", "https") or not host or re.search(r"[^!-~]|[\\<>\"]", given):
-        raise Misconfigured(f"{given!r} is no base URL", f"give a URL {example}")
+        raise Misconfigured(f"{given!r} is not a valid base URL", f"give a URL {example}")
     if parts.scheme == "http" and not is_loopback(host):
         raise Misconfigured(
             f"http:// to {host} would send credentials in the clear", "use https://"
@@ -35,12 +35,12 @@ def parse_base_url(text: str) -> str:
 
 
 def is_rehearsal(base_url: str) -> bool:
-    """Whether what is sent to ``base_url`` stays on this machine, so that nobody is taken out."""
+    """Whether ``base_url`` is on this machine, so that no real customer is called."""
     return is_loopback(urlsplit(base_url).hostname or "")
 
 
 def same_api(one: str, other: str) -> bool:
-    """Whether two base URLs are one API; on loopback the port may differ."""
+    """Whether two base URLs mean the same API; on loopback the port may differ."""
     a, b = urlsplit(one), urlsplit(other)
     if (a.scheme, a.hostname, a.path) != (b.scheme, b.hostname, b.path):
         return False
@@ -49,10 +49,13 @@ def same_api(one: str, other: str) -> bool:
 
 
 def check_scope(base_url: str, other_orgs: bool) -> None:
-    """Refuse ``DATA-SCOPE: OTHER`` where the endpoint might ignore it and act on the parent."""
+    """Raise ``Misconfigured`` (78) where ``DATA-SCOPE: OTHER`` might be ignored.
+
+    The call would then reach a customer of the parent org.
+    """
     if other_orgs and not base_url.endswith("/v3.1"):
         raise Misconfigured(
-            "a connected org needs a base URL that ends in /v3.1: elsewhere the scope headers might"
-            " be ignored and the parent org's customers be called",
+            "a connected org needs a base URL that ends in /v3.1: with any other, the API might"
+            " ignore the scope headers and act on the parent org's customers",
             "give --base-url .../v3.1",
         )

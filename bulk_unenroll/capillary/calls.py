@@ -1,4 +1,8 @@
-"""What a call looks like on the wire: path, body, scope headers; a reply, or a fault."""
+"""A call on the wire: its path, body and scope headers, and the reply or the fault.
+
+Sources: the vendor's page "Unenroll a Customer to from Milestone or Streak", and its page on
+connected orgs data scopes.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +21,18 @@ def path(target: Target) -> str:
 
 
 def body(customer: int) -> bytes:
-    """The JSON body: always exactly one customer, for the API has no batch."""
+    """The JSON body: always exactly one customer, because the API has no batch call."""
     return b'[{"customerId":%d}]' % customer
 
 
 def scope_headers(org: int | None) -> dict[str, str]:
-    """``DATA-SCOPE`` and ``DATA-SCOPE-ORG`` for a connected org; none at all for SELF."""
+    """``DATA-SCOPE`` and ``DATA-SCOPE-ORG`` for a connected org; no headers for SELF."""
     return {} if org is None else {"DATA-SCOPE": "OTHER", "DATA-SCOPE-ORG": str(org)}
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer that was read to its last byte."""
+    """An answer that was read completely."""
 
     status: int
     body: bytes
@@ -38,16 +42,19 @@ class Reply:
 
 
 class Loss(Enum):
-    """What is known of a request that has no readable answer."""
+    """What is known about a request that got no readable answer."""
 
-    UNSENT = "unsent"  # certainly never left: DNS, refused, connect timeout
-    UNANSWERED = "unanswered"  # may have been applied
-    UNTRUSTED = "untrusted"  # certificate or host name wrong: certainly not sent
+    UNSENT = "unsent"  # certainly not sent: DNS, connection refused, connect timeout
+    UNANSWERED = "unanswered"  # sent, and perhaps applied
+    UNTRUSTED = "untrusted"  # certainly not sent: wrong certificate or host name
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """No answer. ``code`` is a stable word of ours, ``status`` an HTTP status if one was seen."""
+    """No readable answer.
+
+    ``code`` is one of this program's own codes; ``status`` is the HTTP status, if one was received.
+    """
 
     loss: Loss
     code: str

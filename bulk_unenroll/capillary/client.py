@@ -1,4 +1,4 @@
-"""A request in, a reply or a fault out. No judgement, no retries, no redirects."""
+"""Sends one request and returns a reply or a fault. Never judges, retries or redirects."""
 
 from __future__ import annotations
 
@@ -27,56 +27,55 @@ from bulk_unenroll.model import Enrollment
 
 Connected = Callable[[], Awaitable[None]]
 REQUEST_ID: Final = "X-CAP-REQUEST-ID"
-REQUEST_ID_TOO: Final = "X-Cap-Requestid"
+REQUEST_ID_VARIANT: Final = "X-Cap-Requestid"
 UNTRUSTED: Final = (aiohttp.ClientConnectorCertificateError, ssl.CertificateError)
 UNREACHABLE: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 LOST: Final = (aiohttp.ClientError, OSError, asyncio.IncompleteReadError, ValueError)
 
 
-class SpoiltConnection(Exception):
-    """The server ended or spoke before it was asked. Nothing was sent over this connection."""
+class UnusableConnection(Exception):
+    """The server closed the connection, or sent data unasked. Nothing was sent over it."""
 
 
 class RequestProgress:
-    """When one request leaves: its deadline is that of connecting before, of the answer after."""
+    """How far one request is. Its deadline is for connecting first, for the answer afterwards."""
 
-    __slots__ = ("_connected", "_now", "deadline", "is_over_new", "left")
+    __slots__ = ("_connected", "_now", "deadline", "is_on_new_connection", "left")
 
     deadline: asyncio.Timeout
 
     def __init__(self, connected: Connected | None, now: Callable[[], float]) -> None:
         self._connected = connected
         self._now = now
-        self.is_over_new = False
+        self.is_on_new_connection = False
         self.left = False
 
     def connecting(self, timeout_s: float) -> None:
-        """No kept connection was found: a new one is made."""
-        self.is_over_new = True
+        """Start the deadline of a new connection: no idle one was found."""
+        self.is_on_new_connection = True
         self.deadline.reschedule(self._now() + timeout_s)
 
-    async def stands(self) -> None:
-        """A new connection stands; wait until ``connected`` lets go."""
-        self.deadline.reschedule(None)  # what is waited for here is not the connection
+    async def established(self) -> None:
+        """Wait for ``connected`` now that a new connection is established."""
+        self.deadline.reschedule(None)  # this wait is not for the connection
         if self._connected:
             await self._connected()
 
     def leave(self, timeout_s: float) -> None:
-        """From here on the request may have been seen."""
+        """Start the deadline of the answer: from now on the server may see the request."""
         self.left = True
         self.deadline.reschedule(self._now() + timeout_s)
 
 
 PROGRESS: Final[ContextVar[RequestProgress]] = ContextVar("progress")
-"""Of the request that this task makes. Trace configs would tell the same, but cost an eighth."""
+"""Of the request of the current task. Trace configs would do the same at an eighth more CPU."""
 
 
 class Connector(aiohttp.TCPConnector):
-    """Tells the ``RequestProgress`` of a request when it has a connection to leave by.
+    """Notes in ``RequestProgress`` when a request gets its connection.
 
-    Lends no connection on which something came that nobody asked for. aiohttp would take that for
-    the answer to the next call: a 408 sent to an idle connection, or a second answer to the call
-    before.
+    Refuses connections on which unasked data arrived, such as a 408 on an idle connection or a
+    second answer to the previous call: aiohttp would read it as the answer to the next call.
     """
 
     def __init__(self, *, connect_timeout_s: float, read_timeout_s: float) -> None:
@@ -90,11 +89,11 @@ class Connector(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the base class names it so
     ) -> Connection:
-        """A connection as the base class finds or makes it; raises ``SpoiltConnection``."""
+        """Return a connection from the base class; raises ``UnusableConnection``."""
         connection = await super().connect(req, traces, timeout)
-        if _is_spoilt(connection):
+        if _is_unusable(connection):
             connection.close()
-            raise SpoiltConnection
+            raise UnusableConnection
         PROGRESS.get().leave(self._read_timeout_s)
         return connection
 
@@ -108,22 +107,22 @@ class Connector(aiohttp.TCPConnector):
         progress.connecting(self._connect_timeout_s)
         protocol = await super()._create_connection(req, traces, timeout)
         try:
-            await progress.stands()
+            await progress.established()
         except BaseException:
             protocol.close()
             raise
         return protocol
 
 
-def _is_spoilt(connection: Connection) -> bool:
+def _is_unusable(connection: Connection) -> bool:
     return connection.protocol is None or connection.protocol.should_close
 
 
 class Client:
-    """One session to one API. Use as an async context manager.
+    """One session with one API. Use it as an async context manager.
 
-    ``read_timeout_s`` runs from when the request leaves to the answer's last byte;
-    ``connect_timeout_s`` bounds everything before (DNS, TCP, TLS).
+    ``read_timeout_s`` counts from sending the request to the last byte of the answer;
+    ``connect_timeout_s`` limits everything before (DNS, TCP, TLS).
     """
 
     def __init__(self, base_url: str, *, connect_timeout_s: float, read_timeout_s: float) -> None:
@@ -145,9 +144,7 @@ class Client:
                 "Accept-Encoding": "identity",
                 "User-Agent": "bulk-unenroll",
             },
-            timeout=aiohttp.ClientTimeout(
-                total=None
-            ),  # the deadlines are ours: see RequestProgress
+            timeout=aiohttp.ClientTimeout(total=None),  # RequestProgress sets the deadlines
         )
         return self
 
@@ -159,7 +156,7 @@ class Client:
     ) -> Reply | Fault:
         """Take one customer out of one target; ``headers`` authorise the call.
 
-        ``connected`` is awaited when a new connection stands, before anything is sent over it.
+        ``connected`` is awaited after a new connection is established, before the request is sent.
         """
         customer, target = enrollment
         if target.org is not None:
@@ -175,15 +172,15 @@ class Client:
         headers: Mapping[str, str],
         connected: Connected | None = None,
     ) -> Reply | Fault:
-        """Post ``content`` once. A kept connection that was found spoilt makes way for another."""
+        """Post ``content`` once. An unusable idle connection is replaced by another one."""
         while True:
             progress = RequestProgress(connected, self._now)
             PROGRESS.set(progress)
             try:
                 return await self._post(url, content, headers, progress)
-            except SpoiltConnection:
-                if progress.is_over_new:
-                    message = "the server closes or speaks before it is asked"
+            except UnusableConnection:
+                if progress.is_on_new_connection:
+                    message = "the server closed the connection or sent data before the request"
                     return Fault(Loss.UNSENT, "unreachable", message)
 
     async def _post(
@@ -193,36 +190,36 @@ class Client:
             async with asyncio.timeout(None) as progress.deadline:
                 response = await self._session.post(
                     url,
-                    data=aiohttp.BytesPayload(content),  # else it is looked up how to send bytes
+                    data=aiohttp.BytesPayload(content),  # spares aiohttp a lookup
                     headers=headers,
                     allow_redirects=False,
                 )
                 return await _read(response)
         except UNTRUSTED as error:
-            return Fault(Loss.UNTRUSTED, "certificate", _say(error))
+            return Fault(Loss.UNTRUSTED, "certificate", _describe(error))
         except UNREACHABLE as error:
-            return Fault(Loss.UNSENT, "unreachable", _say(error))
+            return Fault(Loss.UNSENT, "unreachable", _describe(error))
         except TimeoutError:
             if progress.deadline.expired() and not progress.left:
                 return Fault(Loss.UNSENT, "unreachable", "no connection within --connect-timeout")
             message = f"no answer within {self._read_timeout_s:g} s"
             return Fault(Loss.UNANSWERED, "timeout", message)
         except LOST as error:
-            return Fault(Loss.UNANSWERED, "connection_lost", _say(error))
+            return Fault(Loss.UNANSWERED, "connection_lost", _describe(error))
 
 
 async def _read(response: aiohttp.ClientResponse) -> Reply | Fault:
-    """Read the answer whole, but no more of it than an answer can have."""
+    """Read the whole answer, up to the first bytes over ``MAX_ANSWER_BYTES``."""
     headers = response.headers
-    request_id = headers.get(REQUEST_ID) or headers.get(REQUEST_ID_TOO)
+    request_id = headers.get(REQUEST_ID) or headers.get(REQUEST_ID_VARIANT)
     stream = response.content
     try:
         content = await stream.readany()
         if not stream.at_eof():
-            content = await _read_on(stream, bytearray(content))
+            content = await _read_rest(stream, bytearray(content))
     finally:
         if not stream.at_eof():
-            response.close()  # what is left unread must not greet the next call
+            response.close()  # unread bytes must not reach the next call
     if len(content) > MAX_ANSWER_BYTES:
         message = "the answer is longer than 1 MiB"
         return Fault(Loss.UNANSWERED, "oversized", message, response.status, request_id)
@@ -235,14 +232,14 @@ async def _read(response: aiohttp.ClientResponse) -> Reply | Fault:
     )
 
 
-async def _read_on(stream: aiohttp.StreamReader, content: bytearray) -> bytes:
+async def _read_rest(stream: aiohttp.StreamReader, content: bytearray) -> bytes:
     while not stream.at_eof() and len(content) <= MAX_ANSWER_BYTES:
         content += await stream.readany()
     return bytes(content)
 
 
-def _say(error: BaseException) -> str:
-    """One line on a transport error. ``str`` only: a ``repr`` may hold the request's headers."""
+def _describe(error: BaseException) -> str:
+    """One line about a transport error. Uses ``str`` only: a ``repr`` may show request headers."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return f"host {error.host} not found"
     if isinstance(error, aiohttp.ClientConnectorError):
@@ -250,7 +247,7 @@ def _say(error: BaseException) -> str:
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return "no connection within --connect-timeout"
     if isinstance(error, aiohttp.ClientResponseError):
-        return f"no valid HTTP: {_first_line(error.message).partition(': b')[0].rstrip(':')}"
+        return f"invalid HTTP: {_first_line(error.message).partition(': b')[0].rstrip(':')}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return _first_line(str(error)) or type(error).__name__

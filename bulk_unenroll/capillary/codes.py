@@ -1,9 +1,9 @@
-"""The code table: what each error code means, what follows from it, and what to tell the operator.
+"""The code table: what each code means, which verdict it leads to, and what the user can do.
 
-Two kinds stand in it: codes that the API puts into an answer's body, which decide the verdict, and
-words of ours for answers that carry no code (``http_500``, ``timeout``), which only explain.
-Sources: the vendor's page of the unenroll call (**page**); its other public pages, on OAuth,
-authorisation, errors and the enroll call (**docs**); this program (**ours**).
+``CODES`` are the error codes in the body of an answer, which decide the verdict. ``WORDS`` are this
+program's own codes for answers without one (``http_500``, ``timeout``), which only explain.
+Sources: the vendor's page on the unenroll call (**page**), and its other public pages, on OAuth,
+authorisation, errors and the enroll call (**docs**).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 
 class Reach(IntEnum):
-    """Whom an error concerns. The gravest among several wins."""
+    """What an error affects. Of several errors, the one that affects most decides."""
 
     ROW = 1
     TARGET = 2
@@ -28,9 +28,9 @@ VerdictName = Literal["not_enrolled", "failed", "review", "blocked", "retry", "r
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """One body code: its verdict, whom it concerns, what the vendor says, what to do.
+    """An error code of the API: its verdict, what it affects, what the vendor says, what to do.
 
-    ``message_explains``: only the server's own message says more.
+    ``message_explains``: only the server's message says what happened.
     """
 
     verdict: VerdictName
@@ -42,9 +42,9 @@ class Meaning:
 
     @property
     def leads_to(self) -> str:
-        """What follows from it, in the words of the states."""
+        """What happens to the row, in the words of the states."""
         if self.verdict == "blocked":
-            return "blocked, with the whole " + self.reach.name.lower()
+            return "blocked, with its whole " + self.reach.name.lower()
         if self.verdict == "halt":
             return "stops the " + self.reach.name.lower()
         return {"retry": "retried", "refresh": "a new token, then stops the run"}.get(
@@ -67,7 +67,7 @@ CODES: Final[dict[str, Meaning]] = {
         "review",
         Reach.ROW,
         "user already enrolled for the target",
-        "unexpected on unenroll: look at this customer by hand",
+        "unexpected for unenroll: check this customer by hand",
         "page",
     ),
     "310018": Meaning(
@@ -91,20 +91,20 @@ CODES: Final[dict[str, Meaning]] = {
         "halt",
         Reach.ORG,
         "connected orgs not set properly in headers",
-        "is the org connected? is the endpoint right?",
+        "check that the org is connected, and the base URL",
         "page",
     ),
     "521": Meaning(
         "retry",
         Reach.ROW,
         "multiple actions for the same customer",
-        "retried by itself; not applied",
+        "not applied; retried automatically",
     ),
     "4001": Meaning(
-        "retry", Reach.ROW, "authorisation service down", "retried by itself; not applied"
+        "retry", Reach.ROW, "authorisation service down", "not applied; retried automatically"
     ),
     "401": Meaning("refresh", Reach.RUN, "token invalid", "check the credentials"),
-    "498": Meaning("refresh", Reach.RUN, "token expired", "refreshed by itself"),
+    "498": Meaning("refresh", Reach.RUN, "token expired", "refreshed automatically"),
     "403": Meaning("halt", Reach.RUN, "access denied", "ask for the default access group"),
     "4000": Meaning("halt", Reach.RUN, "access denied", "ask for the default access group"),
     "320001": Meaning(
@@ -115,9 +115,9 @@ CODES: Final[dict[str, Meaning]] = {
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word of ours for an answer without a code: the state it leads to, and what to do.
+    """A code of this program for an answer without one: the state it leads to, and what to do.
 
-    ``message_explains``: only the server's own message says more.
+    ``message_explains``: only the server's message says what happened.
     """
 
     leads_to: str
@@ -127,8 +127,12 @@ class Word:
 
 
 WORDS: Final[dict[str, Word]] = {
-    "http_204": Word("review", "answered 204, no content", "look at this customer by hand"),
-    "no_data": Word("review", "no errors, but no data either", "look at this customer by hand"),
+    "http_204": Word(
+        "review", "HTTP 204: an answer without content", "check this customer by hand"
+    ),
+    "no_data": Word(
+        "review", "an answer with neither errors nor data", "check this customer by hand"
+    ),
     "no_code": Word("review", "an error without a code", "read the message", True),
     "http_401": Word("stops the run", "unauthorised", "check the credentials"),
     "http_403": Word("stops the run", "access denied", "ask for the default access group"),
@@ -141,26 +145,32 @@ WORDS: Final[dict[str, Word]] = {
     ),
     "http_4xx": Word("failed", "refused for another reason", "read the message", True),
     "http_5xx": Word(
-        "in_doubt", "the server failed, perhaps after applying", "resume soon, or look by hand"
+        "in_doubt", "server error, perhaps after applying", "resume soon, or check by hand"
     ),
-    "timeout": Word("in_doubt", "no answer within --read-timeout", "resume soon, or look by hand"),
+    "timeout": Word("in_doubt", "no answer within --read-timeout", "resume soon, or check by hand"),
     "connection_lost": Word(
-        "in_doubt", "closed before the answer was whole", "resume soon, or look by hand"
+        "in_doubt",
+        "connection closed before the answer was complete",
+        "resume soon, or check by hand",
     ),
-    "unreadable": Word("in_doubt", "the answer was no JSON object", "resume soon, or look by hand"),
-    "oversized": Word("in_doubt", "the answer was over 1 MiB", "resume soon, or look by hand"),
+    "unreadable": Word(
+        "in_doubt", "the answer was not a JSON object", "resume soon, or check by hand"
+    ),
+    "oversized": Word(
+        "in_doubt", "the answer was longer than 1 MiB", "resume soon, or check by hand"
+    ),
     "killed": Word(
-        "in_doubt", "the program ended before the answer came", "resume soon, or look by hand"
+        "in_doubt", "the program ended before the answer came", "resume soon, or check by hand"
     ),
     "unreachable": Word(
-        "pending", "host not found, or the connection refused", "check the network and base URL"
+        "pending", "host not found, or connection refused", "check the network and base URL"
     ),
-    "certificate": Word("stops the run", "certificate or host name wrong", "check the base URL"),
+    "certificate": Word("stops the run", "wrong certificate or host name", "check the base URL"),
 }
 
 
 def advice(code: str | None) -> str:
-    """What to do about ``code``, for any code that a ledger can hold."""
+    """What to do about ``code``, which may be any code in a ledger."""
     if code is None:
         return ""
     meaning = _meaning(code)
@@ -168,7 +178,7 @@ def advice(code: str | None) -> str:
 
 
 def says(code: str | None) -> str:
-    """What a code means, as far as it is documented."""
+    """What ``code`` means, if that is documented."""
     if code is None:
         return ""
     meaning = _meaning(code)
@@ -176,7 +186,7 @@ def says(code: str | None) -> str:
 
 
 def message_explains(code: str | None) -> bool:
-    """Whether only the server's own message says what happened."""
+    """Whether only the server's message says what happened."""
     if code is None:
         return False
     meaning = _meaning(code)

@@ -1,4 +1,4 @@
-"""Credentials from the environment, and where to send with them."""
+"""Credentials from the environment, and the endpoint that they are for."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from bulk_unenroll.capillary.base_url import parse_base_url
 from bulk_unenroll.errors import Misconfigured
 
-TOKEN_PATH: Final = "/v3/oauth/token/generate"  # noqa: S105 - a path, no secret
+TOKEN_PATH: Final = "/v3/oauth/token/generate"  # noqa: S105 - a path, not a secret
 
 
 @dataclass(frozen=True, slots=True)
 class Basic:
-    """Till and password hash. None shows in a ``repr``.
+    """Username of a till and hash of its password. A ``repr`` shows neither.
 
-    ``password`` is never sent, but a server knows it and might repeat it; None where only the hash
-    was given.
+    ``password`` is never sent, but kept so that it can be redacted: the server knows it and might
+    repeat it. None if only the hash was given.
     """
 
     username: SecretStr
@@ -32,7 +32,7 @@ class Basic:
 
     @classmethod
     def of(cls, username: SecretStr, password: SecretStr) -> Basic:
-        """With the password's lower-case hex MD5, as the vendor's page on Basic asks."""
+        """Hash the password as lower-case hex MD5, as the vendor's page on Basic requires."""
         content = password.get_secret_value().encode()
         digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
         return cls(username, SecretStr(digest), password)
@@ -52,14 +52,14 @@ Credentials = Basic | OAuth
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to send, and as whom."""
+    """The API to call, and the credentials for it."""
 
     base_url: str
     credentials: Credentials
 
 
 class Environment(BaseSettings):
-    """``BULK_UNENROLL_*``; each secret may stand in a file named by the variable with ``_FILE``."""
+    """The ``BULK_UNENROLL_*`` variables. A secret may be in a file that ``..._FILE`` names."""
 
     model_config = SettingsConfigDict(
         env_prefix="BULK_UNENROLL_",
@@ -82,7 +82,10 @@ class Environment(BaseSettings):
     client_secret_file: Path | None = None
 
     def secret(self, name: str) -> SecretStr | None:
-        """The value of a variable or of its file; raises ``Misconfigured`` for both or neither."""
+        """The secret from its variable or its file, None if neither is set.
+
+        Raises ``Misconfigured`` (78) if both are set, or if the file is empty or unreadable.
+        """
         value: SecretStr | None = getattr(self, name)
         path: Path | None = getattr(self, f"{name}_file")
         variable = f"BULK_UNENROLL_{name.upper()}"
@@ -95,15 +98,18 @@ class Environment(BaseSettings):
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             raise Misconfigured(
-                f"cannot read the file of {variable}_FILE: {why}", "check its path and permissions"
+                f"cannot read the file that {variable}_FILE names: {why}",
+                "check its path and permissions",
             ) from None
         if not text:
-            raise Misconfigured(f"the file of {variable}_FILE is empty", "put the secret into it")
+            raise Misconfigured(
+                f"the file that {variable}_FILE names is empty", "write the secret to it"
+            )
         return SecretStr(text)
 
 
 def credentials(environment: Environment, base_url: str) -> Credentials:
-    """Exactly one complete pair from the environment; raises ``Misconfigured`` (78)."""
+    """Return the one complete pair in the environment; raises ``Misconfigured`` (78)."""
     username = environment.secret("username")
     password = environment.secret("password")
     password_md5 = environment.secret("password_md5")
@@ -114,7 +120,9 @@ def credentials(environment: Environment, base_url: str) -> Credentials:
     if key and secret:
         return OAuth(key, secret, _token_url(environment, base_url))
     if username and ":" in username.get_secret_value():
-        raise _wrong("BULK_UNENROLL_USERNAME holds a colon, which Basic authentication cannot")
+        raise _wrong(
+            "BULK_UNENROLL_USERNAME contains a colon, which Basic authentication does not allow"
+        )
     if username and password and not password_md5:
         return Basic.of(username, password)
     if username and password_md5 and not password:
@@ -128,14 +136,14 @@ def _wrong(what: str) -> Misconfigured:
     return Misconfigured(
         what,
         "set BULK_UNENROLL_CLIENT_KEY and BULK_UNENROLL_CLIENT_SECRET, or BULK_UNENROLL_USERNAME"
-        " and BULK_UNENROLL_PASSWORD (or add _FILE to name a file), nothing else",
+        " and BULK_UNENROLL_PASSWORD (or add _FILE to name a file), and no others",
     )
 
 
 def _checked_md5(given: SecretStr) -> SecretStr:
     text = given.get_secret_value().lower()
     if not re.fullmatch(r"[0-9a-f]{32}", text):
-        raise _wrong("BULK_UNENROLL_PASSWORD_MD5 is no MD5 in hex")
+        raise _wrong("BULK_UNENROLL_PASSWORD_MD5 is not an MD5 hash in hex")
     return SecretStr(text)
 
 
@@ -147,8 +155,8 @@ def _token_url(environment: Environment, base_url: str) -> str:
 
 
 def read_environment() -> Environment:
-    """The environment as it is now; raises ``Misconfigured`` (78)."""
+    """Read the environment; raises ``Misconfigured`` (78)."""
     try:
         return Environment()
     except ValueError as error:
-        raise Misconfigured(f"a BULK_UNENROLL_ variable is wrong: {error}") from None
+        raise Misconfigured(f"a BULK_UNENROLL_ variable is invalid: {error}") from None

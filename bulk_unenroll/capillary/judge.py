@@ -1,15 +1,14 @@
-"""The unEnroll API's rules, with no I/O: build a request, judge an answer.
+"""The verdict on an answer of the unEnroll API. Pure: no I/O, no clock.
 
-Facts and their sources:
+Sources of the facts:
 
-* the call, its body and the codes 3xxxxx: the vendor's page "Unenroll a Customer to from Milestone
+* the codes 3xxxxx: the vendor's page "Unenroll a Customer to from Milestone
   or Streak" (``POST /targetGroups/{targetGroupId}/targets/{targetId}/unEnroll``);
-* scope headers: the vendor's page on connected orgs data scopes;
 * 498, 4000, 4001, 320001, 521 and 310149: the vendor's pages on OAuth, authorisation, errors and
   warnings, and the enroll call.
 
-HTTP 200 is not success: business errors are known to come with 200 as well as with 4xx. So the
-body's codes are read before the status.
+HTTP 200 does not mean success: business errors come with 200 as well as with 4xx. So the codes in
+the body count before the status.
 """
 
 from __future__ import annotations
@@ -37,47 +36,34 @@ from bulk_unenroll.capillary.verdicts import (
 from bulk_unenroll.model import State
 
 NO_CODE: Final = "no_code"
-"""Stands for the code of an error that has none. Such an error gives way to a bad status."""
-
-
-# ── the request ──────────────────────────────────────────────────────────────────────────────────
-
-
-# ── what came back ───────────────────────────────────────────────────────────────────────────────
-
-
-# ── verdicts ─────────────────────────────────────────────────────────────────────────────────────
-
-
-# ── judging ──────────────────────────────────────────────────────────────────────────────────────
+"""The code of an error that has none. A status that is not 2xx counts more than such an error."""
 
 
 def judge(answer: Reply | Fault, customer: int, now_s: float) -> Verdict:
-    """Judge an answer: transport first, then the body's error codes, then the status.
+    """Return the verdict: by the transport first, then the codes in the body, then the status.
 
-    ``now_s`` is Unix time, used for a ``Retry-After`` date where the answer carries no ``Date``.
+    ``now_s`` is Unix time, used for a ``Retry-After`` date if the answer has no ``Date``.
     """
     if isinstance(answer, Fault):
         return _judge_fault(answer)
     document = _parse(answer.body)
     errors = list(_errors(document))
-    if errors:
-        found = _judge_errors(errors, answer, now_s)
-        if found:
-            return found
+    verdict = _judge_errors(errors, answer, now_s) if errors else None
+    if verdict:
+        return verdict
     if 200 <= answer.status < 300:
         return _judge_success(answer, document, customer)
     return _judge_status(answer, errors, now_s)
 
 
 def _judge_errors(errors: list[_Error], reply: Reply, now_s: float) -> Verdict | None:
-    """What the body's codes say; None where they leave it to the status."""
+    """The verdict by the codes in the body; None if the status decides."""
     known = [error for error in errors if error.code in CODES]
     if known:
-        gravest = max(known, key=lambda error: CODES[error.code].reach)  # the first among equals
-        return _judge_code(gravest, reply, now_s)
+        widest = max(known, key=lambda error: CODES[error.code].reach)  # of equals, the first
+        return _judge_code(widest, reply, now_s)
     unknown = [error for error in errors if error.code != NO_CODE or reply.status < 300]
-    if unknown and not _status_speaks(reply.status):
+    if unknown and not _status_decides(reply.status):
         return Settle(State.REVIEW, unknown[0].code, unknown[0].message)
     return None
 
@@ -120,16 +106,16 @@ def _judge_code(error: _Error, reply: Reply, now_s: float) -> Verdict:
 
 def _judge_success(reply: Reply, document: object, customer: int) -> Verdict:
     if reply.status == 204:
-        return Settle(State.REVIEW, "http_204", "answered 204: no content to judge by")
+        return Settle(State.REVIEW, "http_204", "HTTP 204: an answer without content")
     if not isinstance(document, dict):
-        return InDoubt("unreadable", f"HTTP {reply.status}, but the body is no JSON object")
+        return InDoubt("unreadable", f"HTTP {reply.status}, but the body is not a JSON object")
     data = document.get("data")
     if data is None:
-        return Settle(State.REVIEW, "no_data", "no errors, but no data either")
-    named = _text(data)
-    if named == str(customer):
+        return Settle(State.REVIEW, "no_data", "an answer with neither errors nor data")
+    echoed = _text(data)
+    if echoed == str(customer):
         return APPLIED
-    return Settle(State.SUCCEEDED, None, f"the answer names customer {named}", mismatch=True)
+    return Settle(State.SUCCEEDED, None, f"the answer names customer {echoed}", mismatch=True)
 
 
 def _judge_status(reply: Reply, errors: list[_Error], now_s: float) -> Verdict:
@@ -142,14 +128,14 @@ def _judge_status(reply: Reply, errors: list[_Error], now_s: float) -> Verdict:
     if status == 429 or (status == 503 and reply.retry_after):
         return _retry(code, message, reply, now_s)
     if 300 <= status < 400 or status in (404, 405, 415):
-        return Halt(Reach.RUN, code, f"{message}: is the base URL, prefix included, right?")
+        return Halt(Reach.RUN, code, f"{message}: check the base URL and its prefix")
     if 400 <= status < 500:
         return Settle(State.FAILED, code, message)
     return InDoubt(code, message)
 
 
-def _status_speaks(status: int) -> bool:
-    """Whether an unknown code gives way to the status."""
+def _status_decides(status: int) -> bool:
+    """Whether the status counts more than an unknown code."""
     return status in (401, 403, 429, 498) or status >= 500
 
 
@@ -169,7 +155,7 @@ def _parse(content: bytes) -> object:
 
 
 def _errors(document: object) -> Iterator[_Error]:
-    """Every error in the three envelopes that the vendor documents, in the order listed."""
+    """Every error of the three envelopes that the vendor documents, in order."""
     if not isinstance(document, dict):
         return
     listed = document.get("errors")
@@ -190,8 +176,8 @@ def _error(item: object, code_key: str, message_key: str) -> _Error:
     code, message = item.get(code_key), item.get(message_key)
     if isinstance(code, float) and code.is_integer():
         code = int(code)
-    word = str(code).strip() if isinstance(code, int | str) else ""
-    return _Error(word or NO_CODE, _text(message))
+    text = str(code).strip() if isinstance(code, int | str) else ""
+    return _Error(text or NO_CODE, _text(message))
 
 
 def _text(value: object) -> str:
@@ -199,11 +185,5 @@ def _text(value: object) -> str:
         return value or ""
     try:
         return orjson.dumps(value).decode()
-    except orjson.JSONEncodeError:  # it reads deeper nesting than it writes
+    except orjson.JSONEncodeError:  # orjson reads deeper nesting than it writes
         return "(nested too deeply to show)"
-
-
-# ── what may be written down ─────────────────────────────────────────────────────────────────────
-
-
-# ── Retry-After ──────────────────────────────────────────────────────────────────────────────────

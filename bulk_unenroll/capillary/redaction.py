@@ -1,4 +1,4 @@
-"""What may be recorded and shown of a server's words: no secrets, nothing unprintable."""
+"""Makes a server's text safe to record and show: no secrets, nothing unprintable."""
 
 from __future__ import annotations
 
@@ -14,56 +14,50 @@ from bulk_unenroll.capillary.codes import CODES
 from bulk_unenroll.capillary.verdicts import Verdict
 
 MAX_MESSAGE_CHARS: Final = 2000
-
-
 MAX_CODE_CHARS: Final = 64
-
-
 MAX_REQUEST_ID_CHARS: Final = 200
 
-
 UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-"""What could command a terminal, or stand in no file: controls but tab and newline, half pairs."""
-
+"""Control characters but tab and newline, which a terminal may obey; half surrogate pairs."""
 
 Redact = Callable[[str | None], str | None]
 
 
 def recordable(verdict: Verdict, redact: Redact) -> Verdict:
-    """``verdict`` in words that may be recorded and shown: see ``legible``.
+    """Return ``verdict`` with a code and a message that may be recorded and shown: see ``legible``.
 
-    A code that stands in the table is nobody's secret, even where it looks like one.
+    A code of the table is never redacted, even if it equals a secret.
     """
-    words: dict[str, Any] = {}
+    safe: dict[str, Any] = {}
     if verdict.code and verdict.code not in CODES:
-        words["code"] = legible(verdict.code, redact, MAX_CODE_CHARS)
+        safe["code"] = legible(verdict.code, redact, MAX_CODE_CHARS)
     if verdict.message:
-        words["message"] = legible(verdict.message, redact, MAX_MESSAGE_CHARS)
-    return replace(verdict, **words) if words else verdict
+        safe["message"] = legible(verdict.message, redact, MAX_MESSAGE_CHARS)
+    return replace(verdict, **safe) if safe else verdict
 
 
 def legible(text: str, redact: Redact, most_chars: int) -> str:
-    """A server's words without the secrets that ``redact`` knows, unprintables escaped, cut short.
+    """Return a server's text redacted, with unprintable characters escaped, cut at ``most_chars``.
 
-    In this order: half a secret would not be recognised.
+    Redacted first: part of a secret would not be recognised.
     """
-    return UNPRINTABLE.sub(_escaped, redact(text) or "")[:most_chars]
+    return UNPRINTABLE.sub(_escape, redact(text) or "")[:most_chars]
 
 
-def _escaped(found: re.Match[str]) -> str:
+def _escape(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode()
 
 
 KNOWN_TOKENS: Final = 100
-"""How many are kept out of records: calls in flight may still carry an earlier one."""
+"""How many tokens are redacted: calls in flight may still use an earlier one."""
 
 
 SHORTEST_SECRET_CHARS: Final = 4
-"""Shorter ones would take words apart, and hide nothing."""
+"""Redacting shorter ones would break up words and hide nothing."""
 
 
 class Secrets:
-    """What must not be written down, in every spelling in which a server may repeat it."""
+    """Redacts secrets in every spelling in which a server may repeat them."""
 
     def __init__(self, *lasting: str) -> None:
         self._lasting = lasting
@@ -71,25 +65,25 @@ class Secrets:
         self._compile()
 
     def add_token(self, token: str) -> None:
-        """Know one more; the oldest beyond ``KNOWN_TOKENS`` is forgotten."""
+        """Redact this token too; beyond ``KNOWN_TOKENS`` the oldest is dropped."""
         self._tokens.append(token)
         self._compile()
 
     def redact(self, text: str | None) -> str | None:
-        """``text`` with ``***`` for every secret in it."""
+        """Return ``text`` with ``***`` for every secret in it."""
         return text and self._pattern.sub("***", text)
 
     def _compile(self) -> None:
         known = (*self._lasting, *self._tokens)
         long = (secret for secret in known if len(secret) >= SHORTEST_SECRET_CHARS)
         spellings = {spelling for secret in long for spelling in _spellings(secret)}
-        longest_first = sorted(spellings, key=len, reverse=True)  # one may hold another
-        nothing = "(?!)"
-        words = "|".join(map(re.escape, longest_first)) or nothing
-        self._pattern = re.compile(words, re.IGNORECASE)
+        longest_first = sorted(spellings, key=len, reverse=True)  # one may contain another
+        matches_nothing = "(?!)"
+        pattern = "|".join(map(re.escape, longest_first)) or matches_nothing
+        self._pattern = re.compile(pattern, re.IGNORECASE)
 
 
 def _spellings(secret: str) -> set[str]:
-    """As it is, in JSON (which may escape the slash, too), and in a URL."""
+    """The secret as it is, as in JSON (which may also escape the slash), and as in a URL."""
     in_json = json.dumps(secret)[1:-1]
     return {secret, in_json, in_json.replace("/", "\\/"), quote(secret, safe="")}

@@ -1,4 +1,4 @@
-"""How long ``Retry-After`` asks to wait."""
+"""How long ``Retry-After`` asks a caller to wait."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 RETRY_AFTER_CAP_S: Final = 3600.0
-"""No ``Retry-After`` stalls a run for longer than this."""
+"""No ``Retry-After`` pauses a run for longer than this."""
 
 
 def retry_after_s(values: tuple[str, ...], date: str | None, now_s: float) -> float | None:
-    """Seconds to wait by ``Retry-After`` (RFC 9110, section 10.2.3), the longest if it came twice.
+    """Seconds to wait by ``Retry-After`` (RFC 9110, section 10.2.3); of several, the longest.
 
-    A date is read against the answer's own ``Date``, so a skewed clock on either side does not
-    matter. Garbage and negative figures count as absent. Never above ``RETRY_AFTER_CAP_S``.
+    A date is compared with the answer's own ``Date``, so that a wrong clock on either side does not
+    matter. Invalid and negative values are ignored. At most ``RETRY_AFTER_CAP_S``.
     """
     sent_s = _unix_time(date) if date else None
     waits = [

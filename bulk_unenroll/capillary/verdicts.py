@@ -1,4 +1,4 @@
-"""What an answer can mean: one class for each verdict."""
+"""Verdicts: what an answer can mean, one class for each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bulk_unenroll.model import State
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """The answer is final for this customer/target. ``mismatch``: ``data`` echoes somebody else."""
+    """The answer is final for this call. ``mismatch``: its ``data`` names another customer."""
 
     state: Literal[State.SUCCEEDED, State.NOT_ENROLLED, State.FAILED, State.REVIEW]
     code: str | None
@@ -24,7 +24,7 @@ APPLIED: Final = Settle(State.SUCCEEDED, None, None)
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The target, or the whole group, is unknown: its remaining rows are not sent."""
+    """The target or its whole group is unknown: the remaining rows of it are not called."""
 
     reach: Reach
     code: str
@@ -33,7 +33,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Certainly not applied. ``everyone``: the API asks all callers to wait."""
+    """Certainly not applied. ``everyone``: the API asks for a pause of all calls."""
 
     code: str
     message: str
@@ -43,7 +43,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """Certainly never left this machine."""
+    """Certainly not sent."""
 
     code: str
     message: str
@@ -51,7 +51,7 @@ class Unsent:
 
 @dataclass(frozen=True, slots=True)
 class InDoubt:
-    """May have been applied; no answer tells."""
+    """Perhaps applied: there is no answer that says."""
 
     code: str
     message: str
@@ -59,7 +59,7 @@ class InDoubt:
 
 @dataclass(frozen=True, slots=True)
 class Unauthorised:
-    """The token or the password was not accepted."""
+    """The token or the password was refused."""
 
     code: str
     message: str
@@ -67,7 +67,7 @@ class Unauthorised:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """Going on makes no sense: for this org, or for the run. ``credentials``: exit 77, else 78."""
+    """Stop sending for this org, or for the run. ``credentials``: exit 77, else 78."""
 
     reach: Reach
     code: str

@@ -1,1 +1,1 @@
-"""Files to numbered, checked rows."""
+"""Reads input files into numbered, checked rows."""

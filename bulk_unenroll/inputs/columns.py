@@ -1,7 +1,7 @@
-"""Many records at once: the ids of whole columns, read by the rule of ``ids``.
+"""Reads the ids of whole columns at once, by the same rule as ``ids``.
 
-Only what is plainly an id is read here. Whatever else stands in an id column goes through
-``Mapper.enrollment`` by itself, so that there is one authority on what is valid and why not.
+Only plain ids are read here. A record with anything else in an id column goes through
+``Mapper.enrollment``, so that one place decides what is valid and why not.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from bulk_unenroll.ledger.cells import pack_columns
 from bulk_unenroll.model import Invalid, Record, Target
 
 PLAIN_ID: Final = "^[1-9][0-9]{0,17}$"
-"""What is surely at most ``MAX_ID``."""
+"""18 digits at most, so never above ``MAX_ID``."""
 
 Numbers = NDArray[Any]
 
-pa.set_memory_pool(pa.system_memory_pool())  # the default one keeps much more than it needs
+pa.set_memory_pool(pa.system_memory_pool())  # the default pool keeps far more memory than it uses
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Records that follow each other, from ``first_row`` on.
+    """Consecutive records, from ``first_row`` on.
 
-    ``columns`` hold the cells of those that are as wide as the header, in order; the others, and
-    those with a flaw, are ``ragged``.
+    ``columns`` hold the cells of the records that are as wide as the header, in order. ``ragged``
+    are the other records, and those with a flaw.
     """
 
     first_row: int
@@ -43,12 +43,12 @@ class Table:
 
     @property
     def row_count(self) -> int:
-        """How many records."""
+        """The number of records."""
         return len(self.columns[0]) + len(self.ragged)
 
 
 def table_batch(table: Table, mapper: Mapper) -> Batch:
-    """A batch of the records of a table."""
+    """Return the records of ``table`` as a batch for the ledger."""
     found = _Enrollments(table, mapper)
     ragged = {record.row: _json(mapper.kept_cells(record)) for record in table.ragged}
     return Batch(
@@ -81,15 +81,15 @@ class _Enrollments:
         self._read_singly(plain)
         for record in table.ragged:
             one = mapper.enrollment(record)
-            if not isinstance(one, Invalid):  # it would be lost
-                raise TypeError(f"row {record.row} is ragged, and valid")
+            if not isinstance(one, Invalid):  # its cells would be lost
+                raise TypeError(f"row {record.row} is ragged but valid")
             self._refuse(record.row, one)
         self.rows = self._rows[plain]
         self.customers = self.customers[plain]
         self.target_places = self.target_places[plain]
 
     def _target_places(self, plain: Numbers) -> Numbers:
-        """For each row the place of its target, or -1 where it must be read singly."""
+        """For each row the place of its target, or -1 if the row must be read singly."""
         codes = self._target_codes()
         numbers = np.full(len(codes), -1, dtype=np.int64)
         distinct, first, inverse = _distinct(codes[plain])
@@ -103,7 +103,7 @@ class _Enrollments:
         return numbers
 
     def _target_codes(self) -> Numbers:
-        """A number for each row; equal ones have equal cells in the columns of the target."""
+        """A number for each row: equal for rows with equal cells in the columns of the target."""
         codes = np.zeros(len(self._table.columns[0]), dtype=np.int64)
         for name, place in self._mapper.places.items():
             if name != "customerId":
@@ -117,7 +117,7 @@ class _Enrollments:
         return codes
 
     def _read_singly(self, read: Numbers) -> None:
-        """Read the ids of what is not yet ``read``, and mark what has an enrollment."""
+        """Read the rows that are not ``read`` yet, and mark those that have an enrollment."""
         places = np.flatnonzero(~read)
         for place, record in zip(places.tolist(), self._records(places), strict=True):
             one = self._mapper.enrollment(record)
@@ -142,30 +142,31 @@ class _Enrollments:
 
 
 def _rows_of(table: Table) -> Numbers:
-    """The rows in the columns, less the first row."""
+    """The row of each record in the columns, counted from 0 at ``first_row``."""
     ragged = [record.row - table.first_row for record in table.ragged]
     return np.delete(np.arange(table.row_count, dtype=np.int64), ragged)
 
 
 def _plain_ids(column: pa.Array) -> tuple[Numbers, Numbers]:
-    """Where a plain id stands, and the ids, 0 elsewhere."""
+    """Whether each cell is a plain id, and the ids, with 0 for the other cells."""
     if pa.types.is_integer(column.type):
-        none = pa.scalar(0, column.type)  # a Python 0 would make int64 of uint64
-        fits = pc.and_kleene(pc.greater(column, none), pc.less_equal(column, _most(column.type)))
+        zero = pa.scalar(0, column.type)  # a Python 0 would make int64 of uint64
+        fits = pc.and_kleene(pc.greater(column, zero), pc.less_equal(column, _max_id(column.type)))
         plain = pc.fill_null(fits, fill_value=False)
-        ids = pc.if_else(plain, column, none).cast(pa.int64())
+        ids = pc.if_else(plain, column, zero).cast(pa.int64())
     else:
         plain = pc.fill_null(pc.match_substring_regex(column, PLAIN_ID), fill_value=False)
         ids = pc.if_else(plain, column, pa.scalar("0", column.type)).cast(pa.int64())
     return plain.to_numpy(zero_copy_only=False), ids.to_numpy().copy()
 
 
-def _most(kind: Any) -> pa.Scalar:
-    return pa.scalar(min(2**63, 2 ** (kind.bit_width - pa.types.is_signed_integer(kind))) - 1, kind)
+def _max_id(dtype: Any) -> pa.Scalar:
+    bits = dtype.bit_width - pa.types.is_signed_integer(dtype)
+    return pa.scalar(min(2**63, 2**bits) - 1, dtype)
 
 
 def _distinct(codes: Numbers) -> tuple[Numbers, Numbers, Numbers]:
-    """The distinct codes, where each stands first, and for each row its place among them."""
+    """The distinct codes, the first row of each, and for each row the place of its code."""
     size = int(codes.max(initial=-1)) + 1
     if size > 4 * len(codes) + 1024:
         return np.unique(codes, return_index=True, return_inverse=True)

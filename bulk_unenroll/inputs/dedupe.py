@@ -1,4 +1,4 @@
-"""Which rows of a large source repeat an earlier one. Exact; about 20 bytes of memory a row."""
+"""Finds the rows of a large source that repeat an earlier one: exact, about 20 bytes a row."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """Some rows: customers, numbers of targets, rows."""
+    """Arrays of equal length: customer ids, the ledger's target ids, row numbers."""
 
     customers: Numbers
     targets: Numbers
@@ -31,8 +31,8 @@ class _Rows:
     def pick(self, which: Numbers | slice) -> _Rows:
         return _Rows(self.customers[which], self.targets[which], self.rows[which])
 
-    def mixed(self) -> Numbers:
-        """A number for each; equal customers/targets have equal ones, others seldom do."""
+    def hashes(self) -> Numbers:
+        """A hash for each row: equal for equal enrollments, seldom equal for others."""
         wide = self.customers.astype(np.uint64)
         wide ^= self.targets.astype(np.uint64) << np.uint64(44)
         wide *= _MIX
@@ -43,19 +43,19 @@ class _Rows:
 
 
 class RepeatFinder:
-    """The customers/targets of one source, in the order of its rows.
+    """Collects the enrollments of one source in row order, and finds the repeated ones.
 
-    They are kept in ``PARTS`` by what they are, so that repeats are looked for in one at a time.
+    They are divided into ``PARTS`` by their hash, so that each part can be searched separately.
     """
 
     def __init__(self) -> None:
         self._parts: list[list[_Rows]] = [[] for _ in range(PARTS)]
         self._first_rows: dict[int, int] = {}
-        self._items: dict[int, int] = {}
+        self._counts: dict[int, int] = {}
         self._phone_like: dict[int, int] = {}
 
     def add(self, batch: Batch, targets: Sequence[int]) -> None:
-        """The next rows; ``targets`` are the ledger's numbers of the batch's targets."""
+        """Add the next rows; ``targets`` are the ledger's ids of the batch's targets."""
         of_row = np.asarray(batch.target_places, dtype=np.intp)
         rows = np.asarray(batch.rows, dtype=np.uint32) + np.uint32(batch.first_row)
         first = np.zeros(len(targets), dtype=np.int64)
@@ -67,7 +67,7 @@ class RepeatFinder:
         self._divide(_Rows(customers, np.asarray(targets, np.int32)[of_row], rows))
 
     def _divide(self, rows: _Rows) -> None:
-        part = (rows.mixed() >> np.uint64(40)).astype(np.uint8) % PARTS
+        part = (rows.hashes() >> np.uint64(40)).astype(np.uint8) % PARTS
         order = np.argsort(part, kind="stable")
         divided = rows.pick(order)
         ends = np.searchsorted(part[order], np.arange(PARTS + 1)).tolist()
@@ -75,9 +75,9 @@ class RepeatFinder:
             self._parts[number].append(divided.pick(slice(start, end)))
 
     def repeats(self) -> Iterator[tuple[int, int]]:
-        """Each row that repeats an earlier one, and the first row that it repeats.
+        """Yield each row that repeats an earlier one, and the first row with that enrollment.
 
-        To be asked once: what was looked at is forgotten. ``shares`` is complete after it.
+        Can be iterated only once. ``target_counts`` is complete afterwards.
         """
         while self._parts:
             pieces = self._parts.pop()
@@ -87,27 +87,27 @@ class RepeatFinder:
                 np.concatenate([piece.rows for piece in pieces]),
             )
             again, first = _repeats(part)
-            _count(part, self._items, 1)
-            _count(again, self._items, -1)
+            _count(part, self._counts, 1)
+            _count(again, self._counts, -1)
             _count(part.phone_like(), self._phone_like, 1)
             _count(again.phone_like(), self._phone_like, -1)
             yield from zip(again.rows.tolist(), first.tolist(), strict=True)
 
-    def shares(self) -> Iterator[TargetCount]:
-        """How many customers/targets, each counted once, fall to each target."""
+    def target_counts(self) -> Iterator[TargetCount]:
+        """Yield the number of enrollments of each target, each counted once."""
         for target, row in self._first_rows.items():
-            yield TargetCount(target, self._items[target], self._phone_like.get(target, 0), row)
+            yield TargetCount(target, self._counts[target], self._phone_like.get(target, 0), row)
 
 
-def _count(rows: _Rows, numbers: dict[int, int], sign: int) -> None:
+def _count(rows: _Rows, counts: dict[int, int], sign: int) -> None:
     for target, number in enumerate(np.bincount(rows.targets).tolist()):
         if number:
-            numbers[target] = numbers.get(target, 0) + sign * number
+            counts[target] = counts.get(target, 0) + sign * number
 
 
 def _repeats(part: _Rows) -> tuple[_Rows, Numbers]:
-    """What repeats an earlier row, and the first rows that they repeat."""
-    suspects = part.pick(_suspects(part.mixed()))
+    """The rows that repeat an earlier one, and for each the first row that it repeats."""
+    suspects = part.pick(_suspects(part.hashes()))
     found = suspects.pick(np.lexsort((suspects.rows, suspects.targets, suspects.customers)))
     again = np.zeros(len(found.rows), dtype=bool)
     again[1:] = (found.customers[1:] == found.customers[:-1]) & (
@@ -117,9 +117,9 @@ def _repeats(part: _Rows) -> tuple[_Rows, Numbers]:
     return found.pick(again), found.rows[first][again]
 
 
-def _suspects(mixed: Numbers) -> Numbers:
-    """Where a number stands that stands more than once."""
-    order = np.argsort(mixed)
-    sorted_ = mixed[order]
-    alike = sorted_[1:] == sorted_[:-1]
-    return np.union1d(order[1:][alike], order[:-1][alike])
+def _suspects(hashes: Numbers) -> Numbers:
+    """The places of the hashes that occur more than once."""
+    order = np.argsort(hashes)
+    sorted_ = hashes[order]
+    is_equal = sorted_[1:] == sorted_[:-1]
+    return np.union1d(order[1:][is_equal], order[:-1][is_equal])

@@ -1,4 +1,4 @@
-"""Which files are behind the names that a user gives."""
+"""Finds the files that the names on the command line refer to."""
 
 from __future__ import annotations
 
@@ -10,34 +10,24 @@ from typing import Final
 
 from bulk_unenroll import remote
 from bulk_unenroll.errors import InputMissing, InputRefused
-from bulk_unenroll.inputs.formats.text import PACKED_ENDINGS
+from bulk_unenroll.inputs.formats.text import COMPRESSED_ENDINGS
 from bulk_unenroll.inputs.ids import shown
 from bulk_unenroll.urls import is_remote, without_secrets
 
 STDIN: Final = "-"
-
-
 PARQUET_ENDINGS: Final = (".parquet", ".parq", ".pq")
-
-
 TEXT_ENDINGS: Final = (".csv", ".tsv", ".txt")
-
-
 XLSX_ENDINGS: Final = (".xlsx", ".xlsm")
-
-
 ENDINGS: Final = (*TEXT_ENDINGS, *PARQUET_ENDINGS, *XLSX_ENDINGS)
-
-
 RUN_FOLDER_ENDING: Final = ".unenroll"
 
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """``path``: absolute, symlinks resolved, or ``-``. ``display``: as the user knows it.
+    """``path``: absolute, symlinks resolved, or ``-``. ``display``: as the user wrote it.
 
-    Of a file elsewhere both are its address without query, and ``url`` is all of it: what follows
-    the ``?`` may be a signature, which is never kept or shown.
+    For a remote file, both are its address without query, and ``url`` is the whole address: what
+    follows the ``?`` may be a signature, which is never kept or shown.
     """
 
     path: str
@@ -46,14 +36,15 @@ class InputFile:
 
 
 def find_inputs(names: Sequence[str]) -> list[InputFile]:
-    """The files behind paths, globs, folders of Parquet parts and addresses, each once, in order.
+    """Return the files of paths, globs, folders of Parquet parts and addresses: each once, ordered.
 
-    A name that is there as it stands is no glob. Raises ``InputMissing`` (66).
+    The name of an existing file is not treated as a glob. Raises ``InputMissing`` (66), and
+    ``InputRefused`` (65) for a name that is not UTF-8 and for addresses that differ in their query.
     """
     found: dict[str, InputFile] = {}
     for name in names:
         try:
-            for file in _found(name):
+            for file in _resolve(name):
                 known = found.setdefault(file.path, file)
                 _check_same(known, file)
         except OSError as error:
@@ -61,7 +52,7 @@ def find_inputs(names: Sequence[str]) -> list[InputFile]:
     return list(found.values())
 
 
-def _found(name: str) -> Iterator[InputFile]:
+def _resolve(name: str) -> Iterator[InputFile]:
     if is_remote(name):
         for url in remote.find(name):
             yield InputFile(without_secrets(url), without_secrets(url), url)
@@ -74,8 +65,8 @@ def _found(name: str) -> Iterator[InputFile]:
 def _check_same(known: InputFile, file: InputFile) -> None:
     if known.url != file.url:
         raise InputRefused(
-            f"{file.display} is given twice, and differs in what follows the ?",
-            "download them, and give their paths",
+            f"{file.display} is given twice, but differs in what follows the ?",
+            "download the files and give their paths",
         )
 
 
@@ -83,28 +74,29 @@ def _expand(name: str) -> Iterator[tuple[str, str]]:
     if name == STDIN:
         yield STDIN, STDIN
         return
-    if not name:  # a script's empty variable, which pathlib takes for the current folder
-        raise InputMissing("an input has an empty name", "give the path of a file")
+    if not name:  # an empty variable in a script: Path("") is the current folder
+        raise InputMissing("the name of an input is empty", "give the path of a file")
     path = Path(name)
     if path.is_dir():
         matches = [str(part) for part in _parts(path)]
-        what = f"folder {name} holds no Parquet file"
+        problem = f"there is no Parquet file in folder {name}"
     elif path.exists():
-        matches, what = [name], ""
+        matches, problem = [name], ""
     else:
         matches = _matches(name)
-        what = f"no file matches {name}" if has_magic(name) else f"input {name} is not there"
+        is_glob = has_magic(name)
+        problem = f"no file matches {name}" if is_glob else f"input {name} does not exist"
     if not matches:
-        raise InputMissing(what, "check the path")
+        raise InputMissing(problem, "check the path")
     for match in matches:
         if match != name and Path(match).is_dir():
             yield from _expand(match)
         else:
-            yield _identity(Path(match)), match
+            yield _canonical_path(Path(match)), match
 
 
-def _identity(path: Path) -> str:
-    # a pipe's /dev/fd link resolves to a name that cannot be opened
+def _canonical_path(path: Path) -> str:
+    # the link /dev/fd/N of a pipe resolves to a name that cannot be opened
     return str(path.resolve() if path.is_file() else path.absolute())
 
 
@@ -112,7 +104,7 @@ def _check_name(name: str) -> None:
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise InputRefused(f"the name {name!a} is not UTF-8", "rename it") from None
+        raise InputRefused(f"the file name {name!a} is not UTF-8", "rename the file") from None
 
 
 def _parts(folder: Path) -> list[Path]:
@@ -121,17 +113,17 @@ def _parts(folder: Path) -> list[Path]:
         for path in folder.rglob("*")
         if path.suffix.lower() in PARQUET_ENDINGS
         and path.is_file()
-        and not any(map(_is_no_part, path.relative_to(folder).parts))
+        and not any(map(_is_skipped, path.relative_to(folder).parts))
     )
 
 
-def _is_no_part(name: str) -> bool:
-    # an export in a run folder has columns like an input's: its customers are results, not orders
+def _is_skipped(name: str) -> bool:
+    # an export in a run folder has the columns of an input, but it is a result
     return name.startswith((".", "_")) or name.endswith(RUN_FOLDER_ENDING)
 
 
 def default_folder(names: Sequence[str]) -> Path:
-    """``./<name of the first input without its ending>.unenroll``."""
+    """Return ``./<name of the first input without its ending>.unenroll``."""
     name = names[0]
     if name == STDIN:
         return Path(f"stdin{RUN_FOLDER_ENDING}")
@@ -141,17 +133,18 @@ def default_folder(names: Sequence[str]) -> Path:
         name = next(iter(_matches(name)), name)
     path = Path(name)
     bare = path.resolve().name if path.name in ("", ".", "..") else path.name
-    if bare.lower().endswith(PACKED_ENDINGS):
+    if bare.lower().endswith(COMPRESSED_ENDINGS):
         bare = bare[: bare.rindex(".")]
     stem, _, ending = bare.rpartition(".")
     known = f".{ending.lower()}" in ENDINGS or not path.is_dir()
     folder = Path(f"{stem if stem and known else bare}{RUN_FOLDER_ENDING}")
-    return folder.absolute() if folder.name.startswith("-") else folder  # or it would be an option
+    # a relative path with a leading - would be read as an option
+    return folder.absolute() if folder.name.startswith("-") else folder
 
 
 def _matches(name: str) -> list[str]:
     if not has_magic(name):
         return []
-    # the glob module: pathlib's takes no absolute patterns
+    # the glob module, because pathlib's glob does not accept absolute patterns
     found = sorted(glob(name, recursive=True))  # noqa: PTH207
     return [path for path in found if Path(path).suffix != RUN_FOLDER_ENDING]

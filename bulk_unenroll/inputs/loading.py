@@ -1,4 +1,4 @@
-"""The loading pipeline: input files → pieces → batches of the ledger, each of limited size."""
+"""Loads input files into the ledger: files → pieces → batches, each of limited size."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 COMMIT_ROWS: Final = 200_000
 BULK_FROM_ROWS: Final = 50_000
 BULK_FROM_BYTES: Final = 1 << 25
-"""As much is kept in memory to see whether it is worth a bulk."""
+"""A source of at least this size is loaded in bulk; that much is read first to decide."""
 
 _T = TypeVar("_T")
 
@@ -31,10 +31,10 @@ _T = TypeVar("_T")
 def load(
     ledger: Ledger, inputs: Sequence[InputFile], reading: ReadSettings, spool: Path
 ) -> list[int]:
-    """Read every input that is not yet known in this content; the ids of the sources.
+    """Load every input whose content is not in the ledger yet. Return the ids of the sources.
 
-    Standard input is spooled into the folder ``spool``. Raises ``InputRefused`` (65); nothing of
-    the refused input stays.
+    Standard input is copied into the folder ``spool``. Raises what ``open_source`` raises; no row
+    of a refused input remains in the ledger.
     """
     sources = [_load_one(ledger, file, reading, spool) for file in inputs]
     return list(dict.fromkeys(sources))
@@ -64,7 +64,7 @@ def _read_all(ledger: Ledger, info: SourceInfo, source: Source) -> int:
 
 
 def _add_all(ledger: Ledger, number: int, batches: Iterator[Batch]) -> None:
-    """Add all batches, the first ones at once, to see whether it is worth a bulk."""
+    """Add all batches, in bulk if the ledger is empty and the source is large."""
     first: list[Batch] = []
     if ledger.is_empty():
         while not _is_large(first) and (batch := next(batches, None)) is not None:
@@ -87,21 +87,21 @@ def _is_large(batches: Sequence[Batch]) -> bool:
 
 
 def _add_in_bulk(ledger: Ledger, number: int, batches: Iterator[Batch]) -> None:
-    """Find the repeated rows beside the ledger; its UNIQUE index then proves that none is left."""
+    """Find repeated rows in memory; the ledger's UNIQUE index then proves that none was missed."""
     from bulk_unenroll.inputs.dedupe import RepeatFinder  # numpy is slow to import
 
     ledger.begin_bulk()
-    seen = RepeatFinder()
+    repeats = RepeatFinder()
     row_count = 0
-    for group in _groups(_ahead(_guessed(batches))):
+    for group in _groups(_prefetched(_with_guesses(batches))):
         for batch, targets in ledger.add_batches(number, group, bulk=True):
-            seen.add(batch, targets)
+            repeats.add(batch, targets)
             row_count += batch.row_count
-    ledger.source_loaded(number, row_count, Bulk(seen.repeats(), seen.shares()))
+    ledger.source_loaded(number, row_count, Bulk(repeats.repeats(), repeats.target_counts()))
 
 
-def _guessed(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The batches, prepared for the numbers that an empty ledger gives to targets."""
+def _with_guesses(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The batches, each with the ids that an empty ledger will give to its targets."""
     numbers: dict[Target, int] = {}
     for batch in batches:
         ids = [numbers.setdefault(target, len(numbers) + 1) for target in batch.targets]
@@ -121,17 +121,20 @@ def _stage(record: Record, mapper: Mapper) -> StagedRow:
 
 
 def _groups(batches: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
-    """The batches in groups that are worth a commit each; each must be taken whole."""
+    """The batches in groups of about ``COMMIT_ROWS``, one for each commit.
+
+    Each group must be consumed before the next one.
+    """
     for batch in batches:
         most = COMMIT_ROWS // batch.row_count
         yield chain((batch,), islice(batches, most))
 
 
-def _ahead(items: Iterator[_T]) -> Iterator[_T]:
-    """The same items, each made in another thread while the one before is in use."""
+def _prefetched(items: Iterator[_T]) -> Iterator[_T]:
+    """The same items, each made in another thread while the previous one is used."""
     end = object()
     with ThreadPoolExecutor(1, "reading") as executor:
-        coming = executor.submit(next, items, end)
-        while (item := coming.result()) is not end:
-            coming = executor.submit(next, items, end)
+        pending = executor.submit(next, items, end)
+        while (item := pending.result()) is not end:
+            pending = executor.submit(next, items, end)
             yield item  # type: ignore[misc]

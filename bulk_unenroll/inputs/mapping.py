@@ -1,4 +1,4 @@
-"""Which columns of an input hold the ids, told from its header. Pure."""
+"""Finds the columns of the ids by the header of an input. Pure."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ReadSettings:
         return {name: value for name, value in given.items() if value is not None}
 
     def signature(self) -> str:
-        """A stable JSON text of everything that changes what the rows mean."""
+        """Return a stable JSON text of everything that changes the meaning of a row."""
         values = {
             "delimiter": self.delimiter,
             "encoding": self.encoding,
@@ -65,44 +65,44 @@ class ReadSettings:
 
 
 def mapping_options(signature: str) -> dict[str, OptionValue]:
-    """The options that find the ids in a CSV copy of an input whose reading has this signature."""
-    given = json.loads(signature)
-    columns = ["=".join(pair) for pair in given.get("columns", [])]
+    """The options that read a CSV copy of an input, from the signature of how it was read."""
+    reading = json.loads(signature)
+    columns = ["=".join(pair) for pair in reading.get("columns", [])]
     options: dict[str, OptionValue] = {"column": columns} if columns else {}
     for key, name in (("group", "targetGroupId"), ("target", "targetId"), ("org", "orgId")):
-        if key in given:
-            options[OPTIONS[name].removeprefix("--")] = str(given[key])
+        if key in reading:
+            options[OPTIONS[name].removeprefix("--")] = str(reading[key])
     return options
 
 
 def is_added(header: str) -> bool:
-    """Whether a column is one that this program adds to its results."""
+    """Whether ``header`` is that of a column that this program adds to its results."""
     return header.startswith(ADDED_PREFIX)
 
 
-def normal(header: str) -> str:
-    """A header without regard to case, spaces, ``_``, ``-`` and BOM."""
+def normalized(header: str) -> str:
+    """Return ``header`` in lower case, without spaces, ``_``, ``-`` and BOM."""
     return re.sub(r"[\s_\-\ufeff]", "", header).lower()
 
 
-def title(header: str) -> str:
-    """A header as a message names it: bare where it is short and visible."""
-    bare = header.isprintable() and 0 < len(header) <= SHOWN_CHARS
-    return header if bare else shown(header)
+def header_label(header: str) -> str:
+    """Return ``header`` for a message: as it is, or as ``shown`` if it is long or unprintable."""
+    is_plain = header.isprintable() and 0 < len(header) <= SHOWN_CHARS
+    return header if is_plain else shown(header)
 
 
 def name_of(header: str) -> str | None:
-    """The id that a header means by itself, if any."""
-    return _BY_HEADER.get(normal(header))
+    """Return the name of the id that ``header`` stands for, if any."""
+    return _BY_HEADER.get(normalized(header))
 
 
-_BY_HEADER: Final = {normal(name): name for name in NAMES} | ALIASES
+_BY_HEADER: Final = {normalized(name): name for name in NAMES} | ALIASES
 
 
 def find_places(header: Sequence[str], reading: ReadSettings) -> dict[str, int]:
-    """The column, counted from 0, of each id that has one.
+    """Return the column, counted from 0, of each id that has one.
 
-    Raises ``InputRefused`` (65) where an id has no column and no constant, or both, or two.
+    Raises ``InputRefused`` (65) if an id has neither a column nor a constant, or more than one.
     """
     places: dict[str, int] = {}
     for name, wanted in reading.columns:
@@ -120,14 +120,14 @@ def _mapped_place(header: Sequence[str], name: str, wanted: str, taken: Mapping[
         raise InputRefused(f"--column maps {name} twice", "map each id once")
     own = [place for place, text in enumerate(header) if text and not is_added(text)]
     found = [place for place in own if header[place] == wanted]
-    found = found or [place for place in own if normal(header[place]) == normal(wanted)]
+    found = found or [place for place in own if normalized(header[place]) == normalized(wanted)]
     if not found and _is_data(header):
-        raise _headless(header)
+        raise _no_header(header)
     if len(found) != 1:
-        what = "stands more than once" if found else "is not there"
+        problem = "occurs more than once" if found else "does not exist"
         raise InputRefused(
-            f'--column {name}="{wanted}": this header {what}; found: {_listed(header)}',
-            f"--column {name}=HEADER with one of these headers",
+            f'--column {name}="{wanted}": this header {problem}; found: {_listed(header)}',
+            f"give --column {name}=HEADER with one of these headers",
         )
     if found[0] in taken.values():
         raise InputRefused(f'--column maps "{wanted}" to two ids', "map each header once")
@@ -140,11 +140,11 @@ def _named_place(header: Sequence[str], name: str, taken: set[int]) -> int | Non
     ]
     if len(found) > 1:
         names = " and ".join(shown(header[place]) for place in found)
-        alike = len({header[place] for place in found}) < len(found)
+        is_same_header = len({header[place] for place in found}) < len(found)
         remedy = "rename or remove one of them"
         raise InputRefused(
             f"two columns could be {name}: {names}",
-            remedy if alike else _option(name, header[found[0]], remedy),
+            remedy if is_same_header else _column_option(name, header[found[0]], remedy),
         )
     return found[0] if found else None
 
@@ -155,54 +155,56 @@ def _check_constants(
     for name, option in OPTIONS.items():
         if name in places and name in constants:
             raise InputRefused(
-                f"both {option} and the column {shown(header[places[name]])} say {name}",
-                f"leave out {option}, or the column",
+                f"both {option} and the column {shown(header[places[name]])} give {name}",
+                f"remove {option} or the column",
             )
-    lacking = [name for name in REQUIRED if name not in places and name not in constants]
-    if lacking:
-        raise _missing(header, lacking)
+    missing = [name for name in REQUIRED if name not in places and name not in constants]
+    if missing:
+        raise _missing(header, missing)
 
 
 def _missing(header: Sequence[str], names: Sequence[str]) -> InputRefused:
-    """All that has neither a column nor a constant, at once."""
+    """The refusal that names all ids with neither a column nor a constant."""
     if _is_data(header):
-        return _headless(header)
-    headers = {name: _near(header, name) for name in names}
+        return _no_header(header)
+    headers = {name: _closest(header, name) for name in names}
     return InputRefused(
         f"there is no column {' or '.join(names)}; found: {_listed(header)}",
-        ", ".join(_either(name, near) for name, near in headers.items()),
+        ", ".join(_remedy(name, near) for name, near in headers.items()),
         lacking={"column": [f"{name}={near or 'HEADER'}" for name, near in headers.items()]},
     )
 
 
-def _near(header: Sequence[str], name: str) -> str:
-    """The header most like an id's name, or none. Never one that is known to be another id."""
-    free = {normal(text): text for text in header if name_of(text) is None and not is_added(text)}
-    near = get_close_matches(normal(name), free, 1, 0.5)
+def _closest(header: Sequence[str], name: str) -> str:
+    """The header most like the name of an id, or "". Never the header of another id."""
+    free = {
+        normalized(text): text for text in header if name_of(text) is None and not is_added(text)
+    }
+    near = get_close_matches(normalized(name), free, 1, 0.5)
     return free[near[0]] if near and free[near[0]].isprintable() else ""
 
 
-def _either(name: str, near: str) -> str:
-    """What helps where an id has no column: to name one, or the same for every row."""
+def _remedy(name: str, near: str) -> str:
+    """The options for an id without a column: name one, or give one value for all rows."""
     constant = f" or {OPTIONS[name]} N" if name in OPTIONS else ""
-    return _option(name, near, f"--column {name}=HEADER") + constant
+    return _column_option(name, near, f"--column {name}=HEADER") + constant
 
 
 def _is_data(header: Sequence[str]) -> bool:
     return bool(header) and not any(re.search(r"[^\W\d_]", text) for text in header)
 
 
-def _headless(header: Sequence[str]) -> InputRefused:
+def _no_header(header: Sequence[str]) -> InputRefused:
     return InputRefused(
         f"there is no header: the first row is {_listed(header)}",
-        "put a header with customerId, targetGroupId and targetId into the first row",
+        "add a first row with the headers customerId, targetGroupId and targetId",
     )
 
 
-def _option(name: str, header: str, otherwise: str) -> str:
-    """The ``--column`` to type for ``header``, if a shell would take it as it stands."""
-    plain = header and header.isprintable() and not set(header) & set('"$`\\!')
-    return f'--column {name}="{header}"' if plain else otherwise
+def _column_option(name: str, header: str, otherwise: str) -> str:
+    """The ``--column`` for ``header``, or ``otherwise`` if a shell would change it."""
+    is_plain = header and header.isprintable() and not set(header) & set('"$`\\!')
+    return f'--column {name}="{header}"' if is_plain else otherwise
 
 
 def _listed(header: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
-"""A raw record becomes an enrollment, or an invalid row that says why. Pure.
+"""Turns a record into an enrollment, or into an invalid row with the reason. Pure.
 
-``ids`` says what an id is, ``headers`` in which columns the ids stand.
+``ids`` decides what a valid id is, ``mapping`` finds the columns of the ids.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Final
 
 from bulk_unenroll.inputs.ids import parse_id, shown
-from bulk_unenroll.inputs.mapping import ReadSettings, find_places, is_added, title
+from bulk_unenroll.inputs.mapping import ReadSettings, find_places, header_label, is_added
 from bulk_unenroll.model import Enrollment, Invalid, Record, Target
 
 SELF: Final = "SELF"
@@ -20,12 +20,12 @@ Cells = tuple[object, ...]
 
 
 class Mapper:
-    """Finds the ids in a record, by its header and a ``ReadSettings``.
+    """Finds the ids in a record, by the header and a ``ReadSettings``.
 
-    ``header`` are the column names in order. ``kept`` are the input's own, those that this program
-    did not add, and ``own`` their columns. ``places`` tells the column, counted from 0, of each id
-    that has one. Raises ``InputRefused`` (65) where a column is missing, doubtful, or given twice
-    over.
+    ``header`` are the column names in order. ``kept`` are those of the input itself, without the
+    ones that this program adds, and ``own`` their columns. ``places`` has the column, counted from
+    0, of each id that has one. Raises ``InputRefused`` (65) if the column of an id is missing or
+    ambiguous, or if the id is also given by an option.
     """
 
     def __init__(self, header: Sequence[str], reading: ReadSettings) -> None:
@@ -40,14 +40,14 @@ class Mapper:
         self._targets: dict[object, Target] = {}
 
     def kept_cells(self, record: Record) -> Cells:
-        """The cells under ``kept``; what a ragged row has beyond its header stays at the end."""
+        """Return the cells of ``kept``; the extra cells of a ragged row stay at the end."""
         cells, width = record.cells, len(self.header)
         if len(self.own) == width or (record.flaw is not None and len(cells) != width):
             return cells
         return tuple(cells[i] for i in self.own if i < len(cells)) + cells[width:]
 
     def enrollment(self, record: Record) -> Enrollment | Invalid:
-        """The enrollment that a record names, or why it names none."""
+        """Return the enrollment that a record names, or why the record is invalid."""
         if record.flaw is not None:
             return record.flaw
         cells = record.cells
@@ -55,8 +55,8 @@ class Mapper:
             return _ragged(cells, self.header)
         customer = parse_id(cells[self._customer])
         if isinstance(customer, Invalid):
-            return self._named(customer, self._customer)
-        # most rows repeat a group and target that were read before
+            return self._with_header(customer, self._customer)
+        # most rows have a target that was read before
         target = self._targets.get(self._target_cells(cells)) or self._read_target(cells)
         return target if isinstance(target, Invalid) else Enrollment(customer, target)
 
@@ -71,7 +71,7 @@ class Mapper:
         if isinstance(org, Invalid):
             return org
         target = Target(org, group, rule)
-        # only text is remembered: 1, True and Decimal(1) are equal, and not all of them are ids
+        # only text is cached: 1, True and Decimal(1) are equal, but not all of them are ids
         if len(self._targets) < CACHED_TARGETS and all(
             isinstance(cells[place], str) for place in self._target_places
         ):
@@ -92,23 +92,23 @@ class Mapper:
         if place is None:
             return self._constants[name]
         found = parse_id(cells[place])
-        return self._named(found, place) if isinstance(found, Invalid) else found
+        return self._with_header(found, place) if isinstance(found, Invalid) else found
 
-    def _named(self, flaw: Invalid, place: int) -> Invalid:
-        return Invalid(flaw.code, f"{title(self.header[place])}: {flaw.message}")
+    def _with_header(self, flaw: Invalid, place: int) -> Invalid:
+        return Invalid(flaw.code, f"{header_label(self.header[place])}: {flaw.message}")
 
 
 def _picker(places: Sequence[int]) -> Callable[[Cells], object]:
-    """What takes the cells at ``places`` out of a row; without places, always the same."""
+    """A function that returns the cells at ``places`` of a row; None if there are no places."""
     return itemgetter(*places) if places else lambda _: None
 
 
 def _ragged(cells: Cells, header: Sequence[str]) -> Invalid:
-    found, expected = len(cells), len(header)
-    counts = f"the row has {found} field{'s' * (found != 1)}, the header {expected}"
-    if found < expected:
+    width, expected = len(cells), len(header)
+    counts = f"the row has {width} field{'s' * (width != 1)}, the header {expected}"
+    if width < expected:
         last = shown(cells[-1]) if cells else "nothing"
-        why = f"is missing after {last}: {counts}: is a line break not quoted?"
-        return Invalid("missing_fields", f"{title(header[found])}: {why}")
-    why = f"{shown(cells[expected])} comes after it: {counts}: is a delimiter not quoted?"
-    return Invalid("extra_fields", f"{title(header[-1])}: {why}")
+        why = f"is missing after {last}: {counts}: check for a line break without quotes"
+        return Invalid("missing_fields", f"{header_label(header[width])}: {why}")
+    why = f"is followed by {shown(cells[expected])}: {counts}: check for a delimiter without quotes"
+    return Invalid("extra_fields", f"{header_label(header[-1])}: {why}")

@@ -1,7 +1,7 @@
-"""Input files as streams of numbered records: what is there, what it holds, its fingerprint.
+"""Opens an input file as a stream of numbered records.
 
-A source is hashed first and parsed second from the same open descriptor; if it changes in between,
-nothing of it is used.
+A source is hashed first and parsed second, through the same open descriptor. If the file changes in
+between, it is refused.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bulk_unenroll import remote
 from bulk_unenroll.errors import FolderUnusable, InputMissing, InputRefused
 from bulk_unenroll.inputs.finding import PARQUET_ENDINGS, STDIN, XLSX_ENDINGS, InputFile
 from bulk_unenroll.inputs.formats.csv_reader import CsvRecords
-from bulk_unenroll.inputs.formats.records import Records
+from bulk_unenroll.inputs.formats.records import Records, changed
 from bulk_unenroll.inputs.mapping import ReadSettings
 from bulk_unenroll.inputs.rows import Mapper
 from bulk_unenroll.model import Record
@@ -36,14 +36,8 @@ PARQUET_MAGIC: Final = b"PAR1"
 BLOCK_BYTES: Final = 1 << 20
 
 
-# ── finding ──────────────────────────────────────────────────────────────────────────────────────
-
-
-# ── opening ──────────────────────────────────────────────────────────────────────────────────────
-
-
 class Source:
-    """An open input. ``sha256`` (hex) and ``size_bytes`` are of the bytes as they lie on disk."""
+    """An open input. ``sha256`` (hex) and ``size_bytes`` are those of the file, packed or not."""
 
     def __init__(self, file: InputFile, handle: BinaryIO, reading: ReadSettings) -> None:
         self._handle = handle
@@ -51,7 +45,7 @@ class Source:
         self.file = file
         self.size_bytes = self._before[0]
         self.sha256 = _sha256(handle)
-        self._content = _content(file, handle, reading)
+        self._content = _read_content(file, handle, reading)
         self.mapper = Mapper(self._content.header, reading)
         self._content.check(self.mapper)
 
@@ -61,46 +55,46 @@ class Source:
         return self._content.header
 
     def records(self) -> Iterator[Record]:
-        """Every record, numbered from 1; one reading at a time.
+        """Yield every record, numbered from 1. Only one iteration at a time.
 
-        Raises ``InputRefused`` (65), at the end also if the file changed since it was opened:
-        only what was read to the end can be trusted.
+        Raises ``InputRefused`` (65), also at the end if the file changed since it was opened. So
+        the records can be trusted only after the last one.
         """
-        yield from self._whole(self._content.records())
+        yield from self._if_unchanged(self._content.records())
 
     def pieces(self) -> Iterator[Piece]:
-        """The same as ``records``, many at a time."""
-        yield from self._whole(self._content.pieces(self.mapper))
+        """Yield the same records, many at a time."""
+        yield from self._if_unchanged(self._content.pieces(self.mapper))
 
-    def _whole(self, content: Iterator[_T]) -> Iterator[_T]:
-        with _named(self.file):
+    def _if_unchanged(self, content: Iterator[_T]) -> Iterator[_T]:
+        with _naming(self.file):
             yield from content
             if _fingerprint(self._handle) != self._before:
-                raise InputRefused("changed while it was being read", "run it again when it rests")
+                raise changed()
 
 
 @contextmanager
 def open_source(file: InputFile, reading: ReadSettings, spool: Path) -> Iterator[Source]:
-    """Open an input. What cannot be read twice is first copied into the folder ``spool``.
+    """Open an input. One that cannot be read twice is first copied into the folder ``spool``.
 
-    Raises ``InputMissing`` (66), ``InputRefused`` (65), ``UsageError`` (2) for a delimiter that is
-    none, and ``FolderUnusable`` (73) where ``spool`` cannot be written.
+    Raises ``InputMissing`` (66), ``InputRefused`` (65), ``UsageError`` (2) for an invalid
+    delimiter, and ``FolderUnusable`` (73) if ``spool`` cannot be written to.
     """
     with _open(file, spool) as handle:
-        with _named(file):
+        with _naming(file):
             source = Source(file, handle, reading)
         yield source
 
 
 def read_header(file: InputFile, reading: ReadSettings, spool: Path) -> tuple[str, ...]:
-    """The column names of an input, whichever ids they name; raises as ``open_source`` does."""
-    with _open(file, spool) as handle, _named(file):
-        return _content(file, handle, reading).header
+    """Return the column names of an input, even without ids; raises as ``open_source``."""
+    with _open(file, spool) as handle, _naming(file):
+        return _read_content(file, handle, reading).header
 
 
 @contextmanager
-def _named(file: InputFile) -> Iterator[None]:
-    """Say which input a refusal is about."""
+def _naming(file: InputFile) -> Iterator[None]:
+    """Put the name of the input in front of a refusal."""
     try:
         yield
     except InputRefused as refused:
@@ -120,21 +114,21 @@ def _open(file: InputFile, spool: Path) -> Iterator[BinaryIO]:
             yield handle
         return
     try:
-        given = Path(file.path).open("rb")  # noqa: SIM115 - closed by the `with` below
+        opened = Path(file.path).open("rb")  # noqa: SIM115 - closed by the `with` below
     except FileNotFoundError:
-        raise InputMissing(f"input {file.display} is not there", "check the path") from None
+        raise InputMissing(f"input {file.display} does not exist", "check the path") from None
     except OSError as error:
         raise InputRefused(f"{file.display}: {error.strerror}", "check its permissions") from None
-    with given:
-        if stat.S_ISREG(os.fstat(given.fileno()).st_mode):
-            yield given
+    with opened:
+        if stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            yield opened
         else:
-            with _spooled(given, file.display, spool) as handle:
+            with _spooled(opened, file.display, spool) as handle:
                 yield handle
 
 
 def _standard_input() -> BinaryIO:
-    if sys.stdin is None:  # a scheduler may start us without one
+    if sys.stdin is None:  # a scheduler may start a process without it
         raise InputMissing("standard input is closed", "give the path of a file")
     return sys.stdin.buffer
 
@@ -142,16 +136,17 @@ def _standard_input() -> BinaryIO:
 @contextmanager
 def _spooled(stream: BinaryIO, display: str, spool: Path) -> Iterator[BinaryIO]:
     if _is_device(stream):  # /dev/zero would fill the disk
-        raise InputRefused(f"{display} is a device, no file", "give the path of a file, or a pipe")
+        raise InputRefused(f"{display} is a device", "give a file or a pipe")
     with ExitStack() as stack:
         try:
-            # 0600, and without a name where the system can do that: nothing is left behind
+            # 0600, and without a name where the system supports it, so that nothing is left behind
             handle = stack.enter_context(tempfile.TemporaryFile(dir=spool))
             shutil.copyfileobj(stream, handle, BLOCK_BYTES)
             handle.seek(0)
         except OSError as error:
             raise FolderUnusable(
-                f"the input cannot be copied into {spool}: {error.strerror}", "make room there"
+                f"cannot copy the input into {spool}: {error.strerror}",
+                "free some space or check the permissions",
             ) from None
         yield handle
 
@@ -159,12 +154,12 @@ def _spooled(stream: BinaryIO, display: str, spool: Path) -> Iterator[BinaryIO]:
 def _is_device(stream: BinaryIO) -> bool:
     try:
         mode = os.fstat(stream.fileno()).st_mode
-    except io.UnsupportedOperation:  # standard input was replaced by an object of Python's
+    except io.UnsupportedOperation:  # standard input is a Python object without a descriptor
         return False
     return stat.S_ISBLK(mode) or (stat.S_ISCHR(mode) and not stream.isatty())
 
 
-def _content(file: InputFile, handle: BinaryIO, reading: ReadSettings) -> Records:
+def _read_content(file: InputFile, handle: BinaryIO, reading: ReadSettings) -> Records:
     handle.seek(0)
     head = handle.read(len(PARQUET_MAGIC))
     if head == PARQUET_MAGIC or file.path.lower().endswith(PARQUET_ENDINGS):
@@ -176,7 +171,7 @@ def _content(file: InputFile, handle: BinaryIO, reading: ReadSettings) -> Record
     if file.path.lower().endswith(XLSX_ENDINGS):
         return _workbook(handle, reading.sheet)
     if reading.sheet is not None:
-        raise InputRefused("is no workbook, so it has no --sheet", "leave --sheet out")
+        raise InputRefused("not a workbook, so there is no sheet to choose", "remove --sheet")
     return CsvRecords(handle, file.path, reading)
 
 
@@ -186,7 +181,7 @@ def _workbook(handle: BinaryIO, sheet: str | None) -> Records:
         from bulk_unenroll.inputs.formats.excel_reader import XlsxRecords
     except ImportError:
         raise InputRefused(
-            "workbooks need an extra", "pip install 'bulk-unenroll[xlsx]', or save it as CSV"
+            "a workbook needs an extra", "pip install 'bulk-unenroll[xlsx]', or save it as CSV"
         ) from None
     return XlsxRecords(handle, sheet)
 

@@ -1,4 +1,4 @@
-"""What the API says, in the envelopes that are documented or were seen. No state."""
+"""The API's answers, in the envelopes that are documented or were observed. No state."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MESSAGES: Final = {
     521: "Multiple actions for the same customer",
 }
 FLAT: Final = frozenset({4000, 4001})
-"""Codes of the authorisation service, which come as flat ``errorCode`` and ``errorMessage``."""
+"""Codes of the authorisation service, which come in the flat envelope."""
 
 JSON: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
 HTML: Final[Mapping[str, str]] = {"Content-Type": "text/html"}
@@ -34,7 +34,7 @@ OVERSIZE_BYTES: Final = 3 << 20
 
 
 class Answer(NamedTuple):
-    """Status, body and headers, ready to be sent."""
+    """Status, body and headers of an answer."""
 
     status: int
     body: bytes = b""
@@ -42,37 +42,37 @@ class Answer(NamedTuple):
 
 
 def success(customer: int) -> Answer:
-    """The documented answer to an unenrolment."""
+    """Return the documented answer to a successful call."""
     return Answer(200, b'{"data": %d, "errors": null, "warnings": null}' % customer, JSON)
 
 
 def failure(code: int | str | None, status: int, message: str | None = None) -> Answer:
-    """The documented answer with one error."""
-    said = message or MESSAGES.get(number_of(code), "as the scenario says")
+    """Return the documented answer with one error."""
+    text = message or MESSAGES.get(number_of(code), "as the scenario says")
     if code in FLAT:
-        return flat(status, code, said)
-    errors = [{"code": code, "message": said}]
+        return flat(status, code, text)
+    errors = [{"code": code, "message": text}]
     return document(status, {"data": None, "errors": errors, "warnings": None})
 
 
 def flat(status: int, code: int | str | None, message: str) -> Answer:
-    """The flat envelope, as seen on authorisation errors."""
+    """Return the flat envelope, as observed with authorisation errors."""
     return document(status, {"errorCode": code, "errorMessage": message})
 
 
 def unauthorised() -> Answer:
-    """The envelope seen on a wrong till or password. Yes, the string "true"."""
+    """Return the envelope observed for a wrong till or password. "true" is a string, indeed."""
     status = {"success": "true", "code": 401, "message": "Unauthorised"}
     return document(401, {"response": {"status": status}})
 
 
 def document(status: int, content: object) -> Answer:
-    """Any JSON."""
+    """Return ``content`` as JSON."""
     return Answer(status, json.dumps(content).encode(), JSON)
 
 
-def told(rule: Rule, scenario: Scenario) -> Answer:
-    """What a rule tells instead of the API."""
+def scripted(rule: Rule, scenario: Scenario) -> Answer:
+    """Return the answer that a rule gives in place of the API."""
     headers = dict(rule.headers)
     if rule.retry_after is not None:
         headers["Retry-After"] = rule.retry_after
@@ -90,8 +90,8 @@ def told(rule: Rule, scenario: Scenario) -> Answer:
     return answer._replace(headers={**JSON, **headers})
 
 
-def spoilt(act: str, answer: Answer) -> Answer:
-    """A documented answer as the act ``act`` lets it out."""
+def corrupted(act: str, answer: Answer) -> Answer:
+    """Return a documented answer as the act ``act`` changes it."""
     match act:
         case "garbage":
             return Answer(200, b"\x00\xff{", JSON)

@@ -1,4 +1,4 @@
-"""Rules: which calls are answered otherwise than documented, and how. No HTTP, no files."""
+"""Rules: which calls are not answered as documented, and how they are. No HTTP, no files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from bulk_unenroll.sandbox import reading
 from bulk_unenroll.sandbox.reading import Reader, ScenarioError, read_table
 
-APPLYING: Final = frozenset(
+APPLYING_ACTS: Final = frozenset(
     {
         "apply",
         "reset_after",
@@ -23,22 +23,22 @@ APPLYING: Final = frozenset(
         "empty_204",
     }
 )
-"""What takes the customer out, as far as the book lets it."""
+"""Acts that take the customer out, if the book allows it."""
 
-TELLING: Final = frozenset({"answer", "html", "redirect"})
-"""What sends an answer of the rule's own. Nothing is applied."""
+ANSWERING_ACTS: Final = frozenset({"answer", "html", "redirect"})
+"""Acts that send the rule's own answer. Nothing is applied."""
 
-ACTS: Final = (*sorted(APPLYING | TELLING), "reset_before", "silent_unapplied")
-TOLD: Final = frozenset({"status", "code", "message", "body", "headers", "retry_after"})
-"""What only a telling act has a use for."""
+ACTS: Final = (*sorted(APPLYING_ACTS | ANSWERING_ACTS), "reset_before", "silent_unapplied")
+ANSWER_KEYS: Final = frozenset({"status", "code", "message", "body", "headers", "retry_after"})
+"""Keys that only an answering act uses."""
 
 
 class Call(NamedTuple):
-    """One unEnroll request as it came.
+    """One unEnroll request as received.
 
-    ``number`` is the nth of all since the start, ``at_s`` seconds since then, ``attempt`` the nth
-    for this customer/target that was let in (0: it was not). ``scope`` is the header's text,
-    ``org`` its one id; ``customer`` is None where the body names not exactly one.
+    ``number`` counts all calls since the start, ``at_s`` are the seconds since then, ``attempt``
+    counts the admitted calls for this customer/target (0: not admitted). ``scope`` is the header's
+    text, ``org`` the id it names; ``customer`` is None if the body does not name exactly one.
     """
 
     number: int
@@ -54,7 +54,7 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When to misbehave, and how. What is None does not matter."""
+    """When not to answer as documented, and what to do instead. None matches every call."""
 
     customers: frozenset[int] | None = None
     groups: frozenset[int] | None = None
@@ -78,7 +78,7 @@ class Rule:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def matches(self, call: Call) -> bool:
-        """Whether ``call`` is one that this rule is about, dice and ``times`` aside."""
+        """Whether this rule is for ``call``, regardless of ``probability`` and ``times``."""
         listed = (
             (self.customers, call.customer),
             (self.groups, call.group),
@@ -96,31 +96,31 @@ class Rule:
 
 
 class Script:
-    """Rules at work: the first that matches acts. Each has its own dice and counts its uses."""
+    """Applies the first rule that matches. Each has its own random numbers and counts its uses."""
 
     def __init__(self, rules: Iterable[Rule], seed: int) -> None:
         self.rules = tuple(rules)
         self.used = [0] * len(self.rules)
-        # seeded with text that differs from rule to rule: one rule's throws never shift another's
-        self._dice = [
+        # a seed of its own for each rule, so that no rule changes the random numbers of another
+        self._random = [
             random.Random(f"{seed if rule.seed is None else rule.seed}/{index}")  # noqa: S311
             for index, rule in enumerate(self.rules)
         ]
 
     def pick(self, call: Call) -> Rule | None:
-        """The rule that acts on ``call``, counted as used."""
+        """Return the rule that applies to ``call``, and count its use."""
         for index, rule in enumerate(self.rules):
-            if self._acts(index, rule, call):
+            if self._applies(index, rule, call):
                 self.used[index] += 1
                 return rule
         return None
 
-    def _acts(self, index: int, rule: Rule, call: Call) -> bool:
+    def _applies(self, index: int, rule: Rule, call: Call) -> bool:
         if rule.times is not None and self.used[index] >= rule.times:
             return False
         if not rule.matches(call):
             return False
-        return rule.probability is None or self._dice[index].random() < rule.probability
+        return rule.probability is None or self._random[index].random() < rule.probability
 
 
 READERS: Final[Mapping[str, Reader]] = {
@@ -134,11 +134,11 @@ READERS: Final[Mapping[str, Reader]] = {
     "after_s": reading.number(),
     "before_s": reading.number(),
     "probability": reading.number(1),
-    "seed": reading.whole(0),
-    "times": reading.whole(0),
+    "seed": reading.integer(0),
+    "times": reading.integer(0),
     "act": reading.word(*ACTS, half_body="half"),
     "delay_s": reading.number(),
-    "status": reading.whole(200, 599),
+    "status": reading.integer(200, 599),
     "code": reading.error_code,
     "message": reading.text,
     "body": reading.text,
@@ -155,9 +155,9 @@ ALIASES: Final = {
 
 
 def parse_rules(listed: object) -> tuple[Rule, ...]:
-    """Rules from a list of tables; raises ``ScenarioError``."""
+    """Return the rules of a list of tables; raises ``ScenarioError``."""
     if not isinstance(listed, list):
-        raise ScenarioError("rules stand under [[rule]], with two brackets")
+        raise ScenarioError("write each rule under [[rule]], with two brackets")
     return tuple(
         _parse_rule(f"[[rule]] {index}", table) for index, table in enumerate(listed, start=1)
     )
@@ -165,8 +165,8 @@ def parse_rules(listed: object) -> tuple[Rule, ...]:
 
 def _parse_rule(where: str, table: object) -> Rule:
     values = read_table(where, table, READERS, ALIASES)
-    told = sorted(TOLD & values.keys())
-    act = values.setdefault("act", "answer" if told else "apply")
-    if told and act not in TELLING:
-        raise ScenarioError(f"{where}: {told[0]!r} means nothing where act is {act!r}")
+    answer_keys = sorted(ANSWER_KEYS & values.keys())
+    act = values.setdefault("act", "answer" if answer_keys else "apply")
+    if answer_keys and act not in ANSWERING_ACTS:
+        raise ScenarioError(f"{where}: {answer_keys[0]!r} has no effect if act is {act!r}")
     return Rule(**values)

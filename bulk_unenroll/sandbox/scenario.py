@@ -1,4 +1,4 @@
-"""What a scenario file may say. See the package's docstring for the format."""
+"""The contents of a scenario file. See the package's docstring for the format."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SANDBOX_CLIENT_SECRET: Final = "sandbox-secret"  # noqa: S105
 STATUSES: Final = {310149: 200, 310011: 200, 320001: 401, 4000: 403, 4001: 503}
 """HTTP status by error code; 400 for the rest.
 
-Documented are 403 and 503 only. Business errors are known to come with 200 as well as 4xx, and
-which gets which is not known: so the default does both.
+Only 403 and 503 are documented. Business errors come with 200 as well as with 4xx, but it is not
+known which with which, so the default has both.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class BookSpec:
-    """Who and what is known; None means everybody and everything."""
+    """The known targets, groups, customers and orgs; None means all."""
 
     targets: frozenset[tuple[int, int]] | None = None
     groups: frozenset[int] | None = None
@@ -38,7 +38,7 @@ class BookSpec:
 
 @dataclass(frozen=True, slots=True)
 class CredentialSpec:
-    """What is let in."""
+    """The credentials that are accepted."""
 
     username: str = SANDBOX_USERNAME
     password: str = field(default=SANDBOX_PASSWORD, repr=False)
@@ -55,7 +55,7 @@ class OAuthSpec:
 
 @dataclass(frozen=True, slots=True)
 class LimitSpec:
-    """A server-side limit in a sliding minute."""
+    """The server's own limit in a sliding minute."""
 
     per_minute: int | None = None
     retry_after: bool = True
@@ -63,7 +63,7 @@ class LimitSpec:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Everything that a scenario file may hold. ``errors_with_status``: one for all, or by code."""
+    """The contents of a scenario file. ``errors_with_status`` is one status for all, or by code."""
 
     book: BookSpec = BookSpec()
     credentials: CredentialSpec = CredentialSpec()
@@ -74,7 +74,7 @@ class Scenario:
     seed: int = 1
 
     def status_of(self, code: int | str | None) -> int:
-        """The HTTP status that comes with an error code."""
+        """Return the HTTP status that comes with an error code."""
         if isinstance(self.errors_with_status, int):
             return self.errors_with_status
         number = number_of(code)
@@ -82,7 +82,7 @@ class Scenario:
 
 
 def number_of(code: int | str | None) -> int:
-    """An error code as a number; 0 where it is none."""
+    """Return an error code as a number, 0 if it is not one."""
     return int(code) if code is not None and str(code).isdecimal() else 0
 
 
@@ -95,7 +95,7 @@ def load_scenario(path: Path) -> Scenario:
 
 
 def parse_scenario(document: Mapping[str, Any], folder: Path = Path()) -> Scenario:
-    """A scenario from what TOML gave; its files stand relative to ``folder``."""
+    """Return the scenario of a TOML document; its file names are relative to ``folder``."""
     return Scenario(**read_table("the scenario", document, _readers(folder), {"rule": "rules"}))
 
 
@@ -112,7 +112,7 @@ def _readers(folder: Path) -> Mapping[str, Reader]:
         "limits": section(LimitSpec, "[limits]", limits),
         "errors_with_status": _statuses,
         "rules": parse_rules,
-        "seed": reading.whole(0),
+        "seed": reading.integer(0),
     }
 
 
@@ -121,7 +121,7 @@ def _book(table: object, folder: Path) -> BookSpec:
         "targets": reading.targets,
         "groups": reading.ids,
         "customers": reading.ids,
-        "customers_file": lambda name: _listed(folder / reading.text(name)),
+        "customers_file": lambda name: _ids_in(folder / reading.text(name)),
         "not_enrolled": reading.ids,
         "orgs": reading.ids,
     }
@@ -132,7 +132,7 @@ def _book(table: object, folder: Path) -> BookSpec:
     return BookSpec(**values)
 
 
-def _listed(path: Path) -> frozenset[int]:
+def _ids_in(path: Path) -> frozenset[int]:
     try:
         lines = path.read_text("ascii").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -140,15 +140,15 @@ def _listed(path: Path) -> frozenset[int]:
     found = {line.strip(): number for number, line in enumerate(lines, start=1)}
     for word, number in found.items():
         if word and reading.digits(word) is None:
-            raise ValueError(f"wants one id a line, line {number} is {word!r}")
+            raise ValueError(f"must have one id per line, but line {number} is {word!r}")
     return frozenset(int(word) for word in found if word)
 
 
 def _statuses(value: object) -> int | dict[int, int]:
-    status = reading.whole(200, 599)
+    status = reading.integer(200, 599)
     if not isinstance(value, Mapping):
         return int(status(value))
-    wrong = next((code for code in value if not str(code).isdecimal()), None)
-    if wrong is not None:
-        raise ValueError(f"wants error codes as keys, not {wrong!r}")
-    return {int(code): status(told) for code, told in value.items()}
+    invalid = next((code for code in value if not str(code).isdecimal()), None)
+    if invalid is not None:
+        raise ValueError(f"must have error codes as keys, not {invalid!r}")
+    return {int(code): status(given) for code, given in value.items()}

@@ -18,12 +18,12 @@ from typing import Any, Final, Self
 from aiohttp import web
 
 from bulk_unenroll.sandbox import reading
+from bulk_unenroll.sandbox.access import AccessControl
 from bulk_unenroll.sandbox.answers import Answer
-from bulk_unenroll.sandbox.api import Api, Deed
+from bulk_unenroll.sandbox.api import Api, Outcome
 from bulk_unenroll.sandbox.book import Book
-from bulk_unenroll.sandbox.door import Door
+from bulk_unenroll.sandbox.call_log import CallLog
 from bulk_unenroll.sandbox.reading import Reader, read_table
-from bulk_unenroll.sandbox.record import Record
 from bulk_unenroll.sandbox.rules import Call, parse_rules
 from bulk_unenroll.sandbox.scenario import Scenario
 
@@ -32,7 +32,7 @@ TOKEN_PREFIXES: Final = ("", *PREFIXES, "/api_gateway/intouch-api-v3/v3")
 UNENROLL: Final = "/targetGroups/{group:[0-9]{1,19}}/targets/{target:[0-9]{1,19}}/unEnroll"
 REQUEST_ID: Final = "X-CAP-REQUEST-ID"
 BODY_BYTES: Final = 1 << 20
-TAUGHT: Final[dict[str, Reader]] = {
+TEACHABLE: Final[dict[str, Reader]] = {
     "customers": reading.ids,
     "targets": reading.targets,
     "groups": reading.ids,
@@ -42,9 +42,10 @@ TAUGHT: Final[dict[str, Reader]] = {
 
 
 class Sandbox:
-    """The server. ``base_url`` is set while it is open; use it as an async context manager.
+    """The server. Use it as an async context manager; ``base_url`` is set while it runs.
 
-    ``journal`` gets one JSON line for each call before it is answered. ``clock`` is in seconds.
+    Each call is written to ``journal``, as one line of JSON, before it is answered. ``clock`` is in
+    seconds.
     """
 
     def __init__(
@@ -60,24 +61,24 @@ class Sandbox:
         self._port = port
         self._journal = journal
         self._clock = clock
-        self._door = Door(self._scenario, clock)
+        self._access = AccessControl(self._scenario, clock)
         self._request_ids = (f"{uuid.uuid4().hex[:12]}-{number}" for number in count(1))
-        self._begin()
+        self._start_over()
 
     @property
     def book(self) -> Book:
-        """Who was taken out."""
+        """The book, which knows who was taken out."""
         return self._api.book
 
     @property
     def calls(self) -> list[dict[str, Any]]:
-        """Every call in order of arrival, as ``/_sandbox/calls`` tells them."""
-        return self._record.calls()
+        """Every call in order of arrival, as in ``/_sandbox/calls``."""
+        return self._log.calls()
 
     async def start(self) -> str:
-        """Listen; the base URL. Raises ``OSError`` for a port or journal that is not to be had."""
+        """Start to listen. Return the base URL. Raises ``OSError`` for a bad port or journal."""
         self._closing = asyncio.Event()
-        self._record = Record(self._journal)
+        self._log = CallLog(self._journal)
         runner = web.AppRunner(
             self._application(), access_log=None, shutdown_timeout=0.2, handler_cancellation=True
         )
@@ -92,10 +93,10 @@ class Sandbox:
         return self.base_url
 
     async def stop(self) -> None:
-        """Stop at once: what is silent is cut off, what is delayed is answered."""
+        """Stop at once: silent calls are disconnected, delayed calls are answered."""
         self._closing.set()
         await self._runner.cleanup()
-        self._record.close()
+        self._log.close()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -104,7 +105,7 @@ class Sandbox:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    def _begin(self) -> None:
+    def _start_over(self) -> None:
         self._api = Api(self._scenario)
         self._number = 0
         self._began_s = self._clock()
@@ -115,29 +116,29 @@ class Sandbox:
             application.router.add_post(prefix + UNENROLL, self._unenroll)
         for prefix in TOKEN_PREFIXES:
             application.router.add_post(prefix + "/oauth/token/generate", self._token)
-        application.router.add_get("/_sandbox/{what:book|calls|counts}", self._tell)
+        application.router.add_get("/_sandbox/{what:book|calls|counts}", self._report)
         application.router.add_post("/_sandbox/teach", self._teach)
         application.router.add_post("/_sandbox/reset", self._reset)
-        application.on_response_prepare.append(self._sign)
+        application.on_response_prepare.append(self._add_request_id)
         return application
 
     # ── the documented calls ─────────────────────────────────────────────────────────────────────
 
     async def _unenroll(self, request: web.Request) -> web.StreamResponse:
         content = await request.read()
-        refusal = self._door.refuse(request.headers)
-        call = self._arrived(request, content, let_in=refusal is None)
-        deed = Deed("refused", refusal) if refusal else self._api.decide(call)
-        # before any delay: whoever asks the book or the journal meanwhile is told the truth
-        self._record.note(call, deed)
-        if deed.delay_s:
-            await self._pause(deed.delay_s)
-        return await self._perform(request, deed)
+        refusal = self._access.refuse(request.headers)
+        call = self._arrived(request, content, admitted=refusal is None)
+        outcome = Outcome("refused", refusal) if refusal else self._api.handle(call)
+        # before any delay, so that book and journal are right at any time
+        self._log.add(call, outcome)
+        if outcome.delay_s:
+            await self._pause(outcome.delay_s)
+        return await self._perform(request, outcome)
 
     async def _token(self, request: web.Request) -> web.Response:
-        return _response(self._door.give_token(await request.read()))
+        return _response(self._access.give_token(await request.read()))
 
-    def _arrived(self, request: web.Request, content: bytes, *, let_in: bool) -> Call:
+    def _arrived(self, request: web.Request, content: bytes, *, admitted: bool) -> Call:
         self._number += 1
         scope = request.headers.get("DATA-SCOPE")
         org = _org(request) if scope == "OTHER" else None
@@ -152,35 +153,35 @@ class Sandbox:
             group=group,
             target=target,
             customer=customer,
-            attempt=self._api.count(org, group, target, customer) if let_in else 0,
+            attempt=self._api.count(org, group, target, customer) if admitted else 0,
         )
 
-    async def _perform(self, request: web.Request, deed: Deed) -> web.StreamResponse:
-        match deed.act:
+    async def _perform(self, request: web.Request, outcome: Outcome) -> web.StreamResponse:
+        match outcome.act:
             case "silent" | "silent_unapplied":
                 await self._closing.wait()
-                _cut(request)
+                _reset_connection(request)
             case "reset_before" | "reset_after":
-                _cut(request)
+                _reset_connection(request)
             case "half":
-                return await self._send_in_parts(request, deed.answer, whole=False)
+                return await self._send_in_parts(request, outcome.answer, complete=False)
             case "drip":
-                return await self._send_in_parts(request, deed.answer, whole=True)
-        return _response(deed.answer)
+                return await self._send_in_parts(request, outcome.answer, complete=True)
+        return _response(outcome.answer)
 
     async def _send_in_parts(
-        self, request: web.Request, answer: Answer, *, whole: bool
+        self, request: web.Request, answer: Answer, *, complete: bool
     ) -> web.StreamResponse:
-        """Half the body at once; then a byte a second, or the end of the connection."""
+        """Send half of the body, then one byte per second, or close the connection."""
         stream = web.StreamResponse(status=answer.status, headers=answer.headers)
         stream.content_length = len(answer.body)
         await stream.prepare(request)
         middle = len(answer.body) // 2
         await stream.write(answer.body[:middle])
-        for byte in answer.body[middle:] if whole else b"":
+        for byte in answer.body[middle:] if complete else b"":
             await self._pause(1.0)
             await stream.write(bytes((byte,)))
-        if not whole and request.transport is not None:
+        if not complete and request.transport is not None:
             request.transport.close()
         return stream
 
@@ -189,52 +190,52 @@ class Sandbox:
             async with asyncio.timeout(seconds):
                 await self._closing.wait()
 
-    async def _sign(self, _: web.Request, response: web.StreamResponse) -> None:
+    async def _add_request_id(self, _: web.Request, response: web.StreamResponse) -> None:
         response.headers.setdefault(REQUEST_ID, next(self._request_ids))
 
     # ── what really happened ─────────────────────────────────────────────────────────────────────
 
-    async def _tell(self, request: web.Request) -> web.Response:
-        tellers: dict[str, Callable[[], object]] = {
-            "book": self._tell_book,
-            "calls": self._record.calls,
-            "counts": self._tell_counts,
+    async def _report(self, request: web.Request) -> web.Response:
+        reports: dict[str, Callable[[], object]] = {
+            "book": self._book_report,
+            "calls": self._log.calls,
+            "counts": self._counts_report,
         }
-        return web.json_response(tellers[request.match_info["what"]]())
+        return web.json_response(reports[request.match_info["what"]]())
 
-    def _tell_book(self) -> list[dict[str, int | None]]:
+    def _book_report(self) -> list[dict[str, int | None]]:
         return [
             {"org": org or None, "group": group, "target": target, "customer": who, "applied": n}
             for (org, group, target, who), n in self.book.applied.items()
         ]
 
-    def _tell_counts(self) -> dict[str, object]:
+    def _counts_report(self) -> dict[str, object]:
         script = self._api.script
         rules = zip(script.rules, script.used, strict=True)
         return {
             "calls": self._number,
             "applied": sum(self.book.applied.values()),
-            "tokens": self._door.tokens_given,
-            "answers": self._record.answers,
-            "codes": self._record.codes,
+            "tokens": self._access.tokens_given,
+            "answers": self._log.answers,
+            "codes": self._log.codes,
             "rules": [{"act": rule.act, "used": used} for rule, used in rules],
         }
 
     async def _teach(self, request: web.Request) -> web.Response:
         try:
-            taught = read_table("teach", json.loads(await request.read()), TAUGHT)
+            taught = read_table("teach", json.loads(await request.read()), TEACHABLE)
         except (ValueError, RecursionError) as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from None
         rules = taught.pop("rules", None)
         if rules is not None:
-            self._api.follow(rules)
+            self._api.replace_rules(rules)
         self.book.teach(**taught)
         return web.json_response({})
 
     async def _reset(self, _: web.Request) -> web.Response:
-        self._begin()
-        self._record.forget()
-        self._door.forget()
+        self._start_over()
+        self._log.reset()
+        self._access.reset()
         return web.json_response({})
 
 
@@ -243,24 +244,24 @@ def _response(answer: Answer) -> web.Response:
 
 
 def _customer(content: bytes) -> int | None:
-    """The one customer of a documented body."""
+    """The customer of a documented body, None for any other body."""
     try:
         ((entry),) = json.loads(content)
         customer = entry["customerId"]
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    # type() rather than isinstance(): true is no id
-    return customer if type(customer) is int and 0 < customer <= reading.ID_MOST else None
+    # type() and not isinstance(): true is not an id
+    return customer if type(customer) is int and 0 < customer <= reading.MAX_ID else None
 
 
 def _org(request: web.Request) -> int | None:
-    """The one org of a documented header."""
+    """The org of a documented header, None for any other header."""
     listed = ",".join(request.headers.getall("DATA-SCOPE-ORG", ()))
     return reading.digits(listed)
 
 
-def _cut(request: web.Request) -> None:
-    """Reset the connection, so that the other side sees more than an end."""
+def _reset_connection(request: web.Request) -> None:
+    """Reset the connection, so that the client sees an error and not an end."""
     transport = request.transport
     if transport is None:
         return

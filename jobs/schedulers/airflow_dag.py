@@ -1,7 +1,7 @@
 """Airflow: one task for each dropped file, retried only where a retry can help.
 
-Wants ``bulk-unenroll`` in the environment of the workers, and a folder for the ledgers that every
-worker sees as a local disk, or a pool that keeps these tasks on one worker.
+Needs ``bulk-unenroll`` in the environment of the workers. The folder with the ledgers must be on a
+local disk, so use a pool or a queue that keeps these tasks on one worker.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ RUNS = Path(os.environ.get("UNENROLL_RUNS", "/srv/unenroll"))
 OPTIONS = os.environ.get("UNENROLL_OPTIONS", "--rate 100/min --stop-after 3h").split()
 
 DONE = {0, 1}
-"""1: some rows failed; the next task tells of them."""
+"""1: some rows failed, and the next task lists their files."""
 
 TRY_AGAIN = {3, 69, 74, 130, 143}
-"""Left over, API out of reach, disk full, stopped: the same command goes on where it was."""
+"""Rows left, API unreachable, disk full, stopped: the same command continues."""
 
 BUSY = 75
 
@@ -39,37 +39,37 @@ BUSY = 75
     default_args={"retries": 3, "retry_delay": timedelta(minutes=15)},
 )
 def bulk_unenroll() -> None:
-    """Take out the customers of every dropped file."""
+    """Take out the customers in every dropped file."""
 
     @task
     def dropped() -> list[str]:
         return sorted(str(path) for path in DROP.glob("*.csv"))
 
-    @task(max_active_tis_per_dag=1)  # the rate is the API's, not the file's
+    @task(max_active_tis_per_dag=1)  # the rate limit is for the API, not for each file
     def take_out(path: str) -> dict[str, object]:
         folder = RUNS / f"{Path(path).stem}.unenroll"
         command = ["bulk-unenroll", "run", path, "--out", str(folder), "--yes", *OPTIONS]
         code = subprocess.run(command, check=False).returncode
-        judge(code)
+        raise_for(code)
         return {"folder": str(folder), "failed_rows": code == 1}
 
     @task(trigger_rule="all_done")
-    def tell(results: list[dict[str, object]]) -> None:
+    def report(results: list[dict[str, object]]) -> None:
         for result in results:
             if result["failed_rows"]:
                 print(f"look at {result['folder']}/failed.csv")
 
-    tell(take_out.expand(path=dropped()))
+    report(take_out.expand(path=dropped()))
 
 
-def judge(code: int) -> None:
-    """What an exit code means to Airflow."""
+def raise_for(code: int) -> None:
+    """Raise the exception that makes Airflow skip, retry or fail a task with this exit code."""
     if code == BUSY:
         raise AirflowSkipException("another run works in this folder")
     if code in TRY_AGAIN:
-        raise AirflowException(f"exit {code}: goes on with the next try")
+        raise AirflowException(f"exit {code}: continues with the next try")
     if code not in DONE:
-        raise AirflowFailException(f"exit {code}: a person must look at it")
+        raise AirflowFailException(f"exit {code}: check the log and fix the cause")
 
 
 bulk_unenroll()

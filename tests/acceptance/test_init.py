@@ -98,7 +98,7 @@ def test_what_is_there_is_never_overwritten(desk: Desk) -> None:
     [
         ((), 2, "give --input INPUT"),
         (("--input", "-"), 2, "give the path of a file"),
-        (("--input", "none.csv"), 66, "none.csv is not there"),
+        (("--input", "none.csv"), 66, "none.csv does not exist"),
         (("--input", SAMPLES / "members.csv"), 65, "--column customerId="),
         (("--input", SAMPLES / "cleanup.csv", "--base-url", "http://x.example/v3.1"), 78, "https"),
     ],

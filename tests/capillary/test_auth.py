@@ -1,4 +1,4 @@
-"""What authorises calls, and what is kept out of records."""
+"""How calls are authorised, and which secrets are redacted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def basic() -> BasicAuth:
 
 
 class Tokens:
-    """Answers token calls, the nth with token n."""
+    """Answers token calls: the nth with token n, or all with ``answer``."""
 
     def __init__(self, answer: Reply | None = None) -> None:
         self.given = 0
@@ -44,7 +44,7 @@ def token_auth(tokens: Any) -> TokenAuth:
 
 
 class TestBasic:
-    def test_the_header_its_hash_and_the_password_are_kept_out(self) -> None:
+    def test_the_header_the_hash_and_the_password_are_redacted(self) -> None:
         auth = basic()
         header = auth.headers["Authorization"]
         digest = Basic.of(SecretStr(""), SecretStr(PASSWORD)).password_md5.get_secret_value()
@@ -62,35 +62,35 @@ class TestBasic:
         ],
         ids=["upper case", "JSON", "JSON with the slash escaped", "URL"],
     )
-    def test_in_whatever_spelling(self, spelling: str) -> None:
+    def test_a_password_is_redacted_in_every_spelling(self, spelling: str) -> None:
         assert basic().redact(f"<{spelling}>") == "<***>"
 
-    def test_a_word_too_short_to_hide_takes_no_text_apart(self) -> None:
+    def test_a_password_of_less_than_four_characters_is_not_redacted(self) -> None:
         auth = BasicAuth(Basic.of(SecretStr("till1"), SecretStr("or")))
         assert auth.redact("for or nor") == "for or nor"
 
-    def test_no_text_stays_none(self) -> None:
+    def test_none_stays_none(self) -> None:
         assert basic().redact(None) is None
 
 
 class TestToken:
-    async def test_a_refused_token_is_still_kept_out(self) -> None:
+    async def test_a_refused_token_is_still_redacted(self) -> None:
         auth = token_auth(Tokens())
         await auth.renew(0)
         auth.invalidate(1)
         assert auth.redact("token-1. is no good") == "*** is no good"
 
-    async def test_so_are_earlier_ones_that_calls_in_flight_may_carry(self) -> None:
+    async def test_earlier_tokens_are_redacted_because_calls_in_flight_may_use_them(self) -> None:
         auth = token_auth(Tokens())
         for number in range(KNOWN_TOKENS):
             await auth.renew(number)
         assert auth.redact(f"token-1. and token-{KNOWN_TOKENS}.") == "*** and ***"
 
-    async def test_so_is_the_pair(self) -> None:
+    async def test_key_and_secret_are_redacted(self) -> None:
         auth = token_auth(Tokens())
         assert auth.redact('key-word, se"cret/word') == "***, ***"
 
-    async def test_a_refusal_that_repeats_the_pair_does_not_pass_it_on(self) -> None:
+    async def test_a_refusal_that_repeats_key_and_secret_is_redacted(self) -> None:
         message = f"bad pair {PAIR.key.get_secret_value()}/{PAIR.secret.get_secret_value()}"
         document = {"errors": [{"code": 320001, "message": message}]}
         verdict = await token_auth(Tokens(Reply(401, json.dumps(document).encode()))).renew(0)

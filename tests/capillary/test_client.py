@@ -1,4 +1,4 @@
-"""The client against a server that breaks every rule: what left, what did not, what came."""
+"""The client and a server that breaks every rule: what was sent, and what came back."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from bulk_unenroll.capillary.calls import Fault, Loss, Reply
 from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.model import Enrollment, Target
 
-KEY = Enrollment(423789336, Target(None, 1001, 2001))
-GOOD = json.dumps({"data": KEY.customer, "errors": None}).encode()
+ENROLLMENT = Enrollment(423789336, Target(None, 1001, 2001))
+GOOD = json.dumps({"data": ENROLLMENT.customer, "errors": None}).encode()
 
 
 async def at_once() -> None:
-    """Nothing to wait for once connected."""
+    """Do not wait after connecting."""
 
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Wire:
-    """A raw server. ``seen`` are the requests that reached it, whole."""
+    """A raw server. ``seen`` are the requests that it received completely."""
 
     def __init__(self, talk: Talk) -> None:
         self.talk = talk
@@ -103,10 +103,10 @@ async def test_the_request_on_the_wire() -> None:
 
 
 @pytest.mark.parametrize("name", ["X-CAP-REQUEST-ID", "X-Cap-Requestid"])
-async def test_what_is_kept_of_an_answer(name: str) -> None:
+async def test_the_fields_of_a_reply(name: str) -> None:
     content = answer(GOOD, f"{name}: r-1", "Retry-After: 3", "Retry-After: 9", "Date: now")
     async with wired(says(content)) as (client, _):
-        reply = await client.unenroll(KEY, {}, at_once)
+        reply = await client.unenroll(ENROLLMENT, {}, at_once)
     assert reply == Reply(200, GOOD, "r-1", ("3", "9"), "now")
 
 
@@ -129,15 +129,15 @@ async def test_what_is_kept_of_an_answer(name: str) -> None:
         (says(answer(GOOD[:9], length=len(GOOD))), "timeout"),
     ],
 )
-async def test_what_left_and_has_no_whole_answer_is_unanswered(talk: Talk, code: str) -> None:
+async def test_a_request_without_a_complete_answer_is_unanswered(talk: Talk, code: str) -> None:
     async with wired(talk) as (client, wire):
-        fault = await client.unenroll(KEY, {}, at_once)
+        fault = await client.unenroll(ENROLLMENT, {}, at_once)
     assert isinstance(fault, Fault)
     assert (fault.loss, fault.code) == (Loss.UNANSWERED, code)
     assert len(wire.seen) == 1
 
 
-async def test_a_drip_of_bytes_does_not_stretch_the_timeout() -> None:
+async def test_a_slow_answer_does_not_extend_the_timeout() -> None:
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for byte in answer(GOOD):
             writer.write(bytes([byte]))
@@ -145,22 +145,22 @@ async def test_a_drip_of_bytes_does_not_stretch_the_timeout() -> None:
 
     async with wired(drip) as (client, _):
         began_s = asyncio.get_running_loop().time()
-        fault = await client.unenroll(KEY, {}, at_once)
+        fault = await client.unenroll(ENROLLMENT, {}, at_once)
         assert asyncio.get_running_loop().time() - began_s < 1.5
     assert isinstance(fault, Fault)
     assert fault.code == "timeout"
 
 
-async def test_a_connection_that_dies_in_the_pool_is_not_used_twice_in_secret() -> None:
-    """The second call goes out on a kept connection that the server cuts: one request, in doubt."""
+async def test_a_request_is_not_sent_again_when_its_connection_is_cut() -> None:
+    """The server cuts the reused connection of the second call: one request, unanswered."""
     turns = iter([says(answer(GOOD)), cuts(b"")])
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await next(turns)(reader, writer)
 
     async with wired(talk) as (client, wire):
-        assert isinstance(await client.unenroll(KEY, {}, at_once), Reply)
-        fault = await client.unenroll(KEY, {}, at_once)
+        assert isinstance(await client.unenroll(ENROLLMENT, {}, at_once), Reply)
+        fault = await client.unenroll(ENROLLMENT, {}, at_once)
         assert isinstance(fault, Fault)
         assert fault.loss is Loss.UNANSWERED
         assert len(wire.seen) == 2
@@ -171,7 +171,7 @@ async def test_a_connection_that_dies_in_the_pool_is_not_used_twice_in_secret() 
     [answer(b"", status="408 Request Timeout"), answer(b'{"data": 666, "errors": null}')],
     ids=["timed out", "a second answer"],
 )
-async def test_what_comes_over_an_idle_connection_is_no_answer_to_the_next_call(
+async def test_unasked_data_on_an_idle_connection_does_not_answer_the_next_call(
     unasked: bytes,
 ) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -179,14 +179,14 @@ async def test_what_comes_over_an_idle_connection_is_no_answer_to_the_next_call(
         asyncio.get_running_loop().call_later(0.02, writer.write, unasked)
 
     async with wired(talk) as (client, wire):
-        await client.unenroll(KEY, {}, at_once)
+        await client.unenroll(ENROLLMENT, {}, at_once)
         await asyncio.sleep(0.2)
-        assert await client.unenroll(KEY, {}, at_once) == Reply(200, GOOD)
+        assert await client.unenroll(ENROLLMENT, {}, at_once) == Reply(200, GOOD)
         assert len(wire.seen) == 2
 
 
 @pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9\r\n", b""], ids=["speaks", "closes"])
-async def test_a_server_that_does_not_wait_to_be_asked_was_sent_nothing(greeting: bytes) -> None:
+async def test_nothing_is_sent_to_a_server_that_speaks_or_closes_first(greeting: bytes) -> None:
     seen: list[bytes] = []
 
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -202,7 +202,7 @@ async def test_a_server_that_does_not_wait_to_be_asked_was_sent_nothing(greeting
     server = await asyncio.start_server(greet, "127.0.0.1", 0)
     base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v3.1"
     async with Client(base_url, connect_timeout_s=2, read_timeout_s=1) as client:
-        fault = await client.unenroll(KEY, {}, until_it_has_spoken)
+        fault = await client.unenroll(ENROLLMENT, {}, until_it_has_spoken)
     server.close()
     await asyncio.sleep(0.05)
     assert isinstance(fault, Fault)
@@ -210,15 +210,15 @@ async def test_a_server_that_does_not_wait_to_be_asked_was_sent_nothing(greeting
     assert seen == [b""]
 
 
-async def test_after_a_timeout_the_next_call_is_clean() -> None:
+async def test_a_timeout_does_not_affect_the_next_call() -> None:
     turns = iter([says(b""), says(answer(GOOD))])
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await next(turns)(reader, writer)
 
     async with wired(talk) as (client, wire):
-        assert isinstance(await client.unenroll(KEY, {}, at_once), Fault)
-        assert await client.unenroll(KEY, {}, at_once) == Reply(200, GOOD)
+        assert isinstance(await client.unenroll(ENROLLMENT, {}, at_once), Fault)
+        assert await client.unenroll(ENROLLMENT, {}, at_once) == Reply(200, GOOD)
         assert len(wire.seen) == 2
 
 
@@ -228,7 +228,7 @@ async def test_redirects_are_never_followed(status: str) -> None:
         client,
         wire,
     ):
-        reply = await client.unenroll(KEY, {}, at_once)
+        reply = await client.unenroll(ENROLLMENT, {}, at_once)
     assert isinstance(reply, Reply)
     assert reply.status == int(status[:3])
     assert len(wire.seen) == 1
@@ -237,15 +237,15 @@ async def test_redirects_are_never_followed(status: str) -> None:
 @pytest.mark.parametrize(
     "base_url", ["http://127.0.0.1:9/v3.1", "http://nowhere.invalid/v3.1"], ids=["refused", "dns"]
 )
-async def test_what_cannot_connect_was_certainly_not_sent(base_url: str) -> None:
+async def test_without_a_connection_the_request_was_not_sent(base_url: str) -> None:
     async with Client(base_url, connect_timeout_s=2, read_timeout_s=1) as client:
-        fault = await client.unenroll(KEY, {}, at_once)
+        fault = await client.unenroll(ENROLLMENT, {}, at_once)
     assert isinstance(fault, Fault)
     assert (fault.loss, fault.code) == (Loss.UNSENT, "unreachable")
 
 
-async def test_a_connection_that_takes_too_long_was_not_sent() -> None:
-    """A listener whose queue is full answers no SYN."""
+async def test_if_connecting_takes_too_long_the_request_was_not_sent() -> None:
+    """A listener with a full queue does not answer a SYN."""
     import socket
 
     with socket.socket() as listener:
@@ -258,7 +258,7 @@ async def test_a_connection_that_takes_too_long_was_not_sent() -> None:
             filler.connect_ex(("127.0.0.1", port))
         url = f"http://127.0.0.1:{port}/v3.1"
         async with Client(url, connect_timeout_s=0.3, read_timeout_s=0.3) as client:
-            fault = await client.unenroll(KEY, {}, at_once)
+            fault = await client.unenroll(ENROLLMENT, {}, at_once)
         for filler in fillers:
             filler.close()
     assert isinstance(fault, Fault)
@@ -266,7 +266,7 @@ async def test_a_connection_that_takes_too_long_was_not_sent() -> None:
 
 
 class Shimmed(aiohttp.ClientResponse):
-    """aioresponses 0.7.9 does not know the argument that aiohttp 3.14 asks for."""
+    """Adds an argument that aiohttp 3.14 requires and aioresponses 0.7.9 does not pass."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, stream_writer=Mock(output_size=0), **more)
@@ -277,7 +277,7 @@ class TestMapping:
 
     @pytest.fixture(autouse=True)
     def shallow(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        # its history copies every argument deeply, and a running deadline holds the event loop
+        # its history makes deep copies of all arguments, and a running deadline cannot be copied
         monkeypatch.setattr("aioresponses.core.copy", SimpleNamespace(deepcopy=lambda kept: kept))
 
     URL = "https://example.invalid/v3.1/targetGroups/1001/targets/2001/unEnroll"
@@ -287,7 +287,7 @@ class TestMapping:
         with aioresponses() as mocked:
             mocked.post(self.URL, response_class=Shimmed, **answered)
             async with Client("https://example.invalid/v3.1", **limits) as client:
-                return await client.unenroll(KEY, {}, at_once)
+                return await client.unenroll(ENROLLMENT, {}, at_once)
 
     @pytest.mark.parametrize("status", [200, 201, 204, 302, 400, 401, 404, 429, 498, 500, 503])
     async def test_every_status_is_a_reply(self, status: int) -> None:
@@ -312,7 +312,7 @@ class TestMapping:
         assert fault.loss is loss
 
 
-async def test_nothing_is_sent_over_a_new_connection_before_its_time() -> None:
+async def test_nothing_is_sent_over_a_new_connection_until_connected_returns() -> None:
     waited: list[int] = []
 
     limits = {"read_timeout_s": 0.3, "connect_timeout_s": 0.3}
@@ -322,13 +322,13 @@ async def test_nothing_is_sent_over_a_new_connection_before_its_time() -> None:
             await asyncio.sleep(0.5)
             waited.append(len(wire.seen))
 
-        assert isinstance(await client.unenroll(KEY, {}, wait), Reply)
-        assert isinstance(await client.unenroll(KEY, {}, wait), Reply)
-    assert waited == [0]  # the second call found the connection standing
+        assert isinstance(await client.unenroll(ENROLLMENT, {}, wait), Reply)
+        assert isinstance(await client.unenroll(ENROLLMENT, {}, wait), Reply)
+    assert waited == [0]  # the second call reused the connection
 
 
-async def test_no_fault_holds_the_credentials() -> None:
+async def test_a_fault_never_contains_credentials() -> None:
     for talk in (cuts(b""), cuts(answer(GOOD[:9], length=99)), says(b"")):
         async with wired(talk) as (client, _):
-            fault = await client.unenroll(KEY, {"Authorization": "Basic c2VjcmV0"}, at_once)
+            fault = await client.unenroll(ENROLLMENT, {"Authorization": "Basic c2VjcmV0"}, at_once)
         assert "c2VjcmV0" not in repr(fault)

@@ -1,4 +1,4 @@
-"""Every line of the verdict table, and what the table leaves open."""
+"""The verdict for every code of the table, and for answers without such a code."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SUCCESS = {"data": CUSTOMER, "errors": None, "warnings": None}
 HTML = b"<html><h1>Bad Gateway</h1></html>"
 
 
-def test_the_request_is_the_page_s_sample() -> None:
+def test_the_request_is_the_sample_on_the_vendor_s_page() -> None:
     assert path(Target(None, 1001, 2001)) == "/targetGroups/1001/targets/2001/unEnroll"
     assert json.loads(body(CUSTOMER)) == [{"customerId": CUSTOMER}]
 
@@ -52,7 +52,7 @@ def test_the_request_is_the_page_s_sample() -> None:
     ("org", "headers"),
     [(None, {}), (7, {"DATA-SCOPE": "OTHER", "DATA-SCOPE-ORG": "7"})],
 )
-def test_scope_headers_stand_only_for_another_org(org: int | None, headers: object) -> None:
+def test_scope_headers_are_sent_only_for_another_org(org: int | None, headers: object) -> None:
     assert scope_headers(org) == headers
 
 
@@ -63,12 +63,12 @@ class TestSuccess:
         verdict = answered(status, {"data": CUSTOMER, "errors": listed})
         assert verdict == Settle(State.SUCCEEDED, None, None)
 
-    def test_another_customer_in_data_is_a_warning_and_no_failure(self) -> None:
+    def test_another_customer_in_data_is_a_mismatch_but_no_failure(self) -> None:
         verdict = answered(200, {"data": 345651201, "errors": None})
-        named = "the answer names customer 345651201"
-        assert verdict == Settle(State.SUCCEEDED, None, named, mismatch=True)
+        message = "the answer names customer 345651201"
+        assert verdict == Settle(State.SUCCEEDED, None, message, mismatch=True)
 
-    def test_the_echo_may_be_text(self) -> None:
+    def test_the_customer_in_data_may_be_text(self) -> None:
         verdict = answered(200, {"data": str(CUSTOMER), "errors": None})
         assert verdict == Settle(State.SUCCEEDED, None, None, mismatch=False)
 
@@ -85,18 +85,16 @@ class TestReview:
 
     def test_204(self) -> None:
         verdict = answered(204, b"")
-        assert verdict == Settle(State.REVIEW, "http_204", "answered 204: no content to judge by")
+        assert verdict == Settle(State.REVIEW, "http_204", "HTTP 204: an answer without content")
 
     @pytest.mark.parametrize("status", [200, 302, 400, 404, 405, 415, 422])
     @pytest.mark.parametrize("code", ["310119", 777777, "E_NEW"])
-    def test_310119_and_unknown_codes_are_kept_word_for_word(
-        self, status: int, code: object
-    ) -> None:
+    def test_310119_and_unknown_codes_are_kept_unchanged(self, status: int, code: object) -> None:
         verdict = answered(status, errors(code))
         assert verdict == Settle(State.REVIEW, str(code), f"about {code}")
 
     @pytest.mark.parametrize("listed", [[{"code": None, "message": "m"}], [{}], ["m"], "m", {}, 3])
-    def test_an_error_without_a_code_gives_way_to_a_bad_status(self, listed: object) -> None:
+    def test_a_bad_status_counts_more_than_an_error_without_a_code(self, listed: object) -> None:
         verdict = answered(200, {"data": CUSTOMER, "errors": listed})
         assert isinstance(verdict, Settle)
         assert (verdict.state, verdict.code) == (State.REVIEW, "no_code")
@@ -141,7 +139,7 @@ class TestKnownCodes:
         verdict = answered(200, errors(code))
         assert verdict == Retry(str(code), f"about {code}", everyone=False)
 
-    def test_the_gravest_wins_and_the_first_among_equals(self) -> None:
+    def test_the_code_with_the_widest_reach_decides_and_of_equals_the_first(self) -> None:
         verdict = answered(200, errors(310011, 310018, 310017, 310019))
         assert isinstance(verdict, Block)
         assert verdict.reach is Reach.GROUP
@@ -151,7 +149,7 @@ class TestKnownCodes:
         assert isinstance(verdict, Settle)
         assert verdict.code == "310019"
 
-    def test_a_known_code_counts_beside_data(self) -> None:
+    def test_a_known_code_counts_even_if_there_is_data(self) -> None:
         verdict = answered(200, errors(310011, data=CUSTOMER))
         assert isinstance(verdict, Settle)
         assert verdict.state is State.FAILED
@@ -187,9 +185,9 @@ class TestStatus:
         assert verdict.retry_after_s == 7
 
     def test_unavailable_with_and_without_retry_after(self) -> None:
-        told = answered(503, HTML, retry_after=("7",))
-        assert isinstance(told, Retry)
-        assert told.everyone
+        verdict = answered(503, HTML, retry_after=("7",))
+        assert isinstance(verdict, Retry)
+        assert verdict.everyone
         assert answered(503, HTML) == InDoubt("http_503", "HTTP 503")
 
     def test_authorisation_service_down_pauses_everyone(self) -> None:
@@ -238,32 +236,32 @@ class TestNesting:
             b'{"response": {"status": {"code": %s}}}',
         ],
     )
-    def test_no_depth_ends_the_run(self, where: bytes, levels: int) -> None:
+    def test_deep_nesting_gets_a_verdict(self, where: bytes, levels: int) -> None:
         verdict = answered(200, where % (b"[" * levels + b"]" * levels))
         assert isinstance(verdict, Settle | InDoubt)
 
 
-class TestRecord:
-    """What is written down and shown of a server's words."""
+class TestRecordable:
+    """What is recorded and shown of a server's text."""
 
     @staticmethod
     def redact(text: str | None) -> str | None:
         return text and text.replace("hunter2", "***")
 
-    def test_secrets_go_from_code_and_message(self) -> None:
+    def test_secrets_are_redacted_in_code_and_message(self) -> None:
         verdict = recordable(Settle(State.REVIEW, "E-hunter2", "so hunter2!"), self.redact)
         assert verdict == Settle(State.REVIEW, "E-***", "so ***!")
 
-    def test_a_secret_that_is_cut_short_goes_too(self) -> None:
+    def test_a_secret_at_the_cut_is_redacted_too(self) -> None:
         long = Settle(State.REVIEW, "x" * 60 + "hunter2", "x" * 1996 + "hunter2")
         verdict = recordable(long, self.redact)
         assert verdict == Settle(State.REVIEW, "x" * 60 + "***", "x" * 1996 + "***")
 
-    def test_a_code_of_the_table_stays_whatever_the_secret(self) -> None:
+    def test_a_code_of_the_table_is_never_redacted(self) -> None:
         verdict = recordable(Settle(State.FAILED, "310011", "m"), lambda text: "***")
         assert verdict == Settle(State.FAILED, "310011", "***")
 
-    def test_nothing_becomes_nothing(self) -> None:
+    def test_a_verdict_without_code_and_message_is_unchanged(self) -> None:
         verdict = Settle(State.SUCCEEDED, None, None)
         assert recordable(verdict, self.redact) is verdict
 
@@ -277,12 +275,12 @@ class TestRecord:
             ("two\nlines\tand 日本 é", "two\nlines\tand 日本 é"),
         ],
     )
-    def test_nothing_commands_a_terminal(self, text: str, shown: str) -> None:
+    def test_control_characters_are_escaped(self, text: str, shown: str) -> None:
         assert legible(text, self.redact, 100) == shown
 
 
 class TestTransport:
-    def test_what_is_lost_decides(self) -> None:
+    def test_a_fault_is_judged_by_its_loss(self) -> None:
         assert judge(Fault(Loss.UNSENT, "unreachable", "m"), 1, 0) == Unsent("unreachable", "m")
         assert judge(Fault(Loss.UNANSWERED, "timeout", "m"), 1, 0) == InDoubt("timeout", "m")
         verdict = judge(Fault(Loss.UNTRUSTED, "certificate", "m"), 1, 0)
@@ -309,7 +307,7 @@ class TestRetryAfter:
     def test_seconds(self, values: tuple[str, ...], wait_s: float | None) -> None:
         assert retry_after_s(values, None, NOW_S) == wait_s
 
-    def test_a_date_is_read_against_the_answer_s_own_clock(self) -> None:
+    def test_a_date_is_compared_with_the_answer_s_own_date(self) -> None:
         date, later = "Tue, 14 Nov 2000 22:13:20 GMT", "Tue, 14 Nov 2000 22:13:50 GMT"
         assert retry_after_s((later,), date, NOW_S) == 30
         assert retry_after_s(("Tue, 14 Nov 2023 22:13:30 GMT",), None, NOW_S) == 10
@@ -345,7 +343,7 @@ class TestRetryAfter:
     ),
     retry_after=st.lists(st.text(max_size=30), max_size=2).map(tuple),
 )
-def test_anything_gets_a_verdict_and_success_only_from_data(
+def test_every_answer_gets_a_verdict_and_only_data_gives_success(
     status: int, content: bytes, retry_after: tuple[str, ...]
 ) -> None:
     verdict = judge(Reply(status, content, retry_after=retry_after), CUSTOMER, NOW_S)

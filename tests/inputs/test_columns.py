@@ -1,4 +1,4 @@
-"""Reading by columns: whatever a chunk holds, it comes to the same as reading row by row."""
+"""Reading by columns gives the same as reading row by row, whatever the file contains."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from bulk_unenroll.ledger.cells import unpack
 from bulk_unenroll.model import MAX_ID, Enrollment, Record, Target
 
 Row = tuple[int, object, object]
-"""Number, customer/target or why there is none, cells."""
+"""Number, enrollment or why the row is invalid, cells."""
 CONSTANT = ReadSettings(target_group_id=1, target_id=2)
 Make = Callable[[], CsvRecords | ParquetRecords]
 
@@ -62,7 +62,7 @@ def reading_of(header: tuple[str, ...]) -> ReadSettings:
 
 @st.composite
 def texts(draw: st.DrawFn) -> tuple[ReadSettings, bytes]:
-    """A CSV file, now and then ugly beyond what a table can hold."""
+    """A CSV file, sometimes with cells that a table cannot hold."""
     header = draw(HEADERS)
     delimiter = draw(st.sampled_from([",", ",", ";", "\t"]))
     end = draw(LINE_ENDS)
@@ -95,7 +95,7 @@ NUMBERS = st.one_of(
 
 @st.composite
 def parquets(draw: st.DrawFn) -> tuple[ReadSettings, bytes]:
-    """A Parquet file with columns of any types that ids may have, and others."""
+    """A Parquet file with columns of any type that ids may have, and of others."""
     header = draw(HEADERS)
     number = draw(st.integers(0, 25))
     columns = [draw(columns_of(number)) for _ in header]
@@ -172,8 +172,8 @@ def check(make: Make, reading: ReadSettings) -> None:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def small() -> Iterator[None]:
-    """Small texts are read by columns, too, and chunks are cut often."""
+def small_chunks() -> Iterator[None]:
+    """Read small texts by columns too, and in small chunks."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(csv_source, "TABLE_FROM_CHARS", 0)
         patch.setattr(text, "BLOCK_BYTES", 97)
@@ -190,7 +190,7 @@ def check_parquet(drawn: tuple[ReadSettings, bytes]) -> None:
     check(lambda: ParquetRecords(io.BytesIO(content)), reading)
 
 
-class TestTheSameByColumns:
+class TestSameByColumns:
     @settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow], deadline=None)
     @given(texts())
     def test_text(self, drawn: tuple[ReadSettings, bytes]) -> None:
@@ -210,16 +210,16 @@ class TestTheSameByColumns:
         assert all(isinstance(piece, Table) for piece in pieces)
 
 
-def _ends_anywhere(stretch: str) -> str | None:
-    return stretch.replace("\r", "\n").replace("\n\n", "\n").removeprefix("\n") or None
+def _ends_anywhere(chunk: str) -> str | None:
+    return chunk.replace("\r", "\n").replace("\n\n", "\n").removeprefix("\n") or None
 
 
 # an ArrowInvalid is a ValueError
-FOUND_OUT = (AssertionError, LookupError, TypeError, ValueError, pa.ArrowException)
+DETECTED = (AssertionError, LookupError, TypeError, ValueError, pa.ArrowException)
 
 
 class TestControls:
-    """A reader by columns that has a law broken is found out."""
+    """These tests detect a reader by columns with a broken rule."""
 
     @pytest.mark.parametrize(
         ("module", "name", "broken"),
@@ -230,22 +230,22 @@ class TestControls:
             ("formats.csv_columns", "_cells", lambda line, delimiter: line.split(delimiter)[:1]),
         ],
     )
-    def test_a_law_of_text(
+    def test_a_broken_rule_for_text(
         self, monkeypatch: pytest.MonkeyPatch, module: str, name: str, broken: Any
     ) -> None:
         monkeypatch.setattr(f"bulk_unenroll.inputs.{module}.{name}", broken)
         search = settings(max_examples=5000, deadline=None, phases=(Phase.generate,))
-        with pytest.raises(FOUND_OUT):
+        with pytest.raises(DETECTED):
             search(given(texts())(check_text))()
 
-    def test_a_law_of_parquet(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_broken_rule_for_parquet(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(parquet_source, "_reads_as_table", lambda _: True)
         search = settings(max_examples=500, deadline=None, phases=(Phase.generate,))
-        with pytest.raises(FOUND_OUT):
+        with pytest.raises(DETECTED):
             search(given(parquets())(check_parquet))()
 
 
-KEYS = st.lists(
+PAIRS = st.lists(
     st.tuples(st.sampled_from([1, 2, 5, 2**44, 2**44 + 1, MAX_ID]) | st.integers(1, 30),
               st.integers(1, 3)),
     min_size=1, max_size=60,
@@ -253,29 +253,31 @@ KEYS = st.lists(
 
 
 class TestRepeats:
-    """What a large source repeats is found beside the ledger, just as its UNIQUE key would."""
+    """The repeats in a large source are found in memory, as the ledger's UNIQUE key would."""
 
     @settings(max_examples=300, deadline=None)
-    @given(KEYS, st.integers(1, 9))
-    def test_every_later_row_of_a_customer_and_target_repeats_the_first(
+    @given(PAIRS, st.integers(1, 9))
+    def test_every_later_row_of_an_enrollment_repeats_its_first_row(
         self, pairs: list[tuple[int, int]], size: int
     ) -> None:
-        keys = [Enrollment(customer, Target(None, 1, target)) for customer, target in pairs]
+        enrollments = [Enrollment(customer, Target(None, 1, target)) for customer, target in pairs]
         first: dict[Enrollment, int] = {}
         expected = {
-            row: first[key] for row, key in enumerate(keys, 1) if first.setdefault(key, row) != row
+            row: first[enrollment]
+            for row, enrollment in enumerate(enrollments, 1)
+            if first.setdefault(enrollment, row) != row
         }
-        seen = dedupe.RepeatFinder()
-        for start in range(0, len(keys), size):
-            rows = enumerate(keys[start : start + size], start + 1)
-            batch = staged_batch([staged_row(row, key, ()) for row, key in rows])
-            seen.add(batch, [target.rule for target in batch.targets])
-        assert dict(seen.repeats()) == expected
-        shares = {share.target: (share.items, share.first_row) for share in seen.shares()}
-        assert shares == {
+        repeats = dedupe.RepeatFinder()
+        for start in range(0, len(enrollments), size):
+            rows = enumerate(enrollments[start : start + size], start + 1)
+            batch = staged_batch([staged_row(row, enrollment, ()) for row, enrollment in rows])
+            repeats.add(batch, [target.rule for target in batch.targets])
+        assert dict(repeats.repeats()) == expected
+        counts = {found.target: (found.items, found.first_row) for found in repeats.target_counts()}
+        assert counts == {
             rule: (
-                sum(key.target.rule == rule for key in first),
-                min(row for key, row in first.items() if key.target.rule == rule),
+                sum(enrollment.target.rule == rule for enrollment in first),
+                min(row for enrollment, row in first.items() if enrollment.target.rule == rule),
             )
-            for rule in {key.target.rule for key in keys}
+            for rule in {enrollment.target.rule for enrollment in enrollments}
         }

@@ -35,7 +35,7 @@ HEADER = ("customerId", "targetGroupId", "targetId")
         (Decimal(MAX_ID), MAX_ID),
     ],
 )
-def test_ids(cell: object, number: int) -> None:
+def test_valid_ids(cell: object, number: int) -> None:
     assert parse_id(cell) == number
 
 
@@ -107,7 +107,7 @@ def test_ids(cell: object, number: int) -> None:
         (10**70, "too_large"),
     ],
 )
-def test_what_is_no_id(cell: object, code: str) -> None:
+def test_invalid_ids(cell: object, code: str) -> None:
     found = parse_id(cell)
     assert isinstance(found, Invalid)
     assert found.code == code
@@ -119,7 +119,7 @@ def test_what_is_no_id(cell: object, code: str) -> None:
 @example("1_0")
 @example("१२३")
 @example("1\n")
-def test_an_id_stands_in_the_cell_in_just_its_digits(cell: str) -> None:
+def test_an_id_is_in_the_cell_in_exactly_its_digits(cell: str) -> None:
     found = parse_id(cell)
     plain = re.fullmatch(r"[ \t]*([1-9][0-9]{0,18})[ \t]*", cell, re.ASCII)
     if plain and int(plain[1]) <= MAX_ID:
@@ -129,7 +129,7 @@ def test_an_id_stands_in_the_cell_in_just_its_digits(cell: str) -> None:
 
 
 @given(st.from_regex(r"[ \t]*[0-9+\-.,eE_ ']{1,22}[ \t]*", fullmatch=True))
-def test_nothing_that_looks_like_a_number_is_guessed(cell: str) -> None:
+def test_no_number_is_guessed(cell: str) -> None:
     found = parse_id(cell)
     if isinstance(found, int):
         assert str(found) == cell.strip(" \t")
@@ -139,7 +139,7 @@ def mapper(*header: str, **reading: object) -> Mapper:
     return Mapper(header or HEADER, ReadSettings(**reading))  # type: ignore[arg-type]
 
 
-def key(made: Mapper, *cells: object) -> Enrollment | Invalid:
+def enrollment_of(made: Mapper, *cells: object) -> Enrollment | Invalid:
     return made.enrollment(Record(1, cells))
 
 
@@ -153,10 +153,8 @@ class TestHeader:
             ("userId", "targetGroupId", "target_rule_id"),
         ],
     )
-    def test_it_matches_without_regard_to_case_and_separators(
-        self, header: tuple[str, ...]
-    ) -> None:
-        assert key(Mapper(header, ReadSettings()), "7", "1", "2") == Enrollment(
+    def test_case_and_separators_do_not_matter(self, header: tuple[str, ...]) -> None:
+        assert enrollment_of(Mapper(header, ReadSettings()), "7", "1", "2") == Enrollment(
             7, Target(None, 1, 2)
         )
 
@@ -164,11 +162,12 @@ class TestHeader:
         made = mapper(
             "Member", "userId", "targetGroupId", "targetId", columns=[("customerId", "Member")]
         )
-        assert key(made, "7", "8", "1", "2") == Enrollment(7, Target(None, 1, 2))
+        assert enrollment_of(made, "7", "8", "1", "2") == Enrollment(7, Target(None, 1, 2))
 
-    def test_constants_stand_in_for_columns(self) -> None:
-        made = mapper("customerId", target_group_id=1, target_id=2, data_scope_org=3)
-        assert key(made, "7") == Enrollment(7, Target(3, 1, 2))
+    def test_options_replace_columns(self) -> None:
+        assert enrollment_of(
+            mapper("customerId", target_group_id=1, target_id=2, data_scope_org=3), "7"
+        ) == Enrollment(7, Target(3, 1, 2))
 
     @pytest.mark.parametrize(
         ("header", "reading", "word"),
@@ -181,7 +180,7 @@ class TestHeader:
             (HEADER, {"target_group_id": 5}, "--target-group-id"),
             (HEADER, {"target_id": 5}, "--target-id"),
             ((*HEADER, "orgId"), {"data_scope_org": 5}, "--data-scope-org"),
-            (HEADER, {"columns": [("customerId", "Nobody")]}, "is not there"),
+            (HEADER, {"columns": [("customerId", "Nobody")]}, "does not exist"),
             (("a", "a", "targetGroupId", "targetId"), {"columns": [("customerId", "a")]}, "once"),
             (("423789336", "1001", "2001"), {}, "no header"),
             (("a", "targetId"), {"columns": [("customerId", "a"), ("targetGroupId", "a")]}, "two"),
@@ -192,7 +191,7 @@ class TestHeader:
             ),
         ],
     )
-    def test_what_is_refused(
+    def test_headers_that_are_refused(
         self, header: tuple[str, ...], reading: dict[str, object], word: str
     ) -> None:
         with pytest.raises(InputRefused) as refused:
@@ -200,24 +199,24 @@ class TestHeader:
         assert word in refused.value.reason
         assert refused.value.remedy
 
-    def test_columns_of_ours_are_ignored(self) -> None:
+    def test_columns_that_this_program_added_are_ignored(self) -> None:
         made = mapper(*HEADER, "note", "unenroll_status", "unenroll_row")
         assert made.kept == (*HEADER, "note")
         cells = ("7", "1", "2", "n", "failed", "3")
         assert made.kept_cells(Record(1, cells)) == ("7", "1", "2", "n")
-        assert key(made, *cells) == Enrollment(7, Target(None, 1, 2))
+        assert enrollment_of(made, *cells) == Enrollment(7, Target(None, 1, 2))
 
-    def test_only_the_exact_prefix_is_ours(self) -> None:
+    def test_only_columns_with_the_exact_prefix_are_ignored(self) -> None:
         assert mapper(*HEADER, "Unenroll_date", "my unenroll_x").kept[3:] == (
             "Unenroll_date",
             "my unenroll_x",
         )
 
-    def test_a_mapped_column_is_nothing_else(self) -> None:
+    def test_a_mapped_column_is_not_used_for_another_id(self) -> None:
         with pytest.raises(InputRefused, match="no column targetId"):
             mapper("targetId", "targetGroupId", columns=[("customerId", "targetId")])
 
-    def test_an_exact_header_wins_over_one_that_is_alike(self) -> None:
+    def test_an_exact_header_wins_over_a_similar_one(self) -> None:
         made = mapper("member no", "Member No", *HEADER[1:], columns=[("customerId", "Member No")])
         assert made.places["customerId"] == 1
 
@@ -226,9 +225,9 @@ class TestHeader:
         [
             ([("customerId", "targetId"), ("targetId", "targetId")], "two ids"),
             ([("customerId", "note"), ("customerId", "")], "twice"),
-            ([("customerId", "unenroll_row")], "is not there"),
-            ([("customerId", "")], "is not there"),
-            ([("customerId", " - ")], "is not there"),
+            ([("customerId", "unenroll_row")], "does not exist"),
+            ([("customerId", "")], "does not exist"),
+            ([("customerId", " - ")], "does not exist"),
         ],
     )
     def test_mappings_that_are_refused(self, columns: list[tuple[str, str]], word: str) -> None:
@@ -241,11 +240,13 @@ class TestHeader:
             (("Customer No", *HEADER[1:]), '--column customerId="Customer No"'),
             (("Cust`rm`omer Id", *HEADER[1:]), "--column customerId=HEADER"),
             (("x", *HEADER[1:]), "--column customerId=HEADER"),
-            # the nearest header is known to be another id
+            # the closest header is that of another id
             (HEADER[:2], "--column targetId=HEADER or --target-id N"),
         ],
     )
-    def test_the_remedy_can_be_typed(self, header: tuple[str, ...], remedy: str) -> None:
+    def test_the_remedy_can_be_pasted_into_a_shell(
+        self, header: tuple[str, ...], remedy: str
+    ) -> None:
         with pytest.raises(InputRefused) as refused:
             mapper(*header)
         assert refused.value.remedy == remedy
@@ -256,7 +257,7 @@ class TestHeader:
         assert refused.value.reason.isprintable()
         assert "19 more" in refused.value.reason
 
-    def test_data_is_no_header_even_if_it_is_mapped(self) -> None:
+    def test_a_first_row_of_data_is_refused_even_if_columns_are_mapped(self) -> None:
         with pytest.raises(InputRefused, match="no header"):
             mapper("7", "1", "2", columns=[("customerId", "Member No")])
 
@@ -264,10 +265,10 @@ class TestHeader:
 class TestRecord:
     def test_orgs(self) -> None:
         made = mapper(*HEADER, "orgId")
-        assert key(made, "7", "1", "2", "SELF") == Enrollment(7, Target(None, 1, 2))
-        assert key(made, "7", "1", "2", " 5 ") == Enrollment(7, Target(5, 1, 2))
+        assert enrollment_of(made, "7", "1", "2", "SELF") == Enrollment(7, Target(None, 1, 2))
+        assert enrollment_of(made, "7", "1", "2", " 5 ") == Enrollment(7, Target(5, 1, 2))
         for cell in ("", "self", "ALL", "0"):
-            assert isinstance(key(made, "7", "1", "2", cell), Invalid)
+            assert isinstance(enrollment_of(made, "7", "1", "2", cell), Invalid)
 
     @pytest.mark.parametrize(
         ("cells", "code"),
@@ -278,7 +279,7 @@ class TestRecord:
         ],
     )
     def test_ragged_rows(self, cells: tuple[str, ...], code: str) -> None:
-        found = key(mapper(), *cells)
+        found = enrollment_of(mapper(), *cells)
         assert isinstance(found, Invalid)
         assert found.code == code
 
@@ -287,31 +288,31 @@ class TestRecord:
         [
             (("7", "1"), ['targetId: is missing after "1"', "2 fields, the header 3"]),
             (("7",), ['targetGroupId: is missing after "7"', "1 field, the header 3"]),
-            (("7", "1", "2", "x", "y"), ['targetId: "x" comes after it', "5 fields, the header 3"]),
+            (("7", "1", "2", "x", "y"), ['targetId: is followed by "x"', "5 fields, the header 3"]),
         ],
     )
     def test_the_message_of_a_ragged_row_names_column_and_text(
         self, cells: tuple[str, ...], words: list[str]
     ) -> None:
-        found = key(mapper(), *cells)
+        found = enrollment_of(mapper(), *cells)
         assert isinstance(found, Invalid)
         assert all(word in found.message for word in words)
 
-    def test_a_long_or_strange_header_is_cut_in_messages(self) -> None:
+    def test_a_long_or_unprintable_header_is_shortened_in_messages(self) -> None:
         for header in ("x" * 10_000, "a\nb", ""):
-            found = key(mapper(*HEADER, header), "7", "1", "2")
+            found = enrollment_of(mapper(*HEADER, header), "7", "1", "2")
             assert isinstance(found, Invalid)
             assert found.message.isprintable()
             assert len(found.message) < 200
             assert not found.message.startswith(":")
 
     @pytest.mark.parametrize("cell", [True, 1.0, None])
-    def test_what_equals_an_id_that_was_read_before_is_no_id(self, cell: object) -> None:
+    def test_a_cell_that_equals_a_cached_id_is_still_checked(self, cell: object) -> None:
         made = mapper()
         for one in (1, "1", Decimal(1)):
-            assert key(made, "7", one, one) == Enrollment(7, Target(None, 1, 1))
-        assert isinstance(key(made, "7", cell, 1), Invalid)
-        assert isinstance(key(made, "7", 1, cell), Invalid)
+            assert enrollment_of(made, "7", one, one) == Enrollment(7, Target(None, 1, 1))
+        assert isinstance(enrollment_of(made, "7", cell, 1), Invalid)
+        assert isinstance(enrollment_of(made, "7", 1, cell), Invalid)
 
     @given(
         st.lists(
@@ -324,15 +325,15 @@ class TestRecord:
             max_size=30,
         )
     )
-    def test_what_is_remembered_changes_nothing(self, rows: list[tuple[object, ...]]) -> None:
+    def test_the_cache_of_targets_changes_nothing(self, rows: list[tuple[object, ...]]) -> None:
         made = mapper(*HEADER, "orgId")
         for cells in rows:
-            assert key(made, *cells) == key(mapper(*HEADER, "orgId"), *cells)
+            assert enrollment_of(made, *cells) == enrollment_of(mapper(*HEADER, "orgId"), *cells)
 
-    def test_what_is_remembered_is_bounded(self) -> None:
+    def test_the_cache_of_targets_is_bounded(self) -> None:
         made = mapper()
         for n in range(1, CACHED_TARGETS + 100):
-            assert key(made, "7", str(n), "2") == Enrollment(7, Target(None, n, 2))
+            assert enrollment_of(made, "7", str(n), "2") == Enrollment(7, Target(None, n, 2))
         assert len(made._targets) == CACHED_TARGETS
 
     def test_nothing_of_a_ragged_or_damaged_row_is_lost(self) -> None:
@@ -351,24 +352,24 @@ class TestRecord:
         record = Record(1, ('3,"7"8,1,2',), Invalid("malformed_quotes", ""))
         assert made.kept_cells(record) == record.cells
 
-    def test_a_flaw_is_the_answer(self) -> None:
+    def test_a_record_with_a_flaw_is_invalid(self) -> None:
         flaw = Invalid("nul", "")
         assert mapper().enrollment(Record(1, ("7", "1", "2"), flaw)) is flaw
 
     def test_the_message_names_column_and_text(self) -> None:
-        found = key(mapper("Customer No", *HEADER[1:], columns=[("customerId", "Customer No")]),
-                    "4.2E+08", "1", "2")  # fmt: skip
+        made = mapper("Customer No", *HEADER[1:], columns=[("customerId", "Customer No")])
+        found = enrollment_of(made, "4.2E+08", "1", "2")
         assert isinstance(found, Invalid)
         assert "Customer No" in found.message
         assert "4.2E+08" in found.message
 
-    def test_a_long_text_is_cut(self) -> None:
-        found = key(mapper(), "x" * 10_000, "1", "2")
+    def test_a_long_cell_is_cut_in_messages(self) -> None:
+        found = enrollment_of(mapper(), "x" * 10_000, "1", "2")
         assert isinstance(found, Invalid)
         assert len(found.message) < 200
 
 
-def test_another_constant_is_another_reading() -> None:
+def test_the_signature_depends_on_constants_but_not_on_the_order_of_columns() -> None:
     assert ReadSettings(target_id=1).signature() != ReadSettings(target_id=2).signature()
     assert ReadSettings(columns=[("a", "b"), ("c", "d")]).signature() == (
         ReadSettings(columns=[("c", "d"), ("a", "b")]).signature()
@@ -386,5 +387,7 @@ def test_another_constant_is_another_reading() -> None:
         {"data_scope_org": 1},
     ],
 )
-def test_everything_that_changes_the_meaning_of_a_row_is_signed(other: dict[str, object]) -> None:
+def test_everything_that_changes_the_meaning_of_a_row_changes_the_signature(
+    other: dict[str, object],
+) -> None:
     assert ReadSettings(**other).signature() != ReadSettings().signature()  # type: ignore[arg-type]

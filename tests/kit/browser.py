@@ -1,4 +1,4 @@
-"""A real Chromium, headless and offline, and axe-core to judge a page by."""
+"""A real Chromium, headless and offline, and axe-core to check a page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ axe.run({runOnly: rules}).then(found => done(JSON.stringify(found.violations)));
 
 
 class Browser:
-    """Opens pages from files. What a page does that it should not is found in ``complaints``."""
+    """Opens pages from files, and reports what they do."""
 
     def __init__(self, driver: Chrome) -> None:
         self._driver = driver
@@ -38,22 +38,22 @@ class Browser:
         self._driver.get(page.absolute().as_uri())
 
     def ask(self, script: str, *values: object) -> Any:
-        """What ``script`` returns, run in the page from outside of its policy."""
+        """Run ``script`` in the page, outside its policy, and return the result."""
         return self._driver.execute_script(script, *values)
 
     def complaints(self) -> list[str]:
-        """What the page logged since it was opened: refused resources, errors, violations."""
+        """Return what the page logged: refused resources, errors, policy violations."""
         found = self._driver.get_log("browser")  # type: ignore[no-untyped-call]
         return [entry["message"] for entry in found]
 
     def fetched(self) -> list[str]:
-        """What the page loaded beside itself."""
+        """Return the other resources that the page loaded."""
         listed = "return performance.getEntriesByType('resource').map(entry => entry.name)"
         found: list[str] = self.ask(listed)
         return found
 
     def violations(self, axe: str) -> list[str]:
-        """What axe-core, whose path is given, finds wrong with the page."""
+        """Return what axe-core, at the path ``axe``, reports about the page."""
         self.ask(Path(axe).read_text("utf-8"))
         found = self._driver.execute_async_script(JUDGE, RULES)
         return [
@@ -62,7 +62,7 @@ class Browser:
         ]
 
     def sheets(self) -> int:
-        """How many sheets of paper the page takes in print."""
+        """Return the number of sheets that the page has when printed."""
         printed = base64.b64decode(self._driver.print_page())
         return len(re.findall(rb"/Type\s*/Page\b", printed))
 
@@ -70,13 +70,13 @@ class Browser:
         self._driver.set_window_size(width, height)
 
     def shoot(self, to: Path) -> None:
-        """A picture of what the window shows."""
+        """Save a screenshot of the window to ``to``."""
         assert self._driver.save_screenshot(str(to))
 
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """Chromium without a network: every host name leads nowhere."""
+    """Start Chromium without a network: no host name is resolved."""
     assert CHROMIUM
     assert DRIVER
     options = ChromeOptions()

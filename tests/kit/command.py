@@ -1,4 +1,4 @@
-"""The real command against the sandbox, each a process of its own."""
+"""The real command and the sandbox, each in its own process."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ CREDENTIALS = {
 
 
 class Desk:
-    """Where a person works: a folder, an environment, the command."""
+    """A user's working folder, with an environment and the command."""
 
     def __init__(self, folder: Path, program: Sequence[str] = PROGRAM) -> None:
         self.folder = folder
@@ -97,7 +97,7 @@ class Desk:
 
 
 class Witness:
-    """The sandbox as a process of its own, and what it really did."""
+    """The sandbox in its own process, which knows what was really called."""
 
     def __init__(self, folder: Path, scenario: str = "") -> None:
         command: list[object] = [*PROGRAM, "sandbox", "--port", "0"]
@@ -125,18 +125,18 @@ class Witness:
             return json.load(answer)
 
     def seen(self) -> list[dict[str, Any]]:
-        """Every request, in order, as written down before it was answered."""
+        """Return every request in order, as logged before it was answered."""
         if not self.journal.exists():
             return []
         return [json.loads(line) for line in self.journal.read_text().splitlines()]
 
     def wait_for_calls(self, number: int = 1) -> None:
-        """Until so many requests were seen."""
+        """Wait until the sandbox has received ``number`` requests."""
         for _ in range(2000):
             if len(self.seen()) >= number:
                 return
             time.sleep(0.01)
-        raise AssertionError("the run sent nothing, or not enough")
+        raise AssertionError(f"the run sent fewer than {number} requests")
 
     def applied(self) -> set[int]:
         return {entry["customer"] for entry in self.ask("book")}

@@ -1,4 +1,4 @@
-"""Where those look who were not there: notifications, and the file for Prometheus."""
+"""A receiver of notifications, and a reader of the file for Prometheus."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Inbox:
-    """Where notifications arrive: apprise's own JSON, over HTTP on loopback."""
+    """Receives notifications as apprise's JSON, over HTTP on loopback."""
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
@@ -26,7 +26,7 @@ class Inbox:
             def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002
 
         self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"json://127.0.0.1:{self._server.server_port}/token-in-an-url"
+        self.url = f"json://127.0.0.1:{self._server.server_port}/token-in-a-url"
         self._thread = threading.Thread(target=self._server.serve_forever)
         self._thread.start()
 

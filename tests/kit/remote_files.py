@@ -1,4 +1,4 @@
-"""Files elsewhere, on loopback: a bucket of a local S3 server, a web server that misbehaves."""
+"""Remote files on loopback: a local S3 server, a local GCS server, a web server with faults."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BUCKET = "drop"
 
 @dataclass
 class Bucket:
-    """``environment`` is what leads there: credentials by the provider's usual variables."""
+    """A bucket. ``environment`` has its address and credentials, in the provider's variables."""
 
     client: Any
     environment: dict[str, str]
@@ -58,17 +58,18 @@ def local_s3() -> Iterator[Bucket]:
     client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=where)
     yield Bucket(client, environment)
     client.close()
-    # what the server holds belongs to the process, and outlives it
+    # the objects belong to this process, and outlive the server
     urllib.request.urlopen(f"{environment['AWS_ENDPOINT_URL']}/moto-api/reset", b"").close()
     server.stop()
 
 
 @dataclass
 class Web:
-    """A web server's ``files`` by path; ``asked`` is every reading that was asked for.
+    """A web server: ``files`` by path; ``asked`` lists the GET requests.
 
-    A file answers with ``status``; ``cut`` of it are missing; without ``length`` it says none; if
-    it ``changes``, every reading finds a new content. ``go_on`` can hold an answer up.
+    It answers with ``status``, leaves out the last ``cut`` bytes, and sends a length only if
+    ``length``. If ``changes``, the content is different after every request. Clearing ``go_on``
+    holds up an answer.
     """
 
     base_url: str = ""
@@ -125,7 +126,7 @@ def local_web() -> Iterator[Web]:
 
 @contextmanager
 def local_gcs() -> Iterator[Web]:
-    """What gcsfs asks of Google's storage to read, list and write small objects of one bucket."""
+    """The part of Google's storage that gcsfs needs to read, list and write small objects."""
     web = Web()
 
     class Handler(BaseHTTPRequestHandler):

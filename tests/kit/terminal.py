@@ -1,4 +1,4 @@
-"""A person at a terminal: the real command on a pty, answered as it asks."""
+"""A user at a terminal: the real command on a pty, with answers typed when it asks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from collections.abc import Sequence
 
 from tests.kit.command import Desk
 
-PATIENCE_S = 30
+TIMEOUT_S = 30
 
 
 def talk(desk: Desk, words: Sequence[object], *answers: tuple[str, str]) -> tuple[int, str]:
-    """The exit code and all that was shown; ``answers`` are what is asked, and what is typed."""
+    """Run a command. Return its exit code and output.
+
+    ``answers`` are pairs of a question to wait for and the text to type then.
+    """
     parent, child = pty.openpty()
     process = subprocess.Popen(
         [*desk.program, *map(str, words)],
@@ -25,20 +28,20 @@ def talk(desk: Desk, words: Sequence[object], *answers: tuple[str, str]) -> tupl
         stderr=child,
     )
     os.close(child)
-    said = ""
+    shown = ""
     for question, typed in answers:
-        seen_chars = len(said)
-        while question not in said[seen_chars:] and (block := _read(parent)):
-            said += block
+        seen_chars = len(shown)
+        while question not in shown[seen_chars:] and (block := _read(parent)):
+            shown += block
         os.write(parent, f"{typed}\n".encode())
     while block := _read(parent):
-        said += block
+        shown += block
     os.close(parent)
-    return process.wait(PATIENCE_S), said
+    return process.wait(TIMEOUT_S), shown
 
 
 def _read(terminal: int) -> str:
-    ready, _, _ = select.select([terminal], [], [], PATIENCE_S)
+    ready, _, _ = select.select([terminal], [], [], TIMEOUT_S)
     try:
         return os.read(terminal, 4096).decode("utf-8", "replace") if ready else ""
     except OSError:  # the other end was closed

@@ -18,7 +18,7 @@ from bulk_unenroll.model import Attempt, Blocked, Call, Enrollment, Entry, Inval
 
 NOW_S = 1_700_000_000.0
 BASE_URL = "https://eu.api.example.com/v3.1"
-BAD_ID = Invalid("not_digits", 'customerId: "x" is no id: digits only')
+BAD_ID = Invalid("not_digits", 'customerId: "x" is not a valid id: use digits only')
 RECENT_S = NOW_S - 900.0
 NEVER_S = float("inf")
 _contents = itertools.count(1)

@@ -232,7 +232,7 @@ def test_a_reader_that_keeps_what_it_could_read_sends_it(
         ),
         ("codecs.getincrementaldecoder", controls.forgiving_decoder, "Latin-1"),
         (
-            "bulk_unenroll.inputs.formats.text._members",
+            "bulk_unenroll.inputs.formats.text._open_members",
             controls.forgiving_xz,
             "xz, garbage after it",
         ),

@@ -17,7 +17,7 @@ from bulk_unenroll.capillary.judge import judge
 from bulk_unenroll.capillary.retry_after import RETRY_AFTER_CAP_S
 from bulk_unenroll.capillary.verdicts import Retry
 from bulk_unenroll.model import Enrollment, State
-from tests.capillary.test_client import KEY, answer, at_once, says, wired
+from tests.capillary.test_client import ENROLLMENT, answer, at_once, says, wired
 from tests.proof.clockwork import in_virtual_time
 from tests.sending.scripted import Answer, Job, keys, success
 
@@ -177,8 +177,8 @@ def test_nobody_goes_early_and_nothing_stalls(
 async def test_it_is_read_off_the_wire(headers: list[str], wait_s: float | None) -> None:
     content = answer(b"", *headers, status="429 Too Many Requests")
     async with wired(says(content)) as (client, _):
-        reply = await client.unenroll(KEY, {}, at_once)
-    verdict = judge(reply, KEY.customer, time.time())
+        reply = await client.unenroll(ENROLLMENT, {}, at_once)
+    verdict = judge(reply, ENROLLMENT.customer, time.time())
     assert isinstance(verdict, Retry)
     assert verdict.retry_after_s == wait_s
 
@@ -186,7 +186,7 @@ async def test_it_is_read_off_the_wire(headers: list[str], wait_s: float | None)
 async def test_one_too_long_to_be_read_leaves_the_call_in_doubt() -> None:
     content = answer(b"", f"Retry-After: {'9' * 10_000}", status="429 Too Many Requests")
     async with wired(says(content)) as (client, _):
-        assert isinstance(await client.unenroll(KEY, {}, at_once), Fault)
+        assert isinstance(await client.unenroll(ENROLLMENT, {}, at_once), Fault)
 
 
 @pytest.mark.parametrize("name", ["seconds", "a date", "large"])

@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 from pydantic import SecretStr
 
-from bulk_unenroll.capillary.auth import EARLY, TokenAuth
+from bulk_unenroll.capillary.auth import RENEW_SHARE, TokenAuth
 from bulk_unenroll.capillary.calls import Fault, Reply
 from bulk_unenroll.capillary.credentials import OAuth
 from bulk_unenroll.exits import ExitCode
@@ -29,7 +29,7 @@ TTL_S: Final = 1.0
 ANSWER_S: Final = 2.0
 REVOKED_EVERY_S: Final = 6.0
 ROWS: Final = 1000
-LIFE_S: Final = TTL_S * (1 - EARLY)
+LIFE_S: Final = TTL_S * (1 - RENEW_SHARE)
 """After so long a token is renewed."""
 
 PAIR: Final = OAuth(SecretStr("key"), SecretStr("secret"), "http://127.0.0.1:1/token")

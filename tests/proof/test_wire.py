@@ -433,7 +433,7 @@ async def test_a_pool_that_lends_any_open_connection_is_found_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The control of "no answer of another call"."""
-    monkeypatch.setattr(program, "_is_spoilt", lambda connection: False)
+    monkeypatch.setattr(program, "_is_unusable", lambda connection: False)
     assert any("was given the answer" in fault for fault in faults(await attacks(1)))
 
 

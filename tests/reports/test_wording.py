@@ -84,7 +84,7 @@ class TestMasking:
     ("code", "meaning"),
     [
         ("310011", "invalid user id"),
-        ("http_502", "the server failed, perhaps after applying"),
+        ("http_502", "server error, perhaps after applying"),
         ("987", "not documented"),
         (None, ""),
     ],

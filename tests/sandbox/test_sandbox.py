@@ -1,4 +1,4 @@
-"""The sandbox is a faithful fake: documented answers, faults on script, an honest book."""
+"""The sandbox: documented answers, scripted failures, and a true record of what it did."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from bulk_unenroll.sandbox import (
 from bulk_unenroll.sandbox.rules import ACTS
 
 SAMPLES = Path(__file__).parents[2] / "sample_inputs"
-# base64(sandbox:md5hex(sandbox)), worked out with md5sum and base64
+# base64(sandbox:md5hex(sandbox)), calculated with md5sum and base64
 BASIC = {"Authorization": "Basic c2FuZGJveDo5M2JjNjNlMGI0ZjQ4ZmJiZmY1NjhkOWZjMGRjM2RlZg=="}
 PAIR = {"key": SANDBOX_CLIENT_KEY, "secret": SANDBOX_CLIENT_SECRET}
 TOKEN = "/v3/oauth/token/generate"
 CALL = "/v3.1/targetGroups/1001/targets/2001/unEnroll"
 
 
-class Got(NamedTuple):
-    """An answer as it came; ``document`` is None where it is no JSON."""
+class Response(NamedTuple):
+    """An answer as received; ``document`` is None if it is not JSON."""
 
     status: int
     body: bytes
@@ -59,7 +59,7 @@ class Got(NamedTuple):
 
 
 class Caller:
-    """Calls a sandbox as a client would."""
+    """Calls a sandbox as a client does."""
 
     def __init__(self, sandbox: Sandbox, session: aiohttp.ClientSession) -> None:
         self.sandbox = sandbox
@@ -67,21 +67,21 @@ class Caller:
         self.port = int(self.root.rpartition(":")[2])
         self._session = session
 
-    async def post(self, path: str, content: object, headers: Any = None) -> Got:
+    async def post(self, path: str, content: object, headers: Any = None) -> Response:
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
         async with self._session.post(
             self.root + path, data=data, headers=headers, allow_redirects=False
         ) as answer:
-            return Got(answer.status, await answer.read(), answer.headers)
+            return Response(answer.status, await answer.read(), answer.headers)
 
     async def ask(self, what: str) -> Any:
         async with self._session.get(f"{self.root}/_sandbox/{what}") as answer:
             return await answer.json()
 
-    async def teach(self, **taught: object) -> Got:
+    async def teach(self, **taught: object) -> Response:
         return await self.post("/_sandbox/teach", taught)
 
-    async def unenroll(self, who: int, target: str = "1001/2001", headers: Any = BASIC) -> Got:
+    async def unenroll(self, who: int, target: str = "1001/2001", headers: Any = BASIC) -> Response:
         group, rule = target.split("/")
         path = f"/v3.1/targetGroups/{group}/targets/{rule}/unEnroll"
         return await self.post(path, [{"customerId": who}], headers)
@@ -90,7 +90,7 @@ class Caller:
         return (await self.unenroll(who, target, {**BASIC, **scope})).code
 
     async def raw(self, who: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A call whose answer is left on the wire."""
+        """Send a call, and return the streams without reading the answer."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         body = json.dumps([{"customerId": who}])
         lines = (f"POST {CALL} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(body)}",
@@ -104,13 +104,13 @@ Open = Callable[..., Awaitable[Caller]]
 
 async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not holds():  # noqa: ASYNC110 - a server's inside has no event to wait for
+        while not holds():  # noqa: ASYNC110 - the server has no event to wait for
             await asyncio.sleep(0.005)
 
 
 @pytest.fixture
 async def opened() -> AsyncIterator[Open]:
-    """Opens a sandbox with a scenario, given as what TOML would give."""
+    """A function that opens a sandbox with a scenario, given as a TOML document."""
     session = aiohttp.ClientSession()
     sandboxes: list[Sandbox] = []
 
@@ -148,7 +148,7 @@ class TestTheCall:
          CALL.replace("2001", "٣"), CALL.replace("1001", "٣"),
          CALL.replace("2001", "9" * 20), CALL + "/"],
     )  # fmt: skip
-    async def test_no_other_path(self, opened: Open, path: str) -> None:
+    async def test_other_paths_are_not_found(self, opened: Open, path: str) -> None:
         caller = await opened()
         assert (await caller.post(path, [{"customerId": 7}], BASIC)).status == 404
         assert not caller.sandbox.calls
@@ -160,7 +160,9 @@ class TestTheCall:
          [{"customerId": None}], [{"customerId": 0}], [{"customerId": -7}],
          [{"customerId": 2**63}], [{"customerId": 1}, {"customerId": 2}]],
     )  # fmt: skip
-    async def test_the_body_names_exactly_one_customer(self, opened: Open, content: object) -> None:
+    async def test_the_body_must_name_exactly_one_customer(
+        self, opened: Open, content: object
+    ) -> None:
         caller = await opened()
         got = await caller.post(CALL, content, BASIC)
         assert (got.status, got.code) == (400, 300004)
@@ -174,7 +176,7 @@ class TestTheCall:
         answers += [await caller.post(TOKEN, PAIR), await caller.post(TOKEN, {})]
         assert len({got.headers["X-CAP-REQUEST-ID"] for got in answers}) == len(answers)
 
-    async def test_the_same_customer_of_another_org_or_target_is_another(
+    async def test_a_customer_in_another_org_or_target_is_another_enrollment(
         self, opened: Open
     ) -> None:
         caller = await opened()
@@ -192,7 +194,9 @@ class TestTestIds:
          (310018, 400), (300004, 400), (310141, 400), (310144, 400), (521, 400),
          (320001, 401)],
     )  # fmt: skip
-    async def test_a_code(self, opened: Open, code: int, status: int) -> None:
+    async def test_a_customer_that_is_answered_with_a_code(
+        self, opened: Open, code: int, status: int
+    ) -> None:
         caller = await opened()
         got = await caller.unenroll(999_000_000 + code)
         assert (got.status, got.code) == (status, code)
@@ -215,7 +219,7 @@ class TestTestIds:
         assert await caller.code(7, **other) == 310144
         assert not caller.sandbox.book.applied
 
-    async def test_trouble(self, opened: Open) -> None:
+    async def test_customers_that_are_answered_with_a_status_or_a_reset(self, opened: Open) -> None:
         caller = await opened()
         page = await caller.unenroll(999000500)
         assert (page.status, page.document) == (500, None)
@@ -227,7 +231,7 @@ class TestTestIds:
         assert await caller.code(999000000) == 310149
         assert caller.sandbox.book.applied == {(0, 1001, 2001, 999000000): 1}
 
-    async def test_what_is_taught_or_listed_is_ordinary(self, opened: Open) -> None:
+    async def test_ids_that_are_taught_or_listed_are_not_test_ids(self, opened: Open) -> None:
         caller = await opened()
         await caller.teach(customers=[999310011], groups=[999999], orgs=[999999])
         other = {"DATA-SCOPE": "OTHER", "DATA-SCOPE-ORG": "999999"}
@@ -237,17 +241,17 @@ class TestTestIds:
         assert await caller.code(999310119) is None
         assert await caller.code(999310149) == 310011
 
-    async def test_a_rule_for_all_leaves_them_what_they_are(self, opened: Open) -> None:
+    async def test_a_rule_that_only_delays_keeps_test_ids(self, opened: Open) -> None:
         caller = await opened({"rule": [{"delay_s": 0.01}]})
         assert await caller.code(999310119) == 310119
 
 
 class TestAuth:
-    async def test_the_documented_vector(self, opened: Open) -> None:
+    async def test_the_documented_example(self, opened: Open) -> None:
         caller = await opened({"credentials": {"username": "store123", "password": "Pass123"}})
         vector = "c3RvcmUxMjM6MmYyM2ZhMzU3OWYzZjc1MTc1NzkzNjQ5MTE1YzFiMjU="
-        right = {"Authorization": f"Basic {vector}"}
-        assert (await caller.unenroll(7, headers=right)).status == 200
+        headers = {"Authorization": f"Basic {vector}"}
+        assert (await caller.unenroll(7, headers=headers)).status == 200
         assert (await caller.unenroll(8)).status == 401
 
     @pytest.mark.parametrize(
@@ -255,7 +259,7 @@ class TestAuth:
         [{}, {"Authorization": "Basic d3Jvbmc="}, {"Authorization": "Bearer x"},
          {"Authorization": aiohttp.encode_basic_auth("sandbox", "sandbox")}],
     )  # fmt: skip
-    async def test_no_right_password(self, opened: Open, headers: dict[str, str]) -> None:
+    async def test_a_wrong_password_is_refused(self, opened: Open, headers: dict[str, str]) -> None:
         caller = await opened()
         got = await caller.unenroll(7, headers=headers)
         status = {"success": "true", "code": 401, "message": "Unauthorised"}
@@ -269,7 +273,7 @@ class TestAuth:
         [TOKEN, "/v3.1/oauth/token/generate", "/oauth/token/generate",
          "/api_gateway/intouch-api-v3/v3/oauth/token/generate"],
     )  # fmt: skip
-    async def test_a_token_lives_as_long_as_it_says(self, opened: Open, path: str) -> None:
+    async def test_a_token_expires_after_its_ttl(self, opened: Open, path: str) -> None:
         now_s = [0.0]
         caller = await opened({"oauth": {"ttl_s": 10}}, clock=lambda: now_s[0])
         got = await caller.post(path, PAIR)
@@ -285,7 +289,7 @@ class TestAuth:
         assert (unknown.status, unknown.document["errorCode"]) == (401, 401)
         assert (await caller.ask("counts"))["tokens"] == 1
 
-    async def test_tokens_differ_and_live_300_s_by_default(self, opened: Open) -> None:
+    async def test_tokens_differ_and_expire_after_300_s_by_default(self, opened: Open) -> None:
         caller = await opened()
         given = [(await caller.post(TOKEN, PAIR)).document["data"] for _ in range(2)]
         assert [data["ttlSeconds"] for data in given] == [300, 300]
@@ -294,7 +298,7 @@ class TestAuth:
     @pytest.mark.parametrize(
         "content", [{**PAIR, "secret": "x"}, {**PAIR, "key": "x"}, {"key": "x"}, [], b"{", b""]
     )
-    async def test_a_bad_pair(self, opened: Open, content: object) -> None:
+    async def test_a_wrong_key_or_secret_is_refused(self, opened: Open, content: object) -> None:
         got = await (await opened()).post(TOKEN, content)
         assert (got.status, got.code) == (401, 320001)
 
@@ -338,7 +342,7 @@ class TestScope:
 
 
 class TestBook:
-    async def test_by_scenario(self, opened: Open) -> None:
+    async def test_a_book_from_a_scenario(self, opened: Open) -> None:
         book = {"targets": ["1/2", {"group": 1, "target": 4}], "groups": [5],
                 "customers": [7], "not_enrolled": [8]}  # fmt: skip
         caller = await opened({"book": book})
@@ -362,7 +366,7 @@ class TestBook:
             caller = Caller(sandbox, session)
             assert [await caller.code(who) for who in (7, 8, 9, 10)] == [None] * 3 + [310011]
 
-    async def test_it_learns(self, opened: Open) -> None:
+    async def test_teaching_adds_to_the_book(self, opened: Open) -> None:
         caller = await opened({"book": {"targets": ["1/2"], "customers": [7], "not_enrolled": 8}})
         assert await caller.code(8, "1/2") == await caller.code(8, "1/2") == 310149
         taught = {"customers": [8, 9], "targets": ["3/2"], "groups": [4]}
@@ -381,7 +385,7 @@ class TestBook:
         ("setting", "statuses"),
         [({}, [200, 400]), (200, [200, 200]), (422, [422, 422]), ({"310018": 404}, [200, 404])],
     )
-    async def test_which_status_comes_with_an_error(
+    async def test_the_status_that_comes_with_an_error(
         self, opened: Open, setting: Any, statuses: list[int]
     ) -> None:
         caller = await opened({"errors_with_status": setting})
@@ -417,21 +421,21 @@ class TestActs:
         (call,) = caller.sandbox.calls
         assert (call["act"], call["applied"], call["answer"]) == (act, applied, act)
 
-    async def test_a_reset_is_a_reset(self, opened: Open) -> None:
+    async def test_a_reset_is_seen_by_the_client(self, opened: Open) -> None:
         caller = await opened({"rule": [{"act": "reset_before"}]})
         reader, writer = await caller.raw(7)
         with pytest.raises(ConnectionResetError):
             await reader.read()
         writer.close()
 
-    async def test_a_break_may_come_late(self, opened: Open) -> None:
+    async def test_a_reset_can_be_delayed(self, opened: Open) -> None:
         caller = await opened({"rule": [{"act": "reset_before", "delay_s": 0.1}]})
         began_s = time.monotonic()
         with pytest.raises(aiohttp.ClientError):
             await caller.unenroll(7)
         assert time.monotonic() - began_s >= 0.1
 
-    async def test_half_an_answer_ends_as_if_it_were_whole(self, opened: Open) -> None:
+    async def test_half_an_answer_ends_without_a_reset(self, opened: Open) -> None:
         caller = await opened({"rule": [{"kind": "half_body"}]})
         reader, writer = await caller.raw(7)
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
@@ -441,7 +445,7 @@ class TestActs:
         assert b"X-CAP-REQUEST-ID" in head
         writer.close()
 
-    async def test_silence_lasts_until_the_caller_goes(self, opened: Open) -> None:
+    async def test_silence_lasts_until_the_client_disconnects(self, opened: Open) -> None:
         caller = await opened({"rule": [{"act": "silent"}]})
         tasks = len(asyncio.all_tasks())
         reader, writer = await caller.raw(7)
@@ -451,37 +455,39 @@ class TestActs:
         writer.close()
         await until(lambda: len(asyncio.all_tasks()) == tasks)
 
-    async def test_what_they_hold(self, opened: Open) -> None:
+    async def test_the_contents_of_each_answer(self, opened: Open) -> None:
         caller = await opened()
 
-        async def told(**rule: object) -> Got:
+        async def answer_of(**rule: object) -> Response:
             await caller.teach(rules=[rule], customers=[7])
             return await caller.unenroll(7)
 
-        large = await told(act="oversized")
+        large = await answer_of(act="oversized")
         assert len(large.body) > 1 << 20
         assert large.document["data"] == 7
-        assert (await told(act="garbage")).document is None
-        moved = await told(act="redirect", status=307, headers={"Location": "/x"})
+        assert (await answer_of(act="garbage")).document is None
+        moved = await answer_of(act="redirect", status=307, headers={"Location": "/x"})
         assert (moved.status, moved.headers["Location"]) == (307, "/x")
-        assert (await told(body='{"data": 5}')).document == {"data": 5}
-        busy = await told(status=429, retry_after="3")
+        assert (await answer_of(body='{"data": 5}')).document == {"data": 5}
+        busy = await answer_of(status=429, retry_after="3")
         assert (busy.status, busy.headers["Retry-After"], busy.body) == (429, "3", b"")
-        named = await told(code=310018)
+        named = await answer_of(code=310018)
         assert (named.status, named.code) == (400, 310018)
         assert named.document["errors"][0]["message"] == "Target rule not found"
-        word = await told(code="NEW", status=200, message="what?")
+        word = await answer_of(code="NEW", status=200, message="what?")
         assert word.document["errors"] == [{"code": "NEW", "message": "what?"}]
-        assert (await told(message="what?")).document["errors"][0]["code"] is None
-        page = await told(act="html", status=520, body="<p>")
+        assert (await answer_of(message="what?")).document["errors"][0]["code"] is None
+        page = await answer_of(act="html", status=520, body="<p>")
         assert (page.status, page.body, page.headers["Content-Type"]) == (520, b"<p>", "text/html")
 
-    async def test_errors_with_200(self, opened: Open) -> None:
+    async def test_errors_can_come_with_200(self, opened: Open) -> None:
         caller = await opened({"rule": [{"act": "errors_with_200"}]})
         got = await caller.unenroll(7, "1/999999")
         assert (got.status, got.code) == (200, 310018)
 
-    async def test_a_delay_holds_nobody_else_and_hides_nothing(self, opened: Open) -> None:
+    async def test_a_delay_affects_no_other_call_and_the_book_changes_at_once(
+        self, opened: Open
+    ) -> None:
         caller = await opened({"rule": [{"customer": 7, "delay_s": 0.4}]})
         began_s = time.monotonic()
         slow = asyncio.create_task(caller.unenroll(7))
@@ -517,7 +523,7 @@ class TestRules:
             ({"after_s": 2, "before_s": 5}, [2, 3, 4]),
         ],
     )
-    async def test_when_they_act(
+    async def test_when_a_rule_applies(
         self, opened: Open, when: dict[str, Any], refused: list[int]
     ) -> None:
         now_s = [0.0]
@@ -537,15 +543,15 @@ class TestRules:
         other = {"DATA-SCOPE": "OTHER", "DATA-SCOPE-ORG": "5"}
         assert await caller.code(7, "1/1", **other) == 521
 
-    async def test_the_first_that_matches_acts(self, opened: Open) -> None:
+    async def test_the_first_rule_that_matches_applies(self, opened: Open) -> None:
         rules = [{"customer": 7, "code": 521}, {"code": 310019}]
         caller = await opened({"rule": rules})
         assert [await caller.code(7), await caller.code(8)] == [521, 310019]
 
-    async def test_dice_fall_the_same_way_whatever_other_rules_do(self, opened: Open) -> None:
+    async def test_random_numbers_depend_only_on_the_seed(self, opened: Open) -> None:
         async def refused(seed: int, *before: dict[str, Any]) -> list[int]:
-            dice = {"probability": 0.5, "seed": seed, "code": 521}
-            caller = await opened({"rule": [*before, dice, {"act": "apply"}]})
+            random_rule = {"probability": 0.5, "seed": seed, "code": 521}
+            caller = await opened({"rule": [*before, random_rule, {"act": "apply"}]})
             return [who for who in range(1, 31) if await caller.code(who) == 521]
 
         first = await refused(3)
@@ -553,7 +559,7 @@ class TestRules:
         assert first == await refused(3)
         assert first != await refused(4)
 
-    async def test_a_scenario_is_no_worse_for_wear(self, opened: Open) -> None:
+    async def test_a_scenario_can_be_used_again(self, opened: Open) -> None:
         scenario = parse_scenario({"rule": [{"times": 1, "code": 521}]})
         async with aiohttp.ClientSession() as session:
             for _ in range(2):
@@ -561,7 +567,7 @@ class TestRules:
                     caller = Caller(sandbox, session)
                     assert [await caller.code(7), await caller.code(7)] == [521, None]
 
-    async def test_they_leave_alone_who_is_not_let_in_or_not_understood(self, opened: Open) -> None:
+    async def test_rules_do_not_apply_to_refused_or_malformed_calls(self, opened: Open) -> None:
         caller = await opened({"rule": [{"act": "silent"}]})
         assert (await caller.unenroll(7, headers={})).status == 401
         assert (await caller.post(CALL, [], BASIC)).code == 300004
@@ -581,7 +587,7 @@ class TestLimits:
         assert (await caller.unenroll(4)).headers["Retry-After"] == "31"
         assert [call["answer"] for call in caller.sandbox.calls] == [200, 200, 429, 200, 429]
 
-    async def test_without_a_hint(self, opened: Open) -> None:
+    async def test_without_retry_after(self, opened: Open) -> None:
         caller = await opened({"limits": {"per_minute": 1, "retry_after": False}})
         await caller.unenroll(1)
         busy = await caller.unenroll(2)
@@ -613,7 +619,7 @@ class TestWitness:
             "rules": [{"act": "reset_after", "used": 1}],
         }  # fmt: skip
 
-    async def test_reset_begins_anew(self, opened: Open) -> None:
+    async def test_reset_starts_over(self, opened: Open) -> None:
         now_s = [0.0]
         rules = [{"attempt": 1, "times": 1, "code": 521}, {"before_s": 5, "delay_s": 0}]
         scenario = {"rule": rules, "limits": {"per_minute": 2}}
@@ -636,7 +642,7 @@ class TestWitness:
          ({"targets": ["1-2"]}, ["group/target"]), ({"rules": [{"acts": "half"}]}, ["act"]),
          ([], ["table"]), (b"{", [])],
     )  # fmt: skip
-    async def test_what_it_cannot_learn_it_says(
+    async def test_wrong_teaching_is_refused_with_the_reason(
         self, opened: Open, taught: object, words: list[str]
     ) -> None:
         got = await (await opened()).post("/_sandbox/teach", taught)
@@ -659,7 +665,7 @@ class TestWitness:
         assert [line["customer"] for line in lines] == [7, 8, 9]
         assert journal.stat().st_mode & 0o777 == 0o600
 
-    async def test_a_journal_goes_on(self, opened: Open, tmp_path: Path) -> None:
+    async def test_a_journal_is_appended_to(self, opened: Open, tmp_path: Path) -> None:
         for _ in range(2):
             caller = await opened(journal=tmp_path / "journal")
             await caller.unenroll(7)
@@ -704,7 +710,7 @@ class TestScenarioFile:
             ("[[rule]]\ncode = 1.5", ["code", "1.5"]),
         ],
     )
-    def test_what_is_wrong_is_named_in_one_line(
+    def test_an_error_is_named_in_one_line(
         self, tmp_path: Path, text: str, words: list[str]
     ) -> None:
         (tmp_path / "wrong.txt").write_text("7\ncustomerId\n")
@@ -712,23 +718,23 @@ class TestScenarioFile:
         path.write_text(text)
         with pytest.raises(ScenarioError) as wrong:
             load_scenario(path)
-        said = str(wrong.value)
-        assert all(word in said for word in words), said
-        assert said
-        assert "\n" not in said
+        message = str(wrong.value)
+        assert all(word in message for word in words), message
+        assert message
+        assert "\n" not in message
 
-    def test_a_missing_file_is_missing(self, tmp_path: Path) -> None:
+    def test_a_missing_file_raises_file_not_found(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
             load_scenario(tmp_path / "none.toml")
 
-    def test_an_empty_one_is_the_default(self) -> None:
+    def test_an_empty_scenario_is_the_default(self) -> None:
         assert parse_scenario({}) == Scenario()
 
     @pytest.mark.parametrize("path", sorted(SAMPLES.glob("*.toml")), ids=lambda path: path.name)
     def test_the_samples_load(self, path: Path) -> None:
         assert load_scenario(path).rules
 
-    def test_the_reference_is_a_scenario(self, tmp_path: Path) -> None:
+    def test_the_scenario_in_the_docstring_is_valid(self, tmp_path: Path) -> None:
         reference = (package.__doc__ or "").partition("::\n")[2].partition("=====")[0]
         (tmp_path / "ids.txt").write_text("7\n")
         path = tmp_path / "s.toml"
@@ -737,13 +743,13 @@ class TestScenarioFile:
         assert scenario.book.customers == frozenset({423789336, 7})
         assert scenario.rules[0].retry_after == "5"
 
-    def test_the_reference_names_every_act(self) -> None:
+    def test_the_docstring_names_every_act(self) -> None:
         listed = re.findall(r"^``(\w+)`` +(?:yes|no) ", package.__doc__ or "", re.MULTILINE)
         assert sorted(listed) == sorted(ACTS)
 
 
 class TestRunning:
-    async def test_it_stops_at_once_whoever_waits(self) -> None:
+    async def test_it_stops_at_once_even_with_calls_waiting(self) -> None:
         rules = [{"nth": 1, "act": "silent"}, {"nth": 2, "act": "drip"}, {"delay_s": 60}]
         async with aiohttp.ClientSession() as session:
             sandbox = Sandbox(parse_scenario({"rule": rules}))
@@ -756,19 +762,19 @@ class TestRunning:
             assert time.monotonic() - began_s < 2
             ends = await asyncio.gather(*waiting, return_exceptions=True)
         assert isinstance(ends[0], aiohttp.ClientError)
-        assert [end.code for end in ends[1:] if isinstance(end, Got)] == [None, None]
+        assert [end.code for end in ends[1:] if isinstance(end, Response)] == [None, None]
 
-    async def test_only_this_machine_reaches_it(self, opened: Open) -> None:
+    async def test_it_can_be_reached_only_from_this_machine(self, opened: Open) -> None:
         caller = await opened()
         with pytest.raises(OSError, match="Connect"):
             await asyncio.open_connection("127.0.0.2", caller.port)
 
-    async def test_a_taken_port_is_an_os_error(self, opened: Open) -> None:
+    async def test_a_port_in_use_raises_os_error(self, opened: Open) -> None:
         caller = await opened()
         with pytest.raises(OSError, match="in use"):
             await Sandbox(port=caller.port).start()
 
-    async def test_it_starts_again_on_its_port(self) -> None:
+    async def test_it_can_start_again_on_its_port(self) -> None:
         sandbox = Sandbox()
         first = await sandbox.start()
         await sandbox.stop()
@@ -776,14 +782,16 @@ class TestRunning:
         async with Sandbox(port=port) as again:
             assert again.base_url == first == f"http://127.0.0.1:{port}/v3.1"
 
-    async def test_serve_says_how_to_call_it_and_ends_when_cancelled(self, tmp_path: Path) -> None:
-        said: list[str] = []
+    async def test_serve_announces_its_address_and_ends_when_cancelled(
+        self, tmp_path: Path
+    ) -> None:
+        announced: list[str] = []
         path = tmp_path / "s.toml"
         path.write_text('[credentials]\nusername = "till"\n')
-        task = asyncio.create_task(serve(0, path, tmp_path / "journal", said.append))
-        await until(lambda: len(said) == 4)
-        base_url = said[0].split()[2]
-        assert said[1:3] == [
+        task = asyncio.create_task(serve(0, path, tmp_path / "journal", announced.append))
+        await until(lambda: len(announced) == 4)
+        base_url = announced[0].split()[2]
+        assert announced[1:3] == [
             f"BULK_UNENROLL_BASE_URL={base_url}", "BULK_UNENROLL_USERNAME=till"
         ]  # fmt: skip
         task.cancel()
@@ -792,7 +800,7 @@ class TestRunning:
         with pytest.raises(OSError, match="Connect"):
             await asyncio.open_connection("127.0.0.1", int(base_url.split(":")[2].split("/")[0]))
 
-    async def test_in_a_thread(self) -> None:
+    async def test_start_in_a_thread(self) -> None:
         base_url, stop = start_in_thread(parse_scenario({"rule": [{"status": 418}]}))
         path = f"{base_url}/targetGroups/1/targets/2/unEnroll"
         async with (
@@ -805,7 +813,9 @@ class TestRunning:
         with pytest.raises(OSError, match="Connect"):
             await asyncio.open_connection("127.0.0.1", int(base_url.split(":")[2].split("/")[0]))
 
-    def test_a_thread_that_cannot_start_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_failure_to_start_in_a_thread_is_raised(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         async def refuse(_: Sandbox) -> str:
             raise OSError("no port")
 
@@ -814,7 +824,7 @@ class TestRunning:
             start_in_thread()
 
 
-def test_it_imports_nothing_of_the_rest() -> None:
+def test_it_imports_nothing_else_of_this_program() -> None:
     files = sorted(Path(package.__file__).parent.glob("*.py"))
     assert len(files) > 5
     for file in files:

@@ -1,1 +1,1 @@
-"""One module for each format that is read."""
+"""One module for each input format."""

@@ -1,7 +1,7 @@
-"""A stretch of plain CSV as a table, by pyarrow.
+"""Reads a chunk of plain CSV as a table, with pyarrow.
 
-Plain is what pyarrow and the stdlib's ``csv`` cannot read in two ways: without quotes, lone CR,
-NUL and BOM. Everything else is left to ``csv``.
+Plain text has no quote, lone CR, NUL or BOM, so that pyarrow and the stdlib's ``csv`` must read it
+alike. Any other text is left to ``csv``.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from bulk_unenroll.inputs.rows import Mapper
 from bulk_unenroll.model import Record
 
 
-def read_table(stretch: str, delimiter: str, first_row: int, mapper: Mapper) -> Table | None:
-    """The records of whole lines, or None where they are not plain."""
-    text = _plain(stretch)
+def read_table(chunk: str, delimiter: str, first_row: int, mapper: Mapper) -> Table | None:
+    """Return the records of whole lines, or None if the text is not plain."""
+    text = _plain(chunk)
     if text is None or not delimiter.isascii():
         return None
     ragged: list[tuple[int, str]] = []
@@ -31,9 +31,9 @@ def read_table(stretch: str, delimiter: str, first_row: int, mapper: Mapper) -> 
         return "skip"
 
     names = [str(place) for place in range(len(mapper.header))]
-    kinds = dict.fromkeys(names, pa.string())
+    types = dict.fromkeys(names, pa.string())
     target = {str(place) for name, place in mapper.places.items() if name != "customerId"}
-    kinds |= dict.fromkeys(target, pa.dictionary(pa.int32(), pa.string()))
+    types |= dict.fromkeys(target, pa.dictionary(pa.int32(), pa.string()))
     try:
         data = text.encode()
         found = pa_csv.read_csv(
@@ -44,25 +44,26 @@ def read_table(stretch: str, delimiter: str, first_row: int, mapper: Mapper) -> 
             parse_options=pa_csv.ParseOptions(
                 delimiter=delimiter, quote_char=False, invalid_row_handler=keep
             ),
-            convert_options=pa_csv.ConvertOptions(column_types=kinds, strings_can_be_null=False),
+            convert_options=pa_csv.ConvertOptions(column_types=types, strings_can_be_null=False),
         )
     except (pa.ArrowInvalid, UnicodeEncodeError):
         return None
-    odd = [
+    columns = [column.combine_chunks() for column in found.columns]
+    records = [
         Record(first_row + number - 1, tuple(_cells(line, delimiter))) for number, line in ragged
     ]
-    return Table(first_row, [column.combine_chunks() for column in found.columns], odd)
+    return Table(first_row, columns, records)
 
 
-def _plain(stretch: str) -> str | None:
-    """The lines that are records, LF after each; None where something in them is special."""
-    if any(special in stretch for special in ('"', "\0", "\ufeff")):
+def _plain(chunk: str) -> str | None:
+    """The lines that are records, each with LF at its end; None if the text is not plain."""
+    if any(special in chunk for special in ('"', "\0", "\ufeff")):
         return None
-    if "\r" in stretch:
-        if stretch.count("\r") != stretch.count("\r\n"):
+    if "\r" in chunk:
+        if chunk.count("\r") != chunk.count("\r\n"):
             return None
-        stretch = stretch.replace("\r\n", "\n")
-    text = re.sub("\n{2,}", "\n", stretch) if "\n\n" in stretch else stretch
+        chunk = chunk.replace("\r\n", "\n")
+    text = re.sub("\n{2,}", "\n", chunk) if "\n\n" in chunk else chunk
     return text.removeprefix("\n") or None
 
 

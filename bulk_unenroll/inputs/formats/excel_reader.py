@@ -1,7 +1,7 @@
-"""Excel workbooks as numbered records. Needs the extra ``xlsx``.
+"""Reads Excel workbooks as numbered records. Needs the extra ``xlsx``.
 
-A spreadsheet keeps a number in 15 digits: a longer id stored as one has lost its last digits, and
-is told as what it is, a rounded number.
+A spreadsheet keeps 15 digits of a number. A longer id that was stored as a number has lost its last
+digits, so it is read as a rounded number, which is invalid.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ Cell = str | int | bool
 
 
 class XlsxRecords:
-    """One sheet of a workbook, open in binary: ``sheet``, or the only visible one with rows.
+    """One sheet of a workbook, open in binary mode: ``sheet``, or the only visible one with rows.
 
-    ``header`` is its first row. Raises ``InputRefused`` (65) where the workbook cannot be read or
-    does not say which sheet.
+    ``header`` is its first row. Raises ``InputRefused`` (65) if the workbook cannot be read, or if
+    it is not clear which sheet to read.
     """
 
     def __init__(self, handle: BinaryIO, sheet: str | None) -> None:
         try:
             self._sheet = _chosen(CalamineWorkbook.from_filelike(handle), sheet)
         except (CalamineError, OSError, ValueError) as error:
-            raise InputRefused(f"this is no readable workbook: {error}", "save it again") from None
+            raise InputRefused(f"not a readable workbook: {error}", "save it again") from None
         rows = self._rows()
         header = next(rows, None)
         if header is None:
-            raise InputRefused(f"sheet {shown(self._sheet.name)} is empty", "give another sheet")
+            raise InputRefused(f"sheet {shown(self._sheet.name)} is empty", "choose another sheet")
         self.header = tuple(str(cell) for cell in header)
 
     def check(self, mapper: Mapper) -> None:
-        """Any column of a sheet can hold ids."""
+        """Do nothing: any column of a sheet can hold ids."""
 
     def records(self) -> Iterator[Record]:
-        """Every row but the header, numbered from 1; rows of blanks alone are none.
+        """Yield every row after the header, numbered from 1. Blank rows are not counted.
 
-        Whole numbers of up to 15 digits are int; what else JSON does not have is text.
+        Whole numbers of up to 15 digits are int; other values that JSON does not have are text.
         """
         rows = self._rows()
         next(rows)
@@ -55,7 +55,7 @@ class XlsxRecords:
             yield Record(number, cells)
 
     def pieces(self, mapper: Mapper) -> Iterator[list[Record]]:
-        """The same records, many at a time."""
+        """Yield the same records, many at a time."""
         return grouped(self.records())
 
     def _rows(self) -> Iterator[tuple[Cell, ...]]:
@@ -73,16 +73,16 @@ def _chosen(workbook: CalamineWorkbook, wanted: str | None) -> CalamineSheet:
     if wanted is not None:
         if wanted not in workbook.sheet_names:
             raise InputRefused(
-                f"there is no sheet {shown(wanted)}; there are {_listed(visible)}",
-                "--sheet NAME with one of these",
+                f"there is no sheet {shown(wanted)}; found: {_listed(visible)}",
+                "give --sheet NAME with one of these",
             )
         return workbook.get_sheet_by_name(wanted)
     with_rows = [sheet for name in visible if (sheet := workbook.get_sheet_by_name(name)).height]
     if len(with_rows) > 1:
         names = _listed([sheet.name for sheet in with_rows])
-        raise InputRefused(f"several sheets hold rows: {names}", CHOOSE, lacking={"sheet": "NAME"})
+        raise InputRefused(f"several sheets have rows: {names}", CHOOSE, lacking={"sheet": "NAME"})
     if not with_rows:
-        raise InputRefused("no visible sheet holds any row", CHOOSE)
+        raise InputRefused("no visible sheet has rows", CHOOSE)
     return with_rows[0]
 
 

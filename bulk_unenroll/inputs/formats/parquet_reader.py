@@ -1,4 +1,4 @@
-"""Parquet as numbered records, with exact values: pyarrow streams batches, no id is cast."""
+"""Reads Parquet as numbered records with exact values: batches are streamed, ids not cast."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 BATCH_ROWS: Final = 8192
 READ_BUFFER_BYTES: Final = 1 << 18
-# besides its own, pyarrow raises what Python's codecs, dates and integers do
+# pyarrow also raises errors of Python's codecs, dates and integers
 ERRORS: Final = (pa.ArrowException, OSError, ValueError, ArithmeticError, MemoryError)
 
 Cell = str | int | bool | None
 
 
 class ParquetRecords:
-    """One Parquet file, open in binary. ``header`` are the column names.
+    """One Parquet file, open in binary mode. ``header`` are the column names.
 
-    Raises ``InputRefused`` (65) where the file cannot be read.
+    Raises ``InputRefused`` (65) if the file cannot be read.
     """
 
     def __init__(self, handle: BinaryIO) -> None:
@@ -40,7 +40,7 @@ class ParquetRecords:
             self._file = pq.ParquetFile(
                 handle,
                 buffer_size=READ_BUFFER_BYTES,
-                pre_buffer=False,  # or a whole row group is in memory at once
+                pre_buffer=False,  # else a whole row group is in memory
                 page_checksum_verification=True,
             )
             self._schema = self._file.schema_arrow
@@ -50,21 +50,21 @@ class ParquetRecords:
         self._names: dict[int, str] = {}
 
     def check(self, mapper: Mapper) -> None:
-        """Every id column must be of integers, text or decimals."""
+        """Raise ``InputRefused`` (65) if an id column does not hold integers, text or decimals."""
         for name, place in mapper.places.items():
-            kind = self._schema.field(place).type
-            if not _holds_ids(kind):
+            dtype = self._schema.field(place).type
+            if not _can_hold_ids(dtype):
                 raise InputRefused(
-                    f"column {shown(self.header[place])} ({name}) holds {kind}, no whole numbers",
+                    f"column {shown(self.header[place])} ({name}) holds {dtype}, not whole numbers",
                     "write the ids as int64 or as text",
                 )
         self._names = {place: name for name, place in mapper.places.items()}
 
     def records(self) -> Iterator[Record]:
-        """Every record, numbered from 1.
+        """Yield every record, numbered from 1.
 
-        Ids are int, text or None, just as they stand there, whole decimals as int. In other
-        columns what JSON does not have is text: floats, times (ISO 8601), bytes (hex), nested.
+        Ids are int, text or None, unchanged, except that whole decimals are int. In other columns,
+        values that JSON does not have are text: floats, times (ISO 8601), bytes (hex), nested.
         """
         row = 0
         for batch in self._batches():
@@ -78,7 +78,7 @@ class ParquetRecords:
             yield Record(row, cells)
 
     def pieces(self, mapper: Mapper) -> Iterator[Piece]:
-        """The same records, as tables where the columns of ids are of integers or text."""
+        """Yield the same records, as tables if the id columns hold integers or text."""
         if not all(_reads_as_table(self._schema.field(p).type) for p in mapper.places.values()):
             yield from grouped(self.records())
             return
@@ -96,20 +96,23 @@ class ParquetRecords:
         self._check_count(row)
 
     def _column(self, place: int, column: Any) -> Any:
-        """A column whose values are those of ``records``."""
+        """The column with the values that ``records`` yields."""
         if _reads_as_table(column.type) or pa.types.is_boolean(column.type):
             column.validate(full=True)
             return column
         return pa.array(self._cells(place, column))
 
     def _check_count(self, found: int) -> None:
-        """Parquet states its rows twice, and pyarrow reads on where they are not what there is."""
+        """Raise ``InputRefused`` if the two row counts in the file are not the rows it has.
+
+        pyarrow does not check them.
+        """
         footer = self._file.metadata
         groups = sum(footer.row_group(n).num_rows for n in range(footer.num_row_groups))
         if not footer.num_rows == groups == found:
             raise _unreadable(
-                f"it says that it has {footer.num_rows} rows, its row groups {groups}, "
-                f"but {found} are there"
+                f"its footer counts {footer.num_rows} rows, its row groups {groups}, "
+                f"but it has {found}"
             )
 
     def _batches(self) -> Iterator[Any]:
@@ -129,15 +132,15 @@ class ParquetRecords:
                 f"{_first_line(error)}",
                 "write the ids as int64 or as text",
             ) from None
-        return [_whole(v) for v in values] if pa.types.is_decimal(column.type) else values
+        return [_as_integer(v) for v in values] if pa.types.is_decimal(column.type) else values
 
 
 # ── ids ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _holds_ids(kind: Any) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
+def _can_hold_ids(dtype: Any) -> bool:
+    if pa.types.is_dictionary(dtype):
+        dtype = dtype.value_type
     tests = (
         pa.types.is_integer,
         pa.types.is_decimal,
@@ -145,16 +148,16 @@ def _holds_ids(kind: Any) -> bool:
         pa.types.is_large_string,
         pa.types.is_string_view,
     )
-    return any(test(kind) for test in tests)
+    return any(test(dtype) for test in tests)
 
 
-def _reads_as_table(kind: Any) -> bool:
+def _reads_as_table(dtype: Any) -> bool:
     tests = (pa.types.is_integer, pa.types.is_string, pa.types.is_large_string)
-    return any(test(kind) for test in tests)
+    return any(test(dtype) for test in tests)
 
 
-def _whole(value: Decimal | None) -> Cell:
-    """A decimal as the integer that it is; as text where it is none, or too large for JSON."""
+def _as_integer(value: Decimal | None) -> Cell:
+    """A whole decimal as an integer; as text if it is not whole, or too large for an id."""
     if value is None:
         return None
     if not is_whole(value):
@@ -170,7 +173,7 @@ def _plain_cells(column: Any) -> list[Cell]:
     try:
         values: list[Any] = column.to_pylist()
     except ERRORS:
-        # one strange cell in a column that is only kept must not refuse the file
+        # a strange cell in a column without ids must not refuse the file
         return [_plain(_value(scalar)) for scalar in column]
     kinds = (pa.types.is_integer, pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string)
     if any(kind(column.type) for kind in kinds):
@@ -179,22 +182,22 @@ def _plain_cells(column: Any) -> list[Cell]:
 
 
 def _value(scalar: Any) -> Any:
-    tries: tuple[Callable[[], Any], ...] = (
+    readers: tuple[Callable[[], Any], ...] = (
         scalar.as_py,
         lambda: scalar.cast(pa.string()).as_py(),
         lambda: scalar.cast(pa.binary()).as_py(),
         lambda: scalar.cast(pa.int64()).as_py(),
     )
-    for attempt in tries:
+    for read in readers:
         try:
-            return attempt()
+            return read()
         except ERRORS:
             continue
     return f"unreadable {scalar.type}"
 
 
 def _plain(value: Any) -> Cell:
-    """A cell that is no id, as JSON can hold it."""
+    """The cell of a column without ids, as a value that JSON has."""
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, datetime.date | datetime.time):
@@ -211,7 +214,7 @@ def _plain(value: Any) -> Cell:
 
 def _unreadable(error: BaseException | str) -> InputRefused:
     why = error if isinstance(error, str) else _first_line(error)
-    return InputRefused(f"this is no readable Parquet file: {why}", "write it again")
+    return InputRefused(f"not a readable Parquet file: {why}", "export it again")
 
 
 def _first_line(error: BaseException) -> str:

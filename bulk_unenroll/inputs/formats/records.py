@@ -1,10 +1,11 @@
-"""Records on their way from a file, many at a time: a table, or a list where each is its own."""
+"""What a reader of any format offers: records one by one, or many at a time as a piece."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, Protocol
 
+from bulk_unenroll.errors import InputRefused
 from bulk_unenroll.inputs.rows import Mapper
 from bulk_unenroll.model import Record
 
@@ -18,7 +19,7 @@ PIECE_CHARS: Final = 1 << 22
 
 
 def grouped(records: Iterator[Record]) -> Iterator[list[Record]]:
-    """Records in lists of limited size."""
+    """Yield the records in lists of limited size."""
     piece: list[Record] = []
     chars = 0
     for record in records:
@@ -32,15 +33,22 @@ def grouped(records: Iterator[Record]) -> Iterator[list[Record]]:
 
 
 class Records(Protocol):
-    """The content of a source. ``header`` is known at once; ``records`` streams."""
+    """The content of a source. ``header`` is read at once; the records are streamed."""
 
     header: tuple[str, ...]
 
     def records(self) -> Iterator[Record]:
-        """Every record, numbered from 1."""
+        """Yield every record, numbered from 1."""
 
     def pieces(self, mapper: Mapper) -> Iterator[Piece]:
-        """The same records, many at a time."""
+        """Yield the same records, many at a time."""
 
     def check(self, mapper: Mapper) -> None:
-        """Raise ``InputRefused`` where a whole column cannot hold ids."""
+        """Raise ``InputRefused`` (65) if the column of an id cannot hold ids."""
+
+
+def changed() -> InputRefused:
+    """The refusal of a file that changed while it was being read."""
+    return InputRefused(
+        "the file changed while it was being read", "run again when it no longer changes"
+    )

@@ -44,19 +44,21 @@ def refusal(path: Path, sheet: str | None = None) -> str:
     return str(caught.value)
 
 
-def key_of(tmp_path: Path, cell: object) -> Enrollment | Invalid:
-    ((_, key),) = read(workbook(tmp_path / "a.xlsx", Members=[HEADER, (cell, 1001, 2001, "x")]))
-    return key
+def enrollment_of(tmp_path: Path, cell: object) -> Enrollment | Invalid:
+    ((_, enrollment),) = read(
+        workbook(tmp_path / "a.xlsx", Members=[HEADER, (cell, 1001, 2001, "x")])
+    )
+    return enrollment
 
 
 @pytest.mark.parametrize("cell", [423789336, "423789336", 423789336.0, " 423789336 "])
 def test_an_id_is_a_whole_number_or_text(tmp_path: Path, cell: object) -> None:
-    assert key_of(tmp_path, cell) == Enrollment(423789336, Target(None, 1001, 2001))
+    assert enrollment_of(tmp_path, cell) == Enrollment(423789336, Target(None, 1001, 2001))
 
 
 def test_the_longest_exact_number_and_the_longest_text(tmp_path: Path) -> None:
-    exact = key_of(tmp_path, 999_999_999_999_999)
-    text = key_of(tmp_path, "9223372036854775807")
+    exact = enrollment_of(tmp_path, 999_999_999_999_999)
+    text = enrollment_of(tmp_path, "9223372036854775807")
     assert isinstance(exact, Enrollment)
     assert isinstance(text, Enrollment)
     assert (exact.customer, text.customer) == (999_999_999_999_999, 9223372036854775807)
@@ -78,14 +80,16 @@ def test_the_longest_exact_number_and_the_longest_text(tmp_path: Path) -> None:
         ("١٢٣", "other_digits"),
     ],
 )
-def test_damage_is_told_as_what_it_is(tmp_path: Path, cell: object, code: str) -> None:
-    key = key_of(tmp_path, cell)
-    assert isinstance(key, Invalid)
-    assert key.code == code
-    assert "customerId" in key.message
+def test_a_damaged_id_is_invalid_with_the_code_of_its_damage(
+    tmp_path: Path, cell: object, code: str
+) -> None:
+    found = enrollment_of(tmp_path, cell)
+    assert isinstance(found, Invalid)
+    assert found.code == code
+    assert "customerId" in found.message
 
 
-def test_blank_rows_are_none_and_rows_are_numbered_in_order(tmp_path: Path) -> None:
+def test_blank_rows_are_skipped_and_rows_are_numbered_in_order(tmp_path: Path) -> None:
     rows = [HEADER, (1, 1001, 2001), (), (2, 1001, 2001), ("", "", ""), (3, 1001, 2001)]
     assert [number for number, _ in read(workbook(tmp_path / "a.xlsx", S=rows))] == [1, 2, 3]
 
@@ -105,25 +109,25 @@ def test_of_several_sheets_one_must_be_chosen(tmp_path: Path) -> None:
     path = workbook(
         tmp_path / "a.xlsx", May=[HEADER, (1, 1001, 2001)], June=[HEADER, (2, 1001, 2001)]
     )
-    assert 'several sheets hold rows: "May", "June"; choose one with --sheet' in refusal(path)
+    assert 'several sheets have rows: "May", "June"; choose one with --sheet' in refusal(path)
     assert read(path, "June") == [(1, Enrollment(2, Target(None, 1001, 2001)))]
     assert 'there is no sheet "july"' in refusal(path, "july")
 
 
-def test_what_is_no_workbook_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_workbook_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.xlsx"
     path.write_text("customerId,targetGroupId,targetId\n1,2,3\n")
-    assert "a.xlsx: this is no readable workbook" in refusal(path)
+    assert "a.xlsx: not a readable workbook" in refusal(path)
     whole = workbook(tmp_path / "b.xlsx", S=[HEADER, (1, 1001, 2001)]).read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    assert "this is no readable workbook" in refusal(path)
-    assert "no visible sheet holds any row" in refusal(workbook(tmp_path / "c.xlsx", S=[]))
+    assert "not a readable workbook" in refusal(path)
+    assert "no visible sheet has rows" in refusal(workbook(tmp_path / "c.xlsx", S=[]))
 
 
 def test_a_text_file_has_no_sheet(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("customerId,targetGroupId,targetId\n1,2,3\n")
-    assert "no --sheet" in refusal(path, "June")
+    assert "no sheet to choose" in refusal(path, "June")
 
 
 def test_the_run_folder_is_named_after_the_workbook() -> None:

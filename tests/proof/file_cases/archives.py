@@ -18,7 +18,7 @@ PACKERS: Final[dict[str, Callable[[bytes], bytes]]] = {
     "bz2": bz2.compress,
     "xz": lzma.compress,
 }
-NOT_UNPACKED: Final = Refused(("cannot be unpacked",))
+NOT_DECOMPRESSED: Final = Refused(("cannot be decompressed",))
 
 
 def of_each_kind() -> Iterator[Case]:
@@ -35,25 +35,27 @@ def of_each_kind() -> Iterator[Case]:
         yield Case(f"{ending}, zeros after it", pack(PLAIN) + bytes(512), BOTH, file)
         yield Case(f"{ending}, UTF-16", pack(PLAIN.decode().encode("utf-16")), BOTH, file)
         yield Case(f"{ending}, named .csv", pack(PLAIN), BOTH)
-        yield Case(f"{ending}, cut in the middle", packed[: len(packed) // 2], NOT_UNPACKED, file)
-        yield Case(f"{ending}, last byte missing", packed[:-1], NOT_UNPACKED, file)
-        yield Case(f"{ending}, wrong checksum", bytes(checksum), NOT_UNPACKED, file)
-        yield Case(f"{ending}, garbage after it", pack(PLAIN) + b"garbage", NOT_UNPACKED, file)
-        yield Case(f"{ending}, second part damaged", bytes(damaged), NOT_UNPACKED, file)
-        yield Case(f"{ending}, only its name", PLAIN, Refused(("not packed",)), file)
+        yield Case(
+            f"{ending}, cut in the middle", packed[: len(packed) // 2], NOT_DECOMPRESSED, file
+        )
+        yield Case(f"{ending}, last byte missing", packed[:-1], NOT_DECOMPRESSED, file)
+        yield Case(f"{ending}, wrong checksum", bytes(checksum), NOT_DECOMPRESSED, file)
+        yield Case(f"{ending}, garbage after it", pack(PLAIN) + b"garbage", NOT_DECOMPRESSED, file)
+        yield Case(f"{ending}, second part damaged", bytes(damaged), NOT_DECOMPRESSED, file)
+        yield Case(f"{ending}, only its name", PLAIN, Refused(("not compressed",)), file)
         yield Case(f"{ending} of nothing", pack(b""), Refused(("empty", "header")), file)
 
 
 def others() -> Iterator[Case]:
-    twice = Refused(("packed twice", "CSV"))
+    twice = Refused(("compressed twice", "CSV"))
     yield Case("gz in gz", gzip.compress(gzip.compress(PLAIN)), twice, "input.csv.gz")
     yield Case("gz named .bz2", gzip.compress(PLAIN), BOTH, "input.csv.bz2")
-    yield Case("empty file named .gz", b"", Refused(("not packed",)), "input.csv.gz")
+    yield Case("empty file named .gz", b"", Refused(("not compressed",)), "input.csv.gz")
     for name, magic in (("workbook", b"PK\x03\x04"), ("old workbook", b"\xd0\xcf\x11\xe0")):
         yield Case(f"Excel {name}", magic + bytes(range(256)), Refused(("Excel", "CSV")))
     packed = gzip.compress(b"PAR1" + bytes(100))
     yield Case("packed Parquet", packed, Refused(("Parquet",)), "input.parquet.gz")
-    greedy = Refused(("cannot be unpacked", "emory"))
+    greedy = Refused(("cannot be decompressed", "emory"))
     yield Case("xz that wants 4 GB of memory", _wanting_all(lzma.compress(PLAIN)), greedy)
 
 

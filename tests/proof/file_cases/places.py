@@ -64,7 +64,7 @@ def standard_input() -> Iterator[Case]:
     yield Case("standard input", nothing, ONE, "-", stdin=table(A))
     yield Case("packed standard input", nothing, ONE, "-", stdin=gzip.compress(table(A)))
     yield Case("empty standard input", nothing, Refused(("empty", "header")), "-", stdin=b"")
-    cut = Refused(("cannot be unpacked",))
+    cut = Refused(("cannot be decompressed",))
     yield Case("cut standard input", nothing, cut, "-", stdin=gzip.compress(table(A))[:-1])
 
 

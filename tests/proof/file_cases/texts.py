@@ -142,7 +142,7 @@ def quotes() -> Iterator[Case]:
         return Case(name, (WIDE + rows).encode(), verdict)
 
     open_ = row(A, "a") + row(B, '"b') + row(C, "c") * 20
-    yield wide("quote that never closes", open_, Refused(("row 2", "line 3", "never closes")))
+    yield wide("quote that never closes", open_, Refused(("row 2", "line 3", "never closed")))
     yield wide("quote open at the end", row(A, "a") + f'{B},{GROUP},{TARGET},"b', _refused("row 2"))
     yield wide("id whose quote is open", row(A, "a") + f'"{B}', _refused("row 2", "line 3"))
     many = "".join(row(n, "a") for n in range(1, 90_001)) + row(B, '"b') + row(C, "c")

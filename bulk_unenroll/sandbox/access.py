@@ -1,4 +1,4 @@
-"""Who is let in, and how often: credentials, tokens, the server's own limit."""
+"""Which calls are admitted: credentials, tokens, and the server's own rate limit."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from bulk_unenroll.sandbox.scenario import CredentialSpec, Scenario
 WINDOW_S: Final = 60.0
 
 
-class Door:
-    """``clock`` is in seconds and never goes back."""
+class AccessControl:
+    """Admits or refuses calls. ``clock`` is in seconds and never goes back."""
 
     def __init__(self, scenario: Scenario, clock: Callable[[], float]) -> None:
         self.tokens_given = 0
@@ -30,15 +30,15 @@ class Door:
         self._starts_s: deque[float] = deque()
 
     def refuse(self, headers: Mapping[str, str]) -> Answer | None:
-        """What a call with these headers is sent away with; None lets it in."""
-        return self._refuse_caller(headers) or self._refuse_pace()
+        """Return the answer that refuses a call with these headers, or None to admit it."""
+        return self._refuse_caller(headers) or self._refuse_rate()
 
     def give_token(self, content: bytes) -> Answer:
-        """The documented answer to a key and secret."""
+        """Return the documented answer to a request for a token."""
         credentials = self._scenario.credentials
         try:
-            asked = json.loads(content)
-            pair = asked["key"], asked["secret"]
+            request = json.loads(content)
+            pair = request["key"], request["secret"]
         except (ValueError, TypeError, KeyError, RecursionError):
             pair = None, None
         if pair != (credentials.client_key, credentials.client_secret):
@@ -50,22 +50,22 @@ class Door:
         data = {"accessToken": token, "ttlSeconds": ttl_s}
         return answers.document(200, {"data": data, "errors": None})
 
-    def forget(self) -> None:
-        """Forget the pace. Tokens stay good: whoever holds one goes on."""
+    def reset(self) -> None:
+        """Forget earlier calls. Tokens stay valid, so that their holders can go on."""
         self._starts_s.clear()
         self.tokens_given = 0
 
     def _refuse_caller(self, headers: Mapping[str, str]) -> Answer | None:
         token = headers.get("X-CAP-API-OAUTH-TOKEN")
         if token is None:
-            right = headers.get("Authorization") == self._basic
-            return None if right else answers.unauthorised()
+            is_valid = headers.get("Authorization") == self._basic
+            return None if is_valid else answers.unauthorised()
         expiry_s = self._expiries_s.get(token)
         if expiry_s is None:
             return answers.flat(401, 401, "Token invalid")
         return None if self._clock() < expiry_s else answers.failure(498, 498, "Token expired")
 
-    def _refuse_pace(self) -> Answer | None:
+    def _refuse_rate(self) -> Answer | None:
         limit = self._scenario.limits.per_minute
         if limit is None:
             return None

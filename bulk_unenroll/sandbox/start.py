@@ -1,4 +1,4 @@
-"""Ways to run a sandbox: until a signal, or in a thread beside the program."""
+"""Ways to start a sandbox: until a signal, or in a thread of this process."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from bulk_unenroll.sandbox.server import Sandbox
 async def serve(
     port: int, scenario: Path | None, journal: Path | None, announce: Callable[[str], object]
 ) -> None:
-    """Serve until a signal or until cancelled; raises ``OSError``, ``ScenarioError``.
+    """Serve until a signal, or until cancelled. Raises ``OSError``, ``ScenarioError``.
 
-    ``announce`` gets what a person needs to call it, line by line.
+    ``announce`` is called with each line that a person needs to use the sandbox.
     """
     loaded = load_scenario(scenario) if scenario else Scenario()
     ended = asyncio.Event()
@@ -29,7 +29,7 @@ async def serve(
         loop.add_signal_handler(number, ended.set)
     try:
         async with Sandbox(loaded, port=port, journal=journal) as sandbox:
-            announce(f"sandbox at {sandbox.base_url} (Ctrl-C ends it)")
+            announce(f"sandbox at {sandbox.base_url} (Ctrl-C stops it)")
             announce(f"BULK_UNENROLL_BASE_URL={sandbox.base_url}")
             announce(f"BULK_UNENROLL_USERNAME={loaded.credentials.username}")
             announce(f"BULK_UNENROLL_PASSWORD={loaded.credentials.password}")
@@ -40,10 +40,10 @@ async def serve(
 
 
 def start_in_thread(scenario: Scenario | None = None) -> tuple[str, Callable[[], None]]:
-    """Serve from a thread of its own; the base URL, and how to stop it. Raises ``OSError``."""
+    """Serve in a new thread. Return the base URL, and a function to stop. Raises ``OSError``."""
     started: Future[tuple[str, Callable[[], object]]] = Future()
 
-    async def live() -> None:
+    async def serve_until_ended() -> None:
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         async with Sandbox(scenario) as sandbox:
             started.set_result((sandbox.base_url, lambda: loop.call_soon_threadsafe(ended.set)))
@@ -51,7 +51,7 @@ def start_in_thread(scenario: Scenario | None = None) -> tuple[str, Callable[[],
 
     def run() -> None:
         try:
-            asyncio.run(live())
+            asyncio.run(serve_until_ended())
         except BaseException as error:
             if started.done():
                 raise
@@ -62,7 +62,7 @@ def start_in_thread(scenario: Scenario | None = None) -> tuple[str, Callable[[],
     base_url, end = started.result()
 
     def stop() -> None:
-        with suppress(RuntimeError):  # stopped before: its loop is closed
+        with suppress(RuntimeError):  # already stopped: its loop is closed
             end()
         thread.join(timeout=5)
 
