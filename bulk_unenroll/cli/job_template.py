@@ -109,7 +109,7 @@ def _option_line(option: Option) -> str:
     value = _EXAMPLES.get(option.name, RUN_MAX_INVALID if key == "max_invalid" else option.default)
     mark = "# " if option.name in _EXAMPLES else ""
     about = option.job_help or option.help
-    return f"{mark}{key} = {_toml(value)}".ljust(_COMMENTS_AT) + f"# {about}"
+    return f"{mark}{key} = {_toml(value)}".ljust(_COMMENTS_AT - 2) + f"  # {about}"
 
 
 def _input_lines(start: Start) -> Iterator[str]:

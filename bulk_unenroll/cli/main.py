@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import traceback
 from contextlib import suppress
 from io import TextIOWrapper
 from types import FrameType
@@ -50,6 +49,8 @@ def _as_stop(error: Exception) -> Stop:
         return UsageError(error.format_message(), next=help_command(cli.commands))
     if isinstance(error, click.Abort):
         return Interrupted(ExitCode.SIGINT, "interrupted: nothing was sent")
+    import traceback
+
     # plain frames only: local variables hold credentials
     traceback.print_exception(error, limit=-8)
     return Stop(f"internal error: {type(error).__name__}", "please report this")
