@@ -44,16 +44,9 @@ def decide(
             return Decision(call.waiting, "unsent", code, message, wait_s=0.0, left=False)
         case Unauthorised(code, message):
             return Decision(call.waiting, "refused", code, message, wait_s=0.0, charged=False)
-        case Halt(_, code, message):
-            unsent = code == "certificate"
+        case Halt(_, code, message, left=left):
             return Decision(
-                call.waiting,
-                "halted",
-                code,
-                message,
-                wait_s=0.0,
-                left=not unsent,
-                charged=False,
+                call.waiting, "halted", code, message, wait_s=0.0, left=left, charged=False
             )
         case Retry():
             return _retry(verdict, call, max_attempts, dice)
