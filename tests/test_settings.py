@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime, time
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,37 @@ class TestStop:
         self, given: dict[str, Any], stop_in_s: float | None
     ) -> None:
         assert RunSettings(**given, began_at=self.NOON).stop_in_s == stop_in_s
+
+
+class TestLimit:
+    @pytest.mark.parametrize(
+        ("limit", "part", "whole", "exceeded"),
+        [
+            (Limit(12, percent=False), 12, 12, False),
+            (Limit(12, percent=False), 13, 1_000_000, True),
+            (Limit(0, percent=False), 0, 0, False),
+            (Limit(0, percent=False), 1, 1, True),
+            (Limit(10, percent=True), 100, 1000, False),
+            (Limit(10, percent=True), 101, 1000, True),
+            (Limit(0, percent=True), 0, 0, False),
+            (Limit(0, percent=True), 1, 1000, True),
+            (Limit(100, percent=True), 1000, 1000, False),
+            (Limit(0.1, percent=True), 2, 1000, True),
+        ],
+    )
+    def test_more_than_the_limit(self, limit: Limit, part: int, whole: int, exceeded: bool) -> None:
+        assert limit.exceeded(part, whole) is exceeded
+
+    def test_a_percentage_counts_from_the_least_on_and_a_number_at_once(self) -> None:
+        assert not Limit(50, percent=True).exceeded(99, 99, least=100)
+        assert Limit(50, percent=True).exceeded(51, 100, least=100)
+        assert Limit(5, percent=False).exceeded(6, 6, least=100)
+
+    @given(st.integers(0, 100), st.integers(0, 10**9), st.integers(0, 10**9))
+    def test_a_percentage_is_exact(self, percent: int, one: int, other: int) -> None:
+        part, whole = min(one, other), max(one, other)
+        expected = whole > 0 and Fraction(part, whole) > Fraction(percent, 100)
+        assert Limit(percent, percent=True).exceeded(part, whole) is expected
 
 
 # ── the API's address ────────────────────────────────────────────────────────────────────────────

@@ -14,6 +14,9 @@ from bulk_unenroll.model import Target
 
 MAX_ANSWER_BYTES: Final = 1 << 20
 
+TIMEOUT: Final = "timeout"
+"""The code of a fault: the answer did not come in time."""
+
 
 def path(target: Target) -> str:
     """The path of the call, below the base URL and its prefix."""

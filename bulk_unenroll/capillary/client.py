@@ -16,6 +16,7 @@ from yarl import URL
 
 from bulk_unenroll.capillary.calls import (
     MAX_ANSWER_BYTES,
+    TIMEOUT,
     Fault,
     Loss,
     Reply,
@@ -156,7 +157,8 @@ class Client:
     ) -> Reply | Fault:
         """Take one customer out of one target; ``headers`` authorise the call.
 
-        ``connected`` is awaited after a new connection is established, before the request is sent.
+        ``connected`` is awaited when a new connection is ready, before anything is sent over it.
+        What it raises is raised, and nothing is sent.
         """
         customer, target = enrollment
         if target.org is not None:
@@ -203,7 +205,7 @@ class Client:
             if progress.deadline.expired() and not progress.left:
                 return Fault(Loss.UNSENT, "unreachable", "no connection within --connect-timeout")
             message = f"no answer within {self._read_timeout_s:g} s"
-            return Fault(Loss.UNANSWERED, "timeout", message)
+            return Fault(Loss.UNANSWERED, TIMEOUT, message)
         except LOST as error:
             return Fault(Loss.UNANSWERED, "connection_lost", _describe(error))
 

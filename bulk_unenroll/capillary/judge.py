@@ -73,7 +73,7 @@ def _judge_fault(fault: Fault) -> Verdict:
         case Loss.UNSENT:
             return Unsent(fault.code, fault.message)
         case Loss.UNTRUSTED:
-            return Halt(Reach.RUN, fault.code, fault.message)
+            return Halt(Reach.RUN, fault.code, fault.message, left=False)
         case Loss.UNANSWERED:
             return InDoubt(fault.code, fault.message)
 

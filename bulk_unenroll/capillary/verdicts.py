@@ -67,12 +67,16 @@ class Unauthorised:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """Stop sending for this org, or for the run. ``credentials``: exit 77, else 78."""
+    """Stop sending for this org, or for the run. ``credentials``: exit 77, else 78.
+
+    ``left``: the request may have left this machine.
+    """
 
     reach: Reach
     code: str
     message: str
     credentials: bool = False
+    left: bool = True
 
 
 Verdict = Settle | Block | Retry | Unsent | InDoubt | Unauthorised | Halt

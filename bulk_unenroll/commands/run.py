@@ -38,7 +38,7 @@ from bulk_unenroll.settings import RunSettings, SendSettings
 
 if TYPE_CHECKING:
     from bulk_unenroll.reports.metrics import MetricsFile
-    from bulk_unenroll.sending.runner import Observer
+    from bulk_unenroll.sending.observers import Observer
 
 log = get_logger()
 
@@ -144,7 +144,7 @@ def _go(
     going: RunSettings,
     watching: Callable[..., AbstractContextManager[Observer]],
 ) -> Summary:
-    from bulk_unenroll.sending.runner import Observers
+    from bulk_unenroll.sending.observers import Observers
     from bulk_unenroll.sending.send import RunRequest, send  # aiohttp is slow to import
 
     running = RunEnd(folder, ledger, sources, uuid.uuid4().hex[:12], sending, going)

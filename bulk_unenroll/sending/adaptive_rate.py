@@ -5,7 +5,7 @@ the API refuses (429, 503), or its answers take well above their usual time, whi
 front of it shows. What it answers a second meanwhile is what it can carry. Starts then rest for as
 long as answers are late: in that time the API works off the queue, and no longer.
 
-Times are seconds on whatever steady clock the runner uses; rates are starts a second.
+Times are seconds on any steady clock; rates are starts a second.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ elsewhere 5 %, but at most 2 % of the ceiling."""
 
 @dataclass(slots=True)
 class AdaptiveRate:
-    """How fast to go now: ``rate_per_s``, and nothing before ``rest_until_s``."""
+    """The rate of now: ``rate_per_s``, with no start before ``rest_until_s``."""
 
     ceiling_per_s: float
-    rate_per_s: float
+    rate_per_s: float = field(init=False)
     rest_until_s: float = 0.0
     cuts: int = 0
     _carried_per_s: float = 0.0
@@ -66,13 +66,16 @@ class AdaptiveRate:
     _was_late: bool = False
     _cut_for_s: float | None = None
 
+    def __post_init__(self) -> None:
+        self.rate_per_s = self.ceiling_per_s
+
     @property
     def slows(self) -> bool:
         """Whether it holds the rate below the ceiling."""
         return self.rate_per_s < self.ceiling_per_s
 
-    def told(self) -> str:
-        """How it stands, as JSON text for the ledger."""
+    def as_json(self) -> str:
+        """The rate of now and its ceiling, and how often it was cut: JSON text for the ledger."""
         return json.dumps(
             {
                 "rate_per_s": round(self.rate_per_s, 2),
@@ -86,18 +89,19 @@ class AdaptiveRate:
         if self._began_s is None:
             self._began_s = now_s
         self._answers += 1
-        if started_s >= self._cut_at_s:  # else it tells of the time before the last cut
+        if started_s >= self._cut_at_s:  # else it was sent before the last cut
             self._latencies_s.append(now_s - started_s)
-        long_s = now_s - self._began_s
-        if long_s >= WINDOW_S and (self._answers >= WINDOW_ANSWERS or long_s >= WINDOW_MOST_S):
-            self._judge(long_s, now_s)
+        elapsed_s = now_s - self._began_s
+        enough = self._answers >= WINDOW_ANSWERS or elapsed_s >= WINDOW_MOST_S
+        if enough and elapsed_s >= WINDOW_S:
+            self._judge(elapsed_s, now_s)
 
     def refused(self, started_s: float, now_s: float) -> None:
-        """The API said that a call that started at ``started_s`` was one too many."""
+        """The API refused a call that started at ``started_s`` as one too many."""
         if started_s >= self._cut_at_s:
             self._cut(now_s, late_s=0.0)
 
-    def _judge(self, long_s: float, now_s: float) -> None:
+    def _judge(self, elapsed_s: float, now_s: float) -> None:
         """The end of a window."""
         if len(self._latencies_s) > 1:
             typical_s = median(self._latencies_s)
@@ -107,7 +111,7 @@ class AdaptiveRate:
                 self._cut_for_s = typical_s
                 self._cut(now_s, self._late_s(median(self._latencies_s[-5:])))
             elif not late:
-                self._climb(long_s)
+                self._climb(elapsed_s)
             self._was_late = late
         self._open_window(now_s)
 
@@ -130,13 +134,13 @@ class AdaptiveRate:
         return over_s if over_s > max(usual_s * (factor - 1), LATE_LEAST_S) else 0.0
 
     def _cut(self, now_s: float, late_s: float) -> None:
-        long_s = now_s - (self._began_s or now_s)
+        elapsed_s = now_s - (self._began_s or now_s)
         if self.cuts and now_s - self._cut_at_s < AGAIN_S:
             rate_per_s = DOWN_AGAIN * self.rate_per_s
         else:
-            measured = long_s >= WINDOW_S / 2
+            measured = elapsed_s >= WINDOW_S / 2
             self._carried_per_s = min(
-                self._answers / long_s if measured else self.rate_per_s, self.rate_per_s
+                self._answers / elapsed_s if measured else self.rate_per_s, self.rate_per_s
             )
             rate_per_s = DOWN * self._carried_per_s
         # the queue has grown since the late call joined it
@@ -147,11 +151,11 @@ class AdaptiveRate:
         self._cut_at_s = now_s
         self._open_window(self.rest_until_s)
 
-    def _climb(self, long_s: float) -> None:
+    def _climb(self, elapsed_s: float) -> None:
         near = abs(self.rate_per_s - self._carried_per_s) <= NEAR * self._carried_per_s
         far = min(FAR_STEP * self.rate_per_s, FAR_STEP_MOST * self.ceiling_per_s)
         step = NEAR_STEP * self._carried_per_s if near else far
-        self.rate_per_s = min(self.rate_per_s + step * long_s, self.ceiling_per_s)
+        self.rate_per_s = min(self.rate_per_s + step * elapsed_s, self.ceiling_per_s)
 
     def _open_window(self, now_s: float) -> None:
         self._began_s, self._answers = now_s, 0

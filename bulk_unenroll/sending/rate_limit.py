@@ -1,4 +1,4 @@
-"""The pace: never more than N starts in any sliding window of the unit, spread evenly.
+"""``--rate``: never more than N starts in any sliding window of the unit, spread evenly.
 
 aiolimiter's bucket with capacity ``burst`` and leak rate ``r`` lets at most ``burst + r * unit``
 through in any window of ``unit`` seconds, so ``r`` is set below the allowed rate by the burst, and
@@ -18,7 +18,7 @@ from bulk_unenroll.sending.adaptive_rate import AdaptiveRate
 from bulk_unenroll.settings import Rate
 
 MARGIN: Final = 0.014
-"""Share of the rate given up so that a late start does not stand in the next window as well."""
+"""Share of the rate given up, so that a late start does not count in the next window as well."""
 
 GRANTED_MARGIN: Final = 0.008
 """The same at high rates, where the burst takes its own share."""
@@ -31,19 +31,19 @@ GRANT_S: Final = 0.005
 """Tokens are taken no more often than this: uvloop spins on shorter sleeps of aiolimiter."""
 
 CATCH_UP_S: Final = 0.005
-"""So far behind a start of a governed pace may be and still be made up for."""
+"""How late a start at an adaptive rate may be and still be caught up."""
 
 
 class RateLimit:
-    """Passed once for every attempt. One for an event loop.
+    """Lets every attempt start in its time. Made within the event loop.
 
     ``interval_s`` is the mean time between starts; ``grace_s`` is how much later than allowed a
     start may come without meeting others in its window.
     """
 
-    def __init__(self, rate: Rate, governor: AdaptiveRate | None = None) -> None:
+    def __init__(self, rate: Rate, adaptive_rate: AdaptiveRate | None = None) -> None:
         self._rate = rate
-        self._governor = governor
+        self._adaptive_rate = adaptive_rate
         self._due_s = 0.0
         self._grant = max(1, math.floor(rate.per_s * GRANT_S))
         slack = min(SLACK_MOST, rate.count * SLACK)
@@ -63,18 +63,18 @@ class RateLimit:
     async def take(self) -> None:
         """Wait until one start is allowed."""
         async with self._lock:
-            if self._governor:
-                await self._hold_back(self._governor)
+            if self._adaptive_rate:
+                await self._slow_down(self._adaptive_rate)
             if self._granted == 0:
                 await self._limiter.acquire(self._grant)
                 self._granted = self._grant
             self._granted -= 1
 
-    async def _hold_back(self, governor: AdaptiveRate) -> None:
-        """Below the limiter's rate: one start after the other at what the governor allows."""
+    async def _slow_down(self, adaptive: AdaptiveRate) -> None:
+        """Wait for one start at the adaptive rate, which is below that of the limiter."""
         now_s = asyncio.get_running_loop().time()
-        due_s = max(self._due_s, now_s - CATCH_UP_S, governor.rest_until_s)
-        self._due_s = due_s + 1 / governor.rate_per_s if governor.slows else due_s
+        due_s = max(self._due_s, now_s - CATCH_UP_S, adaptive.rest_until_s)
+        self._due_s = due_s + 1 / adaptive.rate_per_s if adaptive.slows else due_s
         if due_s > now_s:
             await asyncio.sleep(due_s - now_s)
 
@@ -83,7 +83,7 @@ class RateLimit:
 
         The m-th newest of them, at ``s``, shares its window with the new ones before ``s + unit``;
         these may be at most ``N - m``, and come one ``interval_s`` after the other, a burst of them
-        at once. A start that seems to lie ahead, as after the clock was set back, counts as now.
+        at once. A start in the future, as after the clock was set back, counts as now.
         """
         unit_s = self._rate.unit_s * (1 + MARGIN)
         earliest_s = now_s

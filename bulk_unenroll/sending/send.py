@@ -1,15 +1,13 @@
-"""Put a run together: event loop, client, credentials, ledger thread, signals."""
+"""Put a run together: event loop, client, credentials, the ledger's thread, what may stop it."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import os
-import signal
-import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -17,50 +15,71 @@ from typing import Any, Final
 from bulk_unenroll.capillary.auth import make_auth
 from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.capillary.credentials import Endpoint
-from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.ledger.sqlite.ledger import Ledger, Turn
-from bulk_unenroll.log import get_logger
-from bulk_unenroll.sending.runner import Observer, Runner
+from bulk_unenroll.sending.clock import Clock
+from bulk_unenroll.sending.keeper import TakeTurn
+from bulk_unenroll.sending.observers import Observer
+from bulk_unenroll.sending.runner import Runner
+from bulk_unenroll.sending.stopping import (
+    StopRequest,
+    stopped_after,
+    stopped_by_request,
+    stopped_by_signals,
+)
 from bulk_unenroll.settings import SendSettings
 
-SIGNALS: Final = {
-    signal.SIGINT: ExitCode.SIGINT,
-    signal.SIGTERM: ExitCode.SIGTERM,
-    signal.SIGHUP: ExitCode.SIGTERM,
-}
-
 COLLECT_AFTER: Final = 20_000
-"""Objects made beyond those freed before the collector looks: some 2 MB."""
-
-log = get_logger()
+"""The garbage collector looks after this many objects were made beyond those freed: some 2 MB."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """One run: what to call it, which sources, and the seconds after which it stops by itself."""
+    """One run: what to call it, which sources, and what may stop it.
+
+    ``stop_in_s`` are the seconds after which it stops by itself. ``end_now`` says that the process
+    is the run's own: signals then stop it, a second one calls ``end_now`` with the exit code (it
+    must not return), and the garbage collector is set up for it. Without ``end_now``, or outside
+    the main thread, the process is left as it is.
+    """
 
     run_id: str
     command: str
     started_by: str
     sources: Sequence[int]
-    stop_in_s: float | None
-    end_now: Callable[[int], None]
-    """Called at a second signal; must not return."""
+    stop_in_s: float | None = None
+    end_now: Callable[[int], None] | None = None
+    stop: StopRequest | None = None
+
+    @property
+    def owns_process(self) -> bool:
+        """Whether signals and the garbage collector are the run's to set up."""
+        return self.end_now is not None and threading.current_thread() is threading.main_thread()
 
 
 def send(
-    ledger: Ledger, api: Endpoint, sending: SendSettings, order: RunRequest, watch: Observer
+    ledger: Ledger,
+    api: Endpoint,
+    settings: SendSettings,
+    request: RunRequest,
+    observer: Observer,
 ) -> dict[int, str]:
-    """Send; the reasons why it stopped early, by exit code. Raises ``LedgerFailed``."""
-    with _settled_heap(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_send(ledger, api, sending, order, watch))
+    """Send; why it stopped early, by exit code. Raises ``LedgerFailed``.
+
+    It runs an event loop of its own, so it must not be called where one is running: call it in a
+    thread there.
+    """
+    with ExitStack() as stack:
+        if request.owns_process:
+            stack.enter_context(_settled_heap())
+        runner = stack.enter_context(asyncio.Runner(loop_factory=_loop_factory()))
+        return runner.run(_send(ledger, api, settings, request, observer))
 
 
 @contextmanager
 def _settled_heap() -> Iterator[None]:
     """Spare the garbage collector all modules, and what lives for a call only.
 
-    With its defaults it takes an eighth of a run's CPU, walking the modules time and again.
+    With its defaults it takes an eighth of a run's CPU, walking the modules again and again.
     """
     before = gc.get_threshold()
     gc.collect()
@@ -82,43 +101,58 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _send(
-    ledger: Ledger, api: Endpoint, sending: SendSettings, order: RunRequest, watch: Observer
+    ledger: Ledger, api: Endpoint, settings: SendSettings, request: RunRequest, observer: Observer
 ) -> dict[int, str]:
     client = Client(
         api.base_url,
-        connect_timeout_s=sending.connect_timeout_s,
-        read_timeout_s=sending.read_timeout_s,
+        connect_timeout_s=settings.connect_timeout_s,
+        read_timeout_s=settings.read_timeout_s,
     )
     with ThreadPoolExecutor(1, "ledger") as executor:
         async with client:
+            clock, auth = Clock(), make_auth(api.credentials, client)
             turn = _in_thread(executor, ledger.turn)
-            runner = Runner(turn, client, make_auth(api.credentials, client), sending, watch)
-
-            def note(code: int, reason: str) -> object:
-                return executor.submit(ledger.end_run, code, reason)
-
-            with _Stops(runner, order, note):
-                await runner.run(_begin(ledger, runner, sending, order))
-    return runner.endings
+            runner = Runner(turn, client, auth, settings, observer, clock)
+            with _stoppable(runner, request, ledger, executor):
+                await runner.run(_begin(ledger, clock, settings, request))
+    return runner.stop_reasons
 
 
-def _begin(ledger: Ledger, runner: Runner, sending: SendSettings, order: RunRequest) -> list[float]:
-    now_s = runner.wall_s()
-    starts = ledger.recent_starts(now_s - sending.rate.unit_s)
+@contextmanager
+def _stoppable(
+    runner: Runner, request: RunRequest, ledger: Ledger, executor: Executor
+) -> Iterator[None]:
+    def stop_and_note(code: int, reason: str) -> None:
+        executor.submit(ledger.end_run, code, reason)  # a second signal may leave no time for it
+        runner.stop(code, reason)
+
+    with ExitStack() as stack:
+        stack.enter_context(stopped_after(request.stop_in_s, runner.stop))
+        if request.stop:
+            stack.enter_context(stopped_by_request(request.stop, runner.stop))
+        if request.end_now and request.owns_process:
+            stack.enter_context(stopped_by_signals(stop_and_note, request.end_now))
+        yield
+
+
+def _begin(
+    ledger: Ledger, clock: Clock, settings: SendSettings, request: RunRequest
+) -> list[float]:
+    """Begin the run in the ledger; when calls of earlier runs started that count for the rate."""
+    now_s = clock.wall_s()
+    starts = ledger.recent_starts(now_s - settings.rate.unit_s)
     ledger.begin_run(
-        order.run_id,
-        order.command,
-        order.sources,
+        request.run_id,
+        request.command,
+        request.sources,
         now_s=now_s,
-        resend_after_s=runner.resend_after_s(),
-        started_by=order.started_by,
+        resend_after_s=settings.resend_after_s(now_s),
+        started_by=request.started_by,
     )
     return starts
 
 
-def _in_thread(
-    executor: ThreadPoolExecutor, turn: Callable[..., Turn]
-) -> Callable[..., Awaitable[Turn]]:
+def _in_thread(executor: Executor, turn: Callable[..., Turn]) -> TakeTurn:
     """``turn`` in the one thread that uses the ledger, so that no fsync holds up the loop."""
     loop = asyncio.get_running_loop()
 
@@ -126,38 +160,3 @@ def _in_thread(
         return await loop.run_in_executor(executor, partial(turn, *args, **kwargs))
 
     return call
-
-
-class _Stops:
-    """While open: signals and ``--stop-after`` end the run cleanly; a second signal ends it now."""
-
-    def __init__(
-        self, runner: Runner, order: RunRequest, note: Callable[[int, str], object]
-    ) -> None:
-        self._runner = runner
-        self._order = order
-        self._note = note
-        self._loop = asyncio.get_running_loop()
-        self._seen = False
-
-    def __enter__(self) -> None:
-        for number, code in SIGNALS.items():
-            self._loop.add_signal_handler(number, self._signalled, number, code)
-        if self._order.stop_in_s is not None:
-            delay_s = max(self._order.stop_in_s, 0.0)
-            self._loop.call_later(delay_s, self._runner.stop, ExitCode.LEFT_OVER, "time is up")
-
-    def __exit__(self, *_: object) -> None:
-        for number in SIGNALS:
-            self._loop.remove_signal_handler(number)
-
-    def _signalled(self, number: signal.Signals, code: int) -> None:
-        if self._seen:
-            self._order.end_now(code)
-            os._exit(code)
-        self._seen = True
-        log.warning("stopping", signal=number.name, hint="waiting for calls in flight")
-        sys.stderr.flush()
-        reason = f"stopped by {number.name}"
-        self._note(code, reason)  # should a second signal leave no time for it
-        self._runner.stop(code, reason)

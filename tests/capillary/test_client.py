@@ -332,3 +332,17 @@ async def test_a_fault_never_contains_credentials() -> None:
         async with wired(talk) as (client, _):
             fault = await client.unenroll(ENROLLMENT, {"Authorization": "Basic c2VjcmV0"}, at_once)
         assert "c2VjcmV0" not in repr(fault)
+
+
+async def test_what_is_called_off_once_connected_is_not_sent() -> None:
+    class CalledOff(Exception): ...
+
+    async def call_off() -> None:
+        raise CalledOff
+
+    async with wired(says(answer(GOOD))) as (client, wire):
+        with pytest.raises(CalledOff):
+            await client.unenroll(ENROLLMENT, {}, call_off)
+        assert wire.seen == []
+        assert isinstance(await client.unenroll(ENROLLMENT, {}, at_once), Reply)
+        assert len(wire.seen) == 1

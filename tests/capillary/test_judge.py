@@ -284,7 +284,7 @@ class TestTransport:
         assert judge(Fault(Loss.UNSENT, "unreachable", "m"), 1, 0) == Unsent("unreachable", "m")
         assert judge(Fault(Loss.UNANSWERED, "timeout", "m"), 1, 0) == InDoubt("timeout", "m")
         verdict = judge(Fault(Loss.UNTRUSTED, "certificate", "m"), 1, 0)
-        assert verdict == Halt(Reach.RUN, "certificate", "m")
+        assert verdict == Halt(Reach.RUN, "certificate", "m", left=False)
 
 
 class TestRetryAfter:

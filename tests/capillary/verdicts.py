@@ -32,7 +32,7 @@ HALTS = [
     Halt(Reach.RUN, "403", "denied", credentials=True),
     Halt(Reach.ORG, "310144", "not connected"),
 ]
-UNTRUSTED = Halt(Reach.RUN, "certificate", "wrong host name")
+UNTRUSTED = Halt(Reach.RUN, "certificate", "wrong host name", left=False)
 TOO_MANY = Retry("http_429", "slow down", everyone=True)
 BUSY = Retry("521", "multiple actions")
 LOST = InDoubt("timeout", "no answer")

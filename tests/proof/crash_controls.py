@@ -17,7 +17,7 @@ from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.errors import LedgerFailed
 from bulk_unenroll.ledger.sqlite import ledger
 from bulk_unenroll.ledger.sqlite.ledger import Ledger
-from bulk_unenroll.sending.runner import Runner
+from bulk_unenroll.sending.run_state import RunState
 
 
 def no_intent() -> None:
@@ -58,13 +58,13 @@ def result_before_answer() -> None:
 
 def drop_on_stop() -> None:
     """A stop drops what is in flight instead of waiting for it."""
-    real = Runner.stop
+    real = RunState.stop
 
-    def stop(self: Runner, code: int, reason: str) -> None:
-        Runner._in_flight = property(lambda _: 0, lambda *_: None)  # type: ignore[assignment]
+    def stop(self: RunState, code: int, reason: str) -> None:
+        RunState.in_flight = property(lambda _: 0, lambda *_: None)  # type: ignore[assignment]
         real(self, code, reason)
 
-    Runner.stop = stop  # type: ignore[method-assign]
+    RunState.stop = stop  # type: ignore[method-assign]
 
 
 def synchronous_normal() -> None:

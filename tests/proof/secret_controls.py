@@ -9,7 +9,7 @@ from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.capillary.redaction import Secrets
 from bulk_unenroll.cli.progress import ProgressDisplay
 from bulk_unenroll.model import Call, Decision
-from bulk_unenroll.sending import runner
+from bulk_unenroll.sending import landing
 
 
 def crash() -> None:
@@ -32,7 +32,7 @@ def redact_messages_only() -> None:
     def legible(text: str, redact: Any, most_chars: int) -> str:
         return str(redact(text)) if most_chars == redaction.MAX_MESSAGE_CHARS else text
 
-    redaction.legible = runner.legible = legible  # type: ignore[attr-defined]
+    redaction.legible = landing.legible = legible  # type: ignore[attr-defined]
 
 
 def cut_first() -> None:

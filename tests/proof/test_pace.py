@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from bulk_unenroll.model import Enrollment
-from bulk_unenroll.sending.runner import Flight, Runner
+from bulk_unenroll.sending.departures import Departures
+from bulk_unenroll.sending.landing import Flight
+from bulk_unenroll.sending.runner import Runner
 from bulk_unenroll.settings import Rate, parse_rate
 from tests.kit.command import Desk, Witness
 from tests.proof.clockwork import Mortal, in_virtual_time
@@ -243,14 +245,15 @@ def test_control_a_run_without_memory_of_the_one_before_breaks_the_rate(
 def test_control_a_limiter_that_retries_bypass_breaks_the_rate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    next_ = Runner._next
+    next_ = Departures._next
 
-    async def lax(runner: Runner) -> Flight:
-        if runner._ready and runner._ready[0].doubtful:
-            return runner._take_off()
-        return await next_(runner)
+    async def lax(departures: Departures) -> Flight:
+        ready = departures._run.ready
+        if ready and ready[0].doubtful:
+            return departures._take_off()
+        return await next_(departures)
 
-    monkeypatch.setattr(Runner, "_next", lax)
+    monkeypatch.setattr(Departures, "_next", lax)
     starts = in_virtual_time(retried(tmp_path, TEN_A_SECOND))
     with pytest.raises(AssertionError, match=r"starts within a window"):
         assert_kept(TEN_A_SECOND, starts, "control")

@@ -18,7 +18,8 @@ import pytest
 from bulk_unenroll.ledger.sqlite.ledger import Ledger
 from bulk_unenroll.ledger.sqlite.reader import integrity_faults
 from bulk_unenroll.model import Enrollment, State, Target
-from bulk_unenroll.sending.runner import Flight, Runner
+from bulk_unenroll.sending.departures import Departures
+from bulk_unenroll.sending.landing import Flight
 from bulk_unenroll.settings import Limit, Rate
 from tests.proof.clockwork import Mortal, in_virtual_time
 from tests.sending.scripted import LOST, REFUSED, Answer, error, http, keys, success
@@ -222,15 +223,15 @@ def attack(tmp_path: Path, seed: int) -> None:
 def test_control_one_call_for_two_workers(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take_off = Runner._take_off
+    take_off = Departures._take_off
 
-    def twice(runner: Runner) -> Flight:
-        flight = take_off(runner)
-        if flight.call.enrollment.customer % 5 == 0 and runner._dice() and flight.call.tries == 0:
-            runner._ready.appendleft(flight.call)
+    def twice(departures: Departures) -> Flight:
+        flight = take_off(departures)
+        if flight.call.enrollment.customer % 5 == 0 and flight.call.tries == 0:
+            departures._run.ready.appendleft(flight.call)
         return flight
 
-    monkeypatch.setattr(Runner, "_take_off", twice)
+    monkeypatch.setattr(Departures, "_take_off", twice)
     with pytest.raises(Broken, match=r"at once|durable state"):
         attack(tmp_path, seed)
 

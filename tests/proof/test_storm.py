@@ -13,7 +13,8 @@ import pytest
 from bulk_unenroll.capillary.calls import Fault, Loss
 from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.model import Enrollment, State
-from bulk_unenroll.sending.circuit_breaker import CircuitBreaker, Outage
+from bulk_unenroll.sending.circuit_breaker import CircuitBreaker
+from bulk_unenroll.sending.outage import Outage
 from bulk_unenroll.settings import Rate, parse_rate
 from tests.sending.scripted import LOST, REFUSED, Answer, Job, error, http, keys, success
 
@@ -182,10 +183,10 @@ async def test_a_storm_costs_few_sends_and_no_row(
     proof(**{f"{name} at {rate}, answers in {latency_s} s: sends a row": f"{worst:.3f}"})
 
 
-async def test_control_a_gate_that_is_always_open_does_not_survive_it(
+async def test_control_a_breaker_that_never_trips_does_not_survive_it(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(CircuitBreaker, "_close", lambda *_, **__: None)
+    monkeypatch.setattr(CircuitBreaker, "_trip", lambda *_, **__: None)
     monkeypatch.setattr(CircuitBreaker, "hold_s", lambda *_, **__: 0.0)
     found = await weathered(tmp_path, "503", parse_rate("100/min"), seed)
     assert found.states[State.IN_DOUBT] > 100

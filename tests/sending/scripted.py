@@ -15,6 +15,7 @@ from bulk_unenroll.capillary.verdicts import Verdict
 from bulk_unenroll.ledger.sqlite.ledger import Ledger, SourceInfo, StagedRow, Turn
 from bulk_unenroll.ledger.sqlite.reader import count
 from bulk_unenroll.model import Call, Decision, Enrollment, State, Target
+from bulk_unenroll.sending.clock import Clock
 from bulk_unenroll.sending.runner import Runner, Sender
 from bulk_unenroll.settings import Limit, Rate, SendSettings
 
@@ -97,11 +98,11 @@ class Basic:
 
 @dataclass
 class Watcher:
-    steps: list[Decision] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
 
-    def recorded(self, call: Call, step: Decision) -> None:
-        self.steps.append(step)
+    def recorded(self, call: Call, decision: Decision) -> None:
+        self.decisions.append(decision)
 
     def blocked(self, number: int) -> None: ...
 
@@ -171,25 +172,27 @@ class Job:
         watcher: Watcher | None = None,
         sources: Sequence[int] | None = None,
         turn_s: float = 0.002,
+        late_s: float = 0.0,
         **changed: Any,
     ) -> dict[int, str]:
-        """Run what is confirmed, on the loop's own (virtual) clock; the endings."""
+        """Run what is confirmed, on the loop's own (virtual) clock; why it stopped early.
+
+        A turn of the ledger takes ``turn_s``; what it did is known ``late_s`` after that.
+        """
 
         async def turn(*args: Any, **kwargs: Any) -> Turn:
             await asyncio.sleep(turn_s)
-            return self.ledger.turn(*args, **kwargs)
+            taken = self.ledger.turn(*args, **kwargs)
+            if late_s:
+                await asyncio.sleep(late_s)
+            return taken
 
         options = sending(**changed)
         loop = asyncio.get_running_loop()
         self.runs += 1
+        clock = Clock(lambda: self.now_s)
         runner = Runner(
-            turn,
-            api,
-            auth or Basic(),
-            options,
-            watcher or Watcher(),
-            wall_s=lambda: self.now_s,
-            dice=lambda: 0.5,
+            turn, api, auth or Basic(), options, watcher or Watcher(), clock, dice=lambda: 0.5
         )
         began_s = loop.time()
         starts = self.ledger.recent_starts(self.now_s - options.rate.unit_s)
@@ -197,8 +200,8 @@ class Job:
             f"run-{self.runs}",
             "run",
             sources or self.ledger.confirmed_sources(),
-            now_s=runner.wall_s(),
-            resend_after_s=runner.resend_after_s(),
+            now_s=self.now_s,
+            resend_after_s=options.resend_after_s(self.now_s),
         )
         if stop_after_s is not None:
             loop.call_later(stop_after_s, runner.stop, 3, "time is up")
@@ -206,7 +209,7 @@ class Job:
             await runner.run(starts)
         self.now_s += loop.time() - began_s
         self.ledger.end_run(0, "")
-        return runner.endings
+        return runner.stop_reasons
 
     def states(self) -> dict[State, int]:
         counts = count(self.ledger.connection, self.ledger.confirmed_sources())

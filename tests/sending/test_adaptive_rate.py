@@ -1,4 +1,4 @@
-"""The governor against APIs of known strength, call by call in simulated time."""
+"""The adaptive rate against APIs of known strength, call by call in simulated time."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ class Api:
 def drive(
     api: Api, ceiling_per_s: float, seconds: float, concurrency: int = 64
 ) -> tuple[list[float], AdaptiveRate]:
-    """Call as fast as the governor lets; when calls started."""
-    governor = AdaptiveRate(ceiling_per_s, ceiling_per_s)
+    """Call as fast as the adaptive rate lets; when calls started."""
+    adaptive = AdaptiveRate(ceiling_per_s)
     now_s, paused_s, starts = 0.0, 0.0, [-1.0]
     answers: list[tuple[float, float, bool]] = []
     while now_s < seconds:
-        next_s = max(starts[-1] + 1 / governor.rate_per_s, governor.rest_until_s, paused_s, now_s)
+        next_s = max(starts[-1] + 1 / adaptive.rate_per_s, adaptive.rest_until_s, paused_s, now_s)
         if len(answers) < concurrency and (not answers or next_s <= answers[0][0]):
             now_s = next_s
             starts.append(now_s)
@@ -64,12 +64,12 @@ def drive(
             continue
         now_s, started_s, good = heapq.heappop(answers)
         if good:
-            governor.answered(started_s, now_s)
+            adaptive.answered(started_s, now_s)
         else:
-            governor.refused(started_s, now_s)
+            adaptive.refused(started_s, now_s)
             if started_s >= paused_s:
-                paused_s = now_s + 1  # as the gate does after a 429 without Retry-After
-    return starts[1:], governor
+                paused_s = now_s + 1  # as the breaker does after a 429 without Retry-After
+    return starts[1:], adaptive
 
 
 def rates(starts: list[float], after_s: float, before_s: float) -> float:
@@ -108,51 +108,51 @@ def test_it_comes_back_by_itself() -> None:
     def carries(at_s: float) -> float:
         return 40.0 if 100 <= at_s < 300 else 500.0
 
-    starts, governor = drive(Api(carries), 100, 600)
+    starts, adaptive = drive(Api(carries), 100, 600)
     assert rates(starts, 10, 100) >= 98
     assert 36 <= rates(starts, 130, 290) <= 42
     assert rates(starts, 420, 600) >= 98
-    assert not governor.slows
+    assert not adaptive.slows
 
 
 def test_an_api_that_gets_slower_for_good_is_not_slowed_for_ever() -> None:
     """Latency alone is no load: what does not get better by going slower is the new usual."""
     api = Api(lambda _: 1e9)
-    governor = AdaptiveRate(100, 100)
+    adaptive = AdaptiveRate(100)
     now_s = 0.0
     for _ in range(100 * 60 * 20):
-        now_s = max(now_s + 1 / governor.rate_per_s, governor.rest_until_s)
+        now_s = max(now_s + 1 / adaptive.rate_per_s, adaptive.rest_until_s)
         base_s = 0.05 if now_s < 60 else 0.5
-        governor.answered(now_s - base_s * api.dice.lognormvariate(0, 0.1), now_s)
+        adaptive.answered(now_s - base_s * api.dice.lognormvariate(0, 0.1), now_s)
         if now_s > 1100:
             break
-    assert governor.rate_per_s >= 95
+    assert adaptive.rate_per_s >= 95
 
 
 def test_a_single_slow_second_changes_nothing() -> None:
-    governor = AdaptiveRate(100, 100)
+    adaptive = AdaptiveRate(100)
     for index in range(6000):
         now_s = index / 100
         latency_s = 0.8 if 3000 <= index < 3100 else 0.05
-        governor.answered(now_s - latency_s, now_s)
-    assert governor.cuts == 0
+        adaptive.answered(now_s - latency_s, now_s)
+    assert adaptive.cuts == 0
 
 
-def test_it_never_asks_for_more_than_the_ceiling_nor_stands_still() -> None:
-    governor = AdaptiveRate(10, 10)
+def test_it_never_asks_for_more_than_the_ceiling_and_never_for_nothing() -> None:
+    adaptive = AdaptiveRate(10)
     for now_s in range(1000):
-        governor.refused(now_s, now_s + 0.1)
-        assert 0.1 <= governor.rate_per_s <= 10
+        adaptive.refused(now_s, now_s + 0.1)
+        assert 0.1 <= adaptive.rate_per_s <= 10
 
 
 def test_many_refusals_of_one_moment_are_one_cut() -> None:
-    governor = AdaptiveRate(100, 100)
+    adaptive = AdaptiveRate(100)
     for index in range(200):
-        governor.answered(index / 100 - 0.05, index / 100)
+        adaptive.answered(index / 100 - 0.05, index / 100)
     for _ in range(50):
-        governor.refused(1.95, 2.01)
-    assert governor.cuts == 1
-    assert governor.rate_per_s > 90
+        adaptive.refused(1.95, 2.01)
+    assert adaptive.cuts == 1
+    assert adaptive.rate_per_s > 90
 
 
 def test_starts_are_spread_evenly() -> None:

@@ -42,7 +42,7 @@ def units(rate: Rate) -> float:
 async def take(
     pace: RateLimit, seconds: float, *, stall_every: int = 0, stall_s: float = 0.0, seed: int = 0
 ) -> list[float]:
-    """Start whatever may start for so long, with stalls at random: every so many starts."""
+    """Start whatever may start for ``seconds``, with stalls at random: one in ``stall_every``."""
     loop, dice = asyncio.get_running_loop(), random.Random(seed)
     end_s, starts = loop.time() + seconds, []
     while loop.time() < end_s:

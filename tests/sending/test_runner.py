@@ -100,11 +100,11 @@ async def test_after_doubt_a_refusal_does_not_make_a_failure(job: Job) -> None:
 
 async def test_429_pauses_everyone_for_as_long_as_it_asks(job: Job) -> None:
     job.plan(keys(range(1, 101)))
-    told: list[float] = []
+    refused_s: list[float] = []
 
     def script(key: Enrollment, attempt: int, at_s: float) -> Answer | None:
-        if not told:
-            told.append(at_s)
+        if not refused_s:
+            refused_s.append(at_s)
             return http(429, "30")
         return None
 
@@ -112,7 +112,7 @@ async def test_429_pauses_everyone_for_as_long_as_it_asks(job: Job) -> None:
     watcher = Watcher()
     await job.run(api, watcher=watcher)
     assert job.states() == {State.SUCCEEDED: 100}
-    assert not [at_s for at_s, _ in api.starts if told[0] < at_s < told[0] + 30]
+    assert not [at_s for at_s, _ in api.starts if refused_s[0] < at_s < refused_s[0] + 30]
     assert watcher.pauses == [30]
 
 
@@ -207,7 +207,7 @@ class TestCanary:
         first = Counter(key.target for _, key in api.starts[:8])
         assert set(first.values()) == {2}
 
-    async def test_it_stops_the_run_if_none_ends_well(self, job: Job) -> None:
+    async def test_it_stops_the_run_if_none_succeeds(self, job: Job) -> None:
         job.plan(keys(range(1, 101)))
         api = ScriptedApi(lambda key, attempt, at_s: error(310011))
         assert list(await job.run(api, canary=10)) == [69]
@@ -421,14 +421,14 @@ async def test_a_lower_rate_counts_the_starts_of_the_run_before(job: Job) -> Non
 
 async def test_why_a_run_pauses_names_no_customer(job: Job) -> None:
     job.plan(keys([423789336]))
-    told = Reply(429, b'{"errors": [{"code": 429, "message": "too much for 423789336"}]}')
-    said: list[str] = []
+    refused = Reply(429, b'{"errors": [{"code": 429, "message": "too much for 423789336"}]}')
+    reasons: list[str] = []
 
-    class Ears(Watcher):
+    class Listener(Watcher):
         def paused(self, seconds: float, why: str) -> None:
-            said.append(why)
+            reasons.append(why)
 
-    api = ScriptedApi(lambda key, attempt, at_s: told if attempt == 1 else None)
-    await job.run(api, watcher=Ears())
-    assert said
-    assert not any("423789336" in why for why in said)
+    api = ScriptedApi(lambda key, attempt, at_s: refused if attempt == 1 else None)
+    await job.run(api, watcher=Listener())
+    assert reasons
+    assert not any("423789336" in why for why in reasons)

@@ -86,14 +86,14 @@ async def test_it_comes_back_by_itself(job: Job) -> None:
     assert min(minutes[5:]) > 47
 
 
-async def test_how_it_stands_is_in_the_ledger(job: Job) -> None:
+async def test_the_rate_of_now_is_in_the_ledger(job: Job) -> None:
     job.plan(keys(range(1, 3_001)))
     await job.run(WeakApi(), rate=Rate(100, 1.0), concurrency=64, pace="adaptive")
-    ((told,),) = job.ledger.connection.execute("SELECT value FROM meta WHERE name = 'pace'")
-    stands = json.loads(told)
-    assert stands["ceiling_per_s"] == 100
-    assert 30 < stands["rate_per_s"] < 45
-    assert stands["cuts"] > 0
+    ((text,),) = job.ledger.connection.execute("SELECT value FROM meta WHERE name = 'pace'")
+    found = json.loads(text)
+    assert found["ceiling_per_s"] == 100
+    assert 30 < found["rate_per_s"] < 45
+    assert found["cuts"] > 0
     await job.run(WeakApi(), rate=Rate(100, 1.0))
     assert job.ledger.connection.execute(
         "SELECT value FROM meta WHERE name = 'pace'"

@@ -1,0 +1,120 @@
+"""The ledger's turns: what came back is recorded, what may go next is claimed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from bulk_unenroll.exits import ExitCode
+from bulk_unenroll.ledger.sqlite.ledger import Turn
+from bulk_unenroll.sending.adaptive_rate import AdaptiveRate
+from bulk_unenroll.sending.circuit_breaker import CircuitBreaker
+from bulk_unenroll.sending.run_state import RunState
+from bulk_unenroll.sending.safeguards import Canary
+
+TakeTurn = Callable[..., Awaitable[Turn]]
+"""``Ledger.turn``, wherever it is executed."""
+
+
+class Keeper:
+    """Takes one turn of the ledger after the other, each when there is something in it.
+
+    The intent of a claimed call is durable before the call can be sent.
+    """
+
+    def __init__(
+        self,
+        turn: TakeTurn,
+        run: RunState,
+        canary: Canary,
+        breaker: CircuitBreaker,
+        adaptive_rate: AdaptiveRate | None,
+    ) -> None:
+        self._turn = turn
+        self._run = run
+        self._canary = canary
+        self._breaker = breaker
+        self._adaptive_rate = adaptive_rate
+
+    async def keep(self) -> None:
+        """Take turns until all is recorded and nothing is left to send."""
+        run = self._run
+        while True:
+            if self._breaker_delay_s() != 0:
+                run.give_back_ready()
+            run.keeper_wanted.clear()
+            claim = self._room(len(run.entries))
+            turn = await self._take_turn(claim)
+            if turn.blocked:
+                run.observer.blocked(turn.blocked)
+            run.admit(turn.calls)
+            if not self._canary.passed:
+                self._canary.admitted.update(call.id for call in run.ready)
+            if not run.busy and self._finished(turn):
+                return
+            if claim or not self._room(0):
+                await self._until_wanted(turn.next_due_s)
+
+    async def _take_turn(self, claim: int) -> Turn:
+        run, canary = self._run, self._canary
+        entries, run.entries = run.entries, []
+        blocks, run.blocks = run.blocks, []
+        now_s = run.clock.wall_s()
+        return await self._turn(
+            entries,
+            blocks,
+            claim=claim,
+            now_s=now_s,
+            resend_after_s=run.settings.resend_after_s(now_s),
+            halted_orgs=sorted(run.sieve.halted_orgs),
+            only=sorted(canary.admitted) if canary.waits else None,
+            spread=not canary.passed,
+            pace=self._adaptive_rate and self._adaptive_rate.as_json(),
+        )
+
+    def _room(self, unrecorded: int) -> int:
+        """How many more calls may be claimed now."""
+        run, canary = self._run, self._canary
+        if run.sieve.stopped or canary.died or self._breaker_delay_s() != 0:
+            return 0
+        ready = len(run.ready)
+        on_their_way = run.in_flight + ready + unrecorded
+        room = min(2 * run.settings.concurrency - on_their_way, run.lookahead - ready)
+        vacancies = self._breaker.vacancies(run.clock.now_s())
+        if vacancies is not None:
+            room = min(room, vacancies - ready)
+        if not (canary.passed or canary.full):
+            room = min(room, canary.size - len(canary.admitted))
+        return max(room, 0)
+
+    def _finished(self, turn: Turn) -> bool:
+        """Whether nothing more can come, now that no call is on its way."""
+        if self._canary.waits and turn.next_due_s is None:
+            self._canary.close()  # nothing more can come of it: ask for the other calls
+            self._run.keeper_wanted.set()
+            return False
+        if self._canary.died and turn.more:
+            reason = "the canary failed: none of the first calls succeeded"
+            self._run.stop(ExitCode.API_FAILS, reason)
+        return self._run.sieve.stopped or not turn.more
+
+    async def _until_wanted(self, due_s: float | None) -> None:
+        """Sleep until there is something to record, room to claim, or a call is due."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._delay_s(due_s)):
+                await self._run.keeper_wanted.wait()
+
+    def _delay_s(self, due_s: float | None) -> float | None:
+        """Seconds until a turn is due by the clock; None: only when the keeper is wanted."""
+        if self._run.sieve.stopped:
+            return None
+        delay_s = self._breaker_delay_s()
+        if delay_s != 0:
+            return delay_s
+        if due_s is None or self._room(0) == 0:
+            return None
+        return max(due_s - self._run.clock.wall_s(), 0.0)
+
+    def _breaker_delay_s(self) -> float | None:
+        return self._breaker.starts_in_s(self._run.clock.now_s())

@@ -1,0 +1,123 @@
+"""What the parts of a run share: its calls on their way from the ledger to the API and back."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+from bulk_unenroll.capillary.codes import Reach
+from bulk_unenroll.capillary.verdicts import Block, Halt
+from bulk_unenroll.exits import ExitCode
+from bulk_unenroll.model import Blocked, Call, Entry, Target
+from bulk_unenroll.sending.clock import Clock
+from bulk_unenroll.sending.observers import Observer
+from bulk_unenroll.sending.sieve import Sieve
+from bulk_unenroll.settings import SendSettings
+
+LOOKAHEAD_S: Final = 0.25
+"""Calls are claimed this long before the rate lets them start: enough for a commit, few to be in
+doubt after a kill."""
+
+
+class RunState:
+    """The calls of one run.
+
+    ``ready`` are claimed and wait to start, at most ``lookahead`` of them. ``entries`` and
+    ``blocks`` wait to be recorded. ``stop_reasons``: why the run stopped early, by exit code.
+    """
+
+    def __init__(
+        self, settings: SendSettings, clock: Clock, observer: Observer, sieve: Sieve
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.observer = observer
+        self.sieve = sieve
+        ahead = math.ceil(settings.rate.per_s * LOOKAHEAD_S)
+        self.lookahead = max(1, min(ahead, settings.concurrency))
+        self.ready: deque[Call] = deque()
+        self.in_flight = 0
+        self.entries: list[Entry] = []
+        self.blocks: list[Blocked] = []
+        self.stop_reasons: dict[int, str] = {}
+        self.keeper_wanted = asyncio.Event()
+        self.departures_wanted = asyncio.Event()
+
+    @property
+    def busy(self) -> bool:
+        """Whether any call is on its way."""
+        return bool(self.ready or self.in_flight or self.entries or self.blocks)
+
+    # ── to the API and back ──────────────────────────────────────────────────────────────────────
+
+    def admit(self, calls: Iterable[Call]) -> None:
+        """Take claimed calls: what may leave waits for its start, what may not goes back."""
+        for call in calls:
+            if self.sieve.passes(call):
+                self.ready.append(call)
+            else:
+                self.give_back(call)
+        self.departures_wanted.set()
+
+    def take(self) -> Call:
+        """The next call, which starts now."""
+        call = self.ready.popleft()
+        self.in_flight += 1
+        if len(self.ready) <= self.lookahead // 2:
+            self.keeper_wanted.set()
+        return call
+
+    def give_back(self, call: Call) -> None:
+        """Return a claimed call to the ledger, as it did not leave."""
+        self.entries.append(Entry(call, call.waiting, not_before_s=self.clock.wall_s()))
+        block = self.sieve.block_of(call)
+        if block:  # the turn that makes it pending again must block it, too
+            self._record_block(block)
+        self.keeper_wanted.set()
+
+    def give_back_ready(self) -> None:
+        """Return all calls that wait for their start."""
+        while self.ready:
+            self.give_back(self.ready.popleft())
+
+    # ── what forbids calls ───────────────────────────────────────────────────────────────────────
+
+    def stop(self, code: int, reason: str) -> None:
+        """Start nothing more; what is in flight is awaited and recorded."""
+        self.stop_reasons.setdefault(code, reason)
+        self.sieve.stopped = True
+        self._sift()
+
+    def block(self, target: Target, verdict: Block) -> None:
+        """Call nobody else in this target or its group."""
+        rule = None if verdict.reach is Reach.GROUP else target.rule
+        block = Blocked(target.org, target.group, rule, verdict.code, verdict.message)
+        self.sieve.block(block)
+        self._record_block(block)
+        self._sift()
+
+    def _record_block(self, block: Blocked) -> None:
+        if block not in self.blocks:
+            self.blocks.append(block)
+
+    def halt(self, verdict: Halt, target: Target | None = None) -> None:
+        """Stop the run, or only the calls of the target's org where the verdict says so."""
+        code = ExitCode.CREDENTIALS if verdict.credentials else ExitCode.CONFIG
+        reason = f"{verdict.code}: {verdict.message}"
+        if verdict.reach is Reach.RUN or target is None:
+            self.stop(code, reason)
+            return
+        org = target.org or 0
+        self.stop_reasons.setdefault(code, f"{reason} (org {org})" if org else reason)
+        self.sieve.halted_orgs.add(org)
+        self._sift()
+
+    def _sift(self) -> None:
+        """Let what is ready pass the sieve again."""
+        ready = list(self.ready)
+        self.ready.clear()
+        self.admit(ready)
+        self.keeper_wanted.set()

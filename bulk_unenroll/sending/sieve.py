@@ -1,0 +1,45 @@
+"""Which claimed calls may still leave. Pure.
+
+A call is claimed some time before it starts, and an answer that is read in between may forbid it.
+So every call passes here when the ledger hands it out, and again right before it leaves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bulk_unenroll.model import Blocked, Call
+from bulk_unenroll.sending.safeguards import Canary
+
+
+@dataclass(slots=True)
+class Sieve:
+    """What is forbidden by now: targets and groups, orgs, or everything."""
+
+    canary: Canary
+    stopped: bool = False
+    halted_orgs: set[int] = field(default_factory=set)
+    _blocks: dict[tuple[int | None, int, int | None], Blocked] = field(default_factory=dict)
+
+    def block(self, block: Blocked) -> None:
+        """Let no more calls of a target or group pass."""
+        self._blocks.setdefault((block.org, block.group, block.rule), block)
+
+    def passes(self, call: Call) -> bool:
+        """Whether ``call`` may leave."""
+        if self.stopped or self.canary.died:
+            return False
+        if not (self._blocks or self.halted_orgs):  # nearly always
+            return True
+        org = call.enrollment.target.org or 0
+        return org not in self.halted_orgs and self.block_of(call) is None
+
+    def block_of(self, call: Call) -> Blocked | None:
+        """The block that keeps ``call`` back.
+
+        A call in doubt is not kept back: it stays in doubt until it has an answer of its own.
+        """
+        if call.doubtful:
+            return None
+        org, group, rule = call.enrollment.target
+        return self._blocks.get((org, group, None)) or self._blocks.get((org, group, rule))

@@ -1,0 +1,110 @@
+"""What ends a run before its rows do: signals, another thread, a time that is up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from bulk_unenroll.exits import ExitCode
+from bulk_unenroll.log import get_logger
+
+Stop = Callable[[int, str], None]
+"""Ends the run cleanly, given the exit code and the reason. Not thread-safe."""
+
+SIGNALS: Final = {
+    signal.SIGINT: ExitCode.SIGINT,
+    signal.SIGTERM: ExitCode.SIGTERM,
+    signal.SIGHUP: ExitCode.SIGTERM,
+}
+
+log = get_logger()
+
+
+class StopRequest:
+    """Asks one run to stop cleanly. Made by whoever starts the run; any thread may use it.
+
+    A request that comes before the run begins is met as soon as it does; one after its end does
+    nothing.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._reason: str | None = None
+        self._listener: Callable[[str], object] | None = None
+
+    def stop(self, reason: str = "stopped by the caller") -> None:
+        """Start no more calls; those in flight are awaited and recorded. Returns at once."""
+        with self._lock:
+            self._reason = reason
+            if self._listener:
+                self._listener(reason)
+
+    @contextmanager
+    def heard_by(self, listener: Callable[[str], object]) -> Iterator[None]:
+        """Call ``listener`` with the reason of every request, in the thread that made it."""
+        with self._lock:
+            self._listener = listener
+            if self._reason:
+                listener(self._reason)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._listener = None
+
+
+@contextmanager
+def stopped_by_request(request: StopRequest, stop: Stop) -> Iterator[None]:
+    """While open, ``request`` stops the run: exit 3."""
+    loop = asyncio.get_running_loop()
+    with request.heard_by(
+        lambda reason: loop.call_soon_threadsafe(stop, ExitCode.LEFT_OVER, reason)
+    ):
+        yield
+
+
+@contextmanager
+def stopped_after(seconds: float | None, stop: Stop) -> Iterator[None]:
+    """While open, the run stops once ``seconds`` have passed: exit 3. None: it does not."""
+    if seconds is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    timer = loop.call_later(max(seconds, 0.0), stop, ExitCode.LEFT_OVER, "time is up")
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextmanager
+def stopped_by_signals(stop: Stop, end_now: Callable[[int], None]) -> Iterator[None]:
+    """While open, INT, TERM and HUP stop the run cleanly: exit 130 and 143.
+
+    A second one calls ``end_now`` with the exit code, which must not return. For the main thread.
+    """
+    loop = asyncio.get_running_loop()
+    seen: list[signal.Signals] = []
+
+    def signalled(number: signal.Signals, code: int) -> None:
+        if seen:
+            end_now(code)
+            os._exit(code)
+        seen.append(number)
+        log.warning("stopping", signal=number.name, hint="waiting for calls in flight")
+        sys.stderr.flush()
+        stop(code, f"stopped by {number.name}")
+
+    for number, code in SIGNALS.items():
+        loop.add_signal_handler(number, signalled, number, code)
+    try:
+        yield
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
