@@ -19,7 +19,7 @@ from typing import Final
 WINDOW_S: Final = 1.0
 WINDOW_ANSWERS: Final = 20
 WINDOW_MOST_S: Final = 15.0
-"""Answers are judged together: those of a second, at least twenty, unless they are that rare."""
+"""Answers are judged together: those of a second, and at least twenty unless they come rarely."""
 
 USUAL_WINDOWS: Final = 60
 USUAL_LEAST: Final = 10
@@ -35,7 +35,8 @@ BETTER: Final = 0.7
 DOWN: Final = 0.96
 DOWN_AGAIN: Final = 0.7
 AGAIN_S: Final = 5.0
-"""What is left, after a cut, of the rate that the API carried; and of one cut again so soon."""
+"""A cut leaves this share of the rate that the API carried; or of the rate, if it was cut so soon
+before."""
 
 LEAST_SHARE: Final = 0.01
 """The rate never falls below this share of the ceiling."""
@@ -45,8 +46,8 @@ NEAR: Final = 0.1
 NEAR_STEP: Final = 0.002
 FAR_STEP: Final = 0.05
 FAR_STEP_MOST: Final = 0.02
-"""What the rate gains a second: 0.2 % of what was carried at the last cut within a tenth of that;
-elsewhere 5 %, but at most 2 % of the ceiling."""
+"""What the rate gains a second: within a tenth of what was carried at the last cut 0.2 % of that,
+otherwise 5 %, but at most 2 % of the ceiling."""
 
 
 @dataclass(slots=True)
@@ -116,7 +117,7 @@ class AdaptiveRate:
         self._open_window(now_s)
 
     def _learn(self, typical_s: float) -> None:
-        """What is usual; also what did not get better by going slower, as that was not the load."""
+        """Learn what is usual. Lateness that a lower rate did not cure is: it was not the load."""
         cut_for_s, self._cut_for_s = self._cut_for_s, None
         if cut_for_s is not None and typical_s > BETTER * cut_for_s:
             self._usual_s.clear()
@@ -124,7 +125,7 @@ class AdaptiveRate:
             self._usual_s.append(typical_s)
 
     def _late_s(self, latency_s: float) -> float:
-        """By how much that is late; 0 where it is not."""
+        """How much later than usual that is; 0 where it is not late."""
         if not self._usual_s:
             return 0.0
         early = len(self._usual_s) < USUAL_LEAST

@@ -82,7 +82,7 @@ class CircuitBreaker:
 
     @classmethod
     def of(cls, concurrency: int, interval_s: float) -> Self:
-        """For a run with so many calls in flight, one start every ``interval_s`` seconds."""
+        """For a run with ``concurrency`` workers and one start every ``interval_s`` seconds."""
         return cls(threshold=max(10, 2 * concurrency), spacing_s=SPACING_STARTS * interval_s)
 
     def starts_in_s(self, now_s: float) -> float | None:

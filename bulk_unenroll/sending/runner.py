@@ -4,7 +4,8 @@
                 ▲                                          │
                 └────── RunState.entries ◀─── Landing ◀────┘
 
-The runner alone has tasks, the clock and the dice; what follows from an answer is pure.
+Only the keeper uses the ledger, and only the departures decide when a call starts. What follows
+from an answer is pure: a ``Landing``.
 """
 
 from __future__ import annotations
