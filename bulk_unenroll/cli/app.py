@@ -353,10 +353,11 @@ def retry(
     """
     from bulk_unenroll.cli import screens
     from bulk_unenroll.commands import run as commands
+    from bulk_unenroll.ledger.interface import Reopening
 
     set_up_log(options)
     chosen = [State(state) for state in states] or [State.FAILED, State.BLOCKED]
-    reopening = commands.Reopening(chosen, codes, targets)
+    reopening = Reopening(chosen, codes, targets)
     summary = commands.resume(
         folder, sending_of(options), going_of(options), screens.watching, reopening
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -12,13 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from bulk_unenroll.commands.connect import check_conservation
 from bulk_unenroll.errors import EXIT_LEDGER, LedgerFailed
 from bulk_unenroll.inputs.mapping import mapping_options
-from bulk_unenroll.ledger.counts import Counts
-from bulk_unenroll.ledger.sqlite.ledger import Ledger
-from bulk_unenroll.ledger.sqlite.reader import ask, callable_count, count, sources_in_force, tally
-from bulk_unenroll.model import State
+from bulk_unenroll.ledger.counts import Counts, callable_count, count
+from bulk_unenroll.ledger.facts import confirmed_ids
+from bulk_unenroll.ledger.interface import Ledger, LedgerReader
+from bulk_unenroll.ledger.opening import check_conservation
 from bulk_unenroll.reports.next_command import command, mend_command, next_command
 from bulk_unenroll.reports.problems import find_problems
 from bulk_unenroll.reports.summary import SHOWN_PROBLEMS, Exit, Summary, conclude
@@ -41,22 +39,23 @@ class RunEnd:
 
     def finish(self, endings: dict[int, str]) -> Summary:
         """It sent all that it would; ``endings`` are why it stopped early, by exit code."""
-        check_conservation(self.ledger)
+        reader = self.ledger.reader
+        check_conservation(reader)
         if not self.going.export:
             return self._conclude(endings)
         with _noting_failure(endings):
-            write_results(self.ledger.connection, self.folder, self.ledger.confirmed_sources())
+            write_results(reader, self.folder, confirmed_ids(reader.sources()))
         summary = self._conclude(endings)
         with _noting_failure(endings):
-            _write_page(self.folder, self.ledger.connection, summary)
+            _write_page(self.folder, reader, summary)
         # a page that could not be written ends it in another way
         return self._conclude(endings) if EXIT_LEDGER in endings else summary
 
     def fail(self, failed: LedgerFailed) -> Summary:
         """Its ledger failed: with counts, where it can still be read."""
         counts = None
-        with suppress(LedgerFailed, sqlite3.Error):
-            counts = count(self.ledger.connection, self.sources)
+        with suppress(LedgerFailed):
+            counts = count(self.ledger.reader, self.sources)
         return self._summary(Exit(failed.code, str(failed)), self._resume(), counts)
 
     def end_now(self, code: int) -> None:
@@ -71,17 +70,16 @@ class RunEnd:
         sys.stderr.flush()
 
     def _conclude(self, endings: dict[int, str]) -> Summary:
-        connection = self.ledger.connection
-        tallied = tally(connection, self.sources)
-        counts = count(connection, self.sources, tallied)
-        ((doubts,),) = ask(connection, "doubts_left")
-        ended = conclude(counts, endings, doubts)
+        reader = self.ledger.reader
+        by_target = reader.counts_by_target(self.sources)
+        counts = count(reader, self.sources, by_target)
+        ended = conclude(counts, endings, reader.doubts_left())
         self.ledger.end_run(ended.code, ended.reason)
         resend_after_s = self.sending.resend_after_s(time.time())
-        then = next_of(connection, str(self.folder), ended, counts, self.sources, resend_after_s)
+        then = next_of(reader, str(self.folder), ended, counts, self.sources, resend_after_s)
         summary = self._summary(ended, with_sandbox(then, sandbox=self.going.sandbox), counts)
-        found = find_problems(connection, self.sources, tallied, targets=0, problems=SHOWN_PROBLEMS)
-        mend = mend_of(connection, str(self.folder), self.sources)
+        found = find_problems(reader, self.sources, by_target, targets=0, problems=SHOWN_PROBLEMS)
+        mend = mend_of(reader, str(self.folder), self.sources)
         mend = with_sandbox(mend, sandbox=self.going.sandbox)
         return replace(summary, problems=found, mend=mend, sandbox=self.going.sandbox)
 
@@ -94,7 +92,7 @@ class RunEnd:
 
 
 def next_of(
-    connection: sqlite3.Connection,
+    reader: LedgerReader,
     folder: str,
     ended: Exit,
     counts: Counts,
@@ -102,20 +100,17 @@ def next_of(
     resend_after_s: float,
 ) -> str:
     """The exact next command after a run that ended so; empty when all is done."""
-    worst = ask(connection, "worst_code", sources=list(sources))
-    found = (State(worst[0][0]), worst[0][1]) if worst else None
-    left = callable_count(connection, sources, resend_after_s, counts)
-    mend = mend_of(connection, folder, sources)
-    return next_command(folder, ended, counts, found, mend, callable_=left)
+    left = callable_count(reader, sources, resend_after_s, counts)
+    mend = mend_of(reader, folder, sources)
+    return next_command(folder, ended, counts, counts.worst_code, mend, callable_=left)
 
 
-def mend_of(connection: sqlite3.Connection, folder: str, sources: Sequence[int]) -> str:
+def mend_of(reader: LedgerReader, folder: str, sources: Sequence[int]) -> str:
     """The exact command for invalid rows once they are mended.
 
     Rows that were read in several ways get no mapping: what fits some may call wrong ids in others.
     """
-    readings = ask(connection, "readings_of_invalid_rows", sources=list(sources))
-    mappings = [mapping_options(reading) for (reading,) in readings]
+    mappings = [mapping_options(reading) for reading in reader.readings_of_invalid_rows(sources)]
     agreed = all(mapping == mappings[0] for mapping in mappings)
     return mend_command(folder, mappings[0] if mappings and agreed else [])
 
@@ -133,7 +128,7 @@ def _noting_failure(endings: dict[int, str]) -> Iterator[None]:
         endings[EXIT_LEDGER] = f"the results could not be written: {failed.reason}"
 
 
-def _write_page(folder: Path, connection: sqlite3.Connection, summary: Summary) -> None:
+def _write_page(folder: Path, reader: LedgerReader, summary: Summary) -> None:
     from bulk_unenroll.reports.page import write_page  # jinja2 and matplotlib are slow to import
 
-    write_page(connection, folder / REPORT_NAME, summary, sources_in_force(connection))
+    write_page(reader, folder / REPORT_NAME, summary)

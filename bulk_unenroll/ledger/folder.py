@@ -17,7 +17,7 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from bulk_unenroll.errors import FolderBusy, FolderUnusable, InputMissing
+from bulk_unenroll.errors import FolderBusy, FolderUnusable, InputMissing, LedgerFailed
 from bulk_unenroll.files import sync_directory
 from bulk_unenroll.urls import is_remote
 
@@ -113,6 +113,16 @@ def is_locked(folder: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+@contextmanager
+def writing(what: str) -> Iterator[None]:
+    """Turn an ``OSError`` while ``what`` is written into ``LedgerFailed`` (74)."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise LedgerFailed(f"{what}: cannot be written: {why}", "check the disk") from error
 
 
 def who_works() -> str:

@@ -24,7 +24,7 @@ from bulk_unenroll.capillary.judge import judge
 from bulk_unenroll.capillary.redaction import MAX_REQUEST_ID_CHARS, legible, recordable
 from bulk_unenroll.capillary.verdicts import Block, Halt, Retry, Unauthorised, Unsent, Verdict
 from bulk_unenroll.errors import EXIT_API_FAILS, EXIT_CONFIG, EXIT_CREDENTIALS
-from bulk_unenroll.ledger.sqlite.ledger import Turn
+from bulk_unenroll.ledger.interface import Turn
 from bulk_unenroll.model import Attempt, Blocked, Call, Decision, Enrollment, Entry, Target
 from bulk_unenroll.sending.adaptive_rate import AdaptiveRate
 from bulk_unenroll.sending.circuit_breaker import (

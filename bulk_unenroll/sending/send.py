@@ -20,7 +20,7 @@ from bulk_unenroll.capillary.auth import make_auth
 from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.capillary.credentials import Endpoint
 from bulk_unenroll.errors import EXIT_LEFT_OVER, EXIT_SIGINT, EXIT_SIGTERM
-from bulk_unenroll.ledger.sqlite.ledger import Ledger, Turn
+from bulk_unenroll.ledger.interface import Ledger, Turn
 from bulk_unenroll.sending.runner import Observer, Runner
 from bulk_unenroll.settings import SendSettings
 
@@ -105,7 +105,7 @@ async def _send(
 
 def _begin(ledger: Ledger, runner: Runner, sending: SendSettings, order: RunRequest) -> list[float]:
     now_s = runner.wall_s()
-    starts = ledger.recent_starts(now_s - sending.rate.unit_s)
+    starts = ledger.reader.recent_starts(now_s - sending.rate.unit_s)
     ledger.begin_run(
         order.run_id,
         order.command,

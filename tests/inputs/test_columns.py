@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from pyarrow import parquet as pq
 
 from bulk_unenroll.errors import InputRefused
-from bulk_unenroll.inputs import dedupe
 from bulk_unenroll.inputs.columns import Table, table_batch
 from bulk_unenroll.inputs.formats import csv_reader as csv_source
 from bulk_unenroll.inputs.formats import parquet_reader as parquet_source
@@ -25,7 +24,7 @@ from bulk_unenroll.inputs.mapping import ReadSettings
 from bulk_unenroll.inputs.rows import Mapper
 from bulk_unenroll.ledger.batch import Batch, staged_batch, staged_row
 from bulk_unenroll.ledger.cells import unpack
-from bulk_unenroll.model import MAX_ID, Enrollment, Record, Target
+from bulk_unenroll.model import MAX_ID, Enrollment, Record
 
 Row = tuple[int, object, object]
 """Number, customer/target or why there is none, cells."""
@@ -243,39 +242,3 @@ class TestControls:
         search = settings(max_examples=500, deadline=None, phases=(Phase.generate,))
         with pytest.raises(FOUND_OUT):
             search(given(parquets())(check_parquet))()
-
-
-KEYS = st.lists(
-    st.tuples(st.sampled_from([1, 2, 5, 2**44, 2**44 + 1, MAX_ID]) | st.integers(1, 30),
-              st.integers(1, 3)),
-    min_size=1, max_size=60,
-)  # fmt: skip
-
-
-class TestRepeats:
-    """What a large source repeats is found beside the ledger, just as its UNIQUE key would."""
-
-    @settings(max_examples=300, deadline=None)
-    @given(KEYS, st.integers(1, 9))
-    def test_every_later_row_of_a_customer_and_target_repeats_the_first(
-        self, pairs: list[tuple[int, int]], size: int
-    ) -> None:
-        keys = [Enrollment(customer, Target(None, 1, target)) for customer, target in pairs]
-        first: dict[Enrollment, int] = {}
-        expected = {
-            row: first[key] for row, key in enumerate(keys, 1) if first.setdefault(key, row) != row
-        }
-        seen = dedupe.RepeatFinder()
-        for start in range(0, len(keys), size):
-            rows = enumerate(keys[start : start + size], start + 1)
-            batch = staged_batch([staged_row(row, key, ()) for row, key in rows])
-            seen.add(batch, [target.rule for target in batch.targets])
-        assert dict(seen.repeats()) == expected
-        shares = {share.target: (share.items, share.first_row) for share in seen.shares()}
-        assert shares == {
-            rule: (
-                sum(key.target.rule == rule for key in first),
-                min(row for key, row in first.items() if key.target.rule == rule),
-            )
-            for rule in {key.target.rule for key in keys}
-        }

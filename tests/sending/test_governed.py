@@ -89,15 +89,12 @@ async def test_it_comes_back_by_itself(job: Job) -> None:
 async def test_how_it_stands_is_in_the_ledger(job: Job) -> None:
     job.plan(keys(range(1, 3_001)))
     await job.run(WeakApi(), rate=Rate(100, 1.0), concurrency=64, adaptive=True)
-    ((told,),) = job.ledger.connection.execute("SELECT value FROM meta WHERE name = 'pace'")
-    stands = json.loads(told)
+    stands = json.loads(job.ledger.reader.pace() or "")
     assert stands["ceiling_per_s"] == 100
     assert 30 < stands["rate_per_s"] < 45
     assert stands["cuts"] > 0
     await job.run(WeakApi(), rate=Rate(100, 1.0))
-    assert job.ledger.connection.execute(
-        "SELECT value FROM meta WHERE name = 'pace'"
-    ).fetchone() == ("",)
+    assert job.ledger.reader.pace() is None
 
 
 async def test_the_fixed_pace_stays_the_default(job: Job) -> None:
