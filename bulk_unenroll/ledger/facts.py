@@ -1,4 +1,4 @@
-"""What a ledger answers, under names. ``*_s`` are Unix seconds, but for ``took_s`` and its kin."""
+"""What a ledger answers, with names. Moments are Unix seconds."""
 
 from __future__ import annotations
 
@@ -61,7 +61,10 @@ class RowCounts(NamedTuple):
 
 
 class StateCount(NamedTuple):
-    """How many customers of a target are in a state with a code; one of them, unless pending."""
+    """How many customers of a target have a state and a code. ``customer`` is one of them.
+
+    Of those pending it is None.
+    """
 
     target: Target
     state: State
@@ -82,7 +85,7 @@ class InvalidCount(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Customers/targets of some sources beside those of other inputs: known there, or gone now."""
+    """Of some sources: how many customers/targets were confirmed before, and how many are gone."""
 
     known: int
     gone: int
@@ -96,7 +99,7 @@ class PhoneLike(NamedTuple):
 
 
 class ExampleRow(NamedTuple):
-    """A row in which a customer/target is, and what its message says."""
+    """A row of a customer/target, and its message."""
 
     source: str
     row: int
@@ -178,16 +181,16 @@ class AttemptBin(NamedTuple):
 
 
 class AttemptCount(NamedTuple):
-    """How many customers/targets have so many attempts on record."""
+    """How many customers/targets have this number of attempts on record."""
 
     attempts: int
     number: int
 
 
 class SentAgain(NamedTuple):
-    """Calls that followed an attempt with this outcome and code.
+    """Calls that followed an attempt with this outcome and code, in the same run and in later ones.
 
-    How many in the same run and in later ones; in the same run, the mean and longest wait.
+    The waits are those of the same run, in seconds.
     """
 
     outcome: str
@@ -206,7 +209,7 @@ class Waiting(NamedTuple):
 
 
 class SlowCall(NamedTuple):
-    """A call, and how long its answer took."""
+    """A call, and how many seconds its answer took."""
 
     enrollment: Enrollment
     took_s: float

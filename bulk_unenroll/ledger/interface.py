@@ -1,8 +1,8 @@
-"""What every kind of ledger can do: ``Ledger`` changes the record, ``LedgerReader`` asks it.
+"""What every kind of ledger does: ``Ledger`` changes the record, ``LedgerReader`` asks it.
 
-A method is one question or one step. It hands out values, never a cursor; the transactions are its
-own and are over when it returns; it counts on no other method having run in the same process, but
-for the run that ``begin_run`` began. Every method raises ``LedgerFailed`` (74) where the ledger is
+A method is one question or one step. It returns values, never a cursor, and leaves no transaction
+open. It does not expect that another method ran in the same process, but for the turns of a run,
+which follow its ``begin_run``. Every method raises ``LedgerFailed`` (74) where the ledger is
 damaged or fails; nothing may be sent after that.
 """
 
@@ -105,7 +105,7 @@ class Turn:
 
 
 class LedgerReader(Protocol):
-    """Asks the record. Where ``sources`` are asked for, they are ids, and none means none."""
+    """Asks the record. ``sources`` are ids; with an empty list the answer is about no rows."""
 
     def at_one_moment(self) -> AbstractContextManager[LedgerReader]:
         """A reader whose answers are all of one moment, also while a run goes on.
@@ -157,13 +157,13 @@ class LedgerReader(Protocol):
         """How the sources were read that have invalid rows, each way once."""
 
     def compare(self, sources: Sequence[int]) -> Comparison:
-        """The customers/targets beside what was confirmed before, and what these would replace."""
+        """How many were confirmed before in other sources, and how many would be withdrawn."""
 
     def phone_like(self, sources: Sequence[int]) -> PhoneLike:
         """How many customer ids have 10 to 12 digits."""
 
     def swapped_before(self, sources: Sequence[int]) -> bool:
-        """Whether somebody was taken out of such a target with group and target swapped."""
+        """Whether customers were taken out of a target whose two ids are these, swapped."""
 
     # rows
 
@@ -171,7 +171,7 @@ class LedgerReader(Protocol):
         """The selected rows in the order of sources and rows, some ten thousand at a time."""
 
     def example(self, enrollment: Enrollment, sources: Sequence[int]) -> ExampleRow | None:
-        """The first row in which a customer/target is."""
+        """The first row of a customer/target in these sources."""
 
     def rows_of(self, customer: int) -> list[CustomerRow]:
         """Every row of a customer."""
@@ -191,7 +191,7 @@ class LedgerReader(Protocol):
         """How many customers/targets were called once, twice, and so on."""
 
     def sent_again(self, most: int) -> list[SentAgain]:
-        """What calls that were sent again had come to before, the most frequent first."""
+        """After which outcomes calls were sent again, the most frequent first."""
 
     def waiting(self) -> Waiting:
         """Who waits to be called again."""
@@ -199,28 +199,28 @@ class LedgerReader(Protocol):
     def slowest(self, most: int) -> list[SlowCall]:
         """The calls whose answers took longest."""
 
-    # proof; an empty list is a proof
+    # proof: an empty list means that all is well
 
     def conservation_faults(self) -> list[str]:
         """What does not add up in the ledger as a whole."""
 
     def integrity_faults(self) -> list[str]:
-        """What is wrong with how it is stored, with the fold of attempts, or does not add up."""
+        """What is damaged, does not follow from the attempts, or does not add up."""
 
 
 class Ledger(Protocol):
-    """Changes the record, and is used by one thread at a time. Each step is durable or undone."""
+    """Changes the record. Used by one thread at a time; a step is durable once it returns."""
 
     @property
     def reader(self) -> LedgerReader:
-        """Asks the same record, and sees every change at once."""
+        """Asks the same record; it sees each change at once."""
 
     def load(self, info: SourceInfo, batches: Iterator[Batch]) -> int:
-        """The id of a source, which is planned then: it is read now, unless it was read before.
+        """Plan a source, reading it if this content was not read before; its id.
 
-        ``batches`` follow each other from row 1 on. They are made in a thread of their own while
-        earlier ones are written, a few at a time, and must not use the ledger. If they raise, or
-        the program is killed, nothing of the source stays.
+        ``batches`` follow each other from row 1 on. They are made in another thread while earlier
+        ones are written, few at a time, and must not use the ledger. If they raise, or the program
+        is killed, nothing of the source stays.
         """
 
     def confirm(self, sources: Sequence[int], base_url: str) -> None:
@@ -229,7 +229,8 @@ class Ledger(Protocol):
     def reopen(self, which: Reopening, *, now_s: float, expect: Expected | None = None) -> int:
         """Reopen settled calls of confirmed sources for ``retry``; how many.
 
-        Raises ``UnexpectedCalls``, and reopens nothing, if a run would then not do as expected.
+        Raises ``UnexpectedCalls``, and reopens nothing, if a run would then make other than the
+        expected number of calls.
         """
 
     def begin_run(
@@ -272,4 +273,4 @@ class Ledger(Protocol):
         """The run ended; how."""
 
     def close(self) -> None:
-        """Let go of it. One that failed is left as it is: the next opening finds what it holds."""
+        """Close it. One that failed is left as it is: the next opening finds what it holds."""

@@ -90,7 +90,7 @@ class TestOpening:
 
 
 class TestSources:
-    def test_a_source_is_told_with_what_identifies_it(self, ledger: Ledger) -> None:
+    def test_a_source_has_what_identifies_it(self, ledger: Ledger) -> None:
         about = info("a.csv", "ab" * 32)
         source = ledger.load(about, batches([*keys(1, 2), BAD_ID]))
         (found,) = ledger.reader.sources()
@@ -385,7 +385,7 @@ class TestCalls:
         ]
         assert called.reader.sent_again(1) == called.reader.sent_again(10)[:1]
 
-    def test_who_waits_is_told_with_the_first_moment(self, called: Ledger) -> None:
+    def test_who_waits_is_counted_with_the_first_moment(self, called: Ledger) -> None:
         assert called.reader.waiting() == Waiting(1, NOW_S + 500)
 
     def test_nobody_waits_at_first(self, ledger: Ledger) -> None:

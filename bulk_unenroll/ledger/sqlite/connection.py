@@ -105,7 +105,7 @@ class Writer(Connection):
         self.execute("set_meta", name=name, value=value)
 
     def tune(self, cache_kb: int = CACHE_KB, threads: int = 0) -> None:
-        """Use so much memory for pages, and so many further threads to sort an index."""
+        """Set the memory for pages, and how many further threads sort an index."""
         with translated():
             self.raw.execute(f"PRAGMA cache_size = -{cache_kb}")
             self.raw.execute(f"PRAGMA threads = {threads}")

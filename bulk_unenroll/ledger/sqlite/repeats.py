@@ -128,7 +128,7 @@ def _repeats(part: _Rows) -> tuple[_Rows, Numbers]:
 
 
 def _suspects(mixed: Numbers) -> Numbers:
-    """Where a number stands that stands more than once."""
+    """The places of numbers that occur more than once."""
     order = np.argsort(mixed)
     sorted_ = mixed[order]
     alike = sorted_[1:] == sorted_[:-1]

@@ -1,7 +1,7 @@
 -- Views. Two are promised to other programs: results and attempt_history.
 
 -- name: views
--- A row of a superseded source is shown while its customer/target stands in no newer row.
+-- A row of a superseded source is shown while its customer/target has no newer row.
 CREATE VIEW first_row AS
 SELECT
     s.name AS source,
@@ -75,7 +75,7 @@ SELECT source, row, org_id, target_group_id, target_id, customer_id, status, cod
        http_status, attempts, updated_at, request_id, source_id
 FROM other_row;
 
--- What is being sent stands here as unanswered: after a kill that is what it is.
+-- What is being sent is unanswered here: after a kill that is what it is.
 CREATE VIEW attempt_history AS
 SELECT nullif(t.org_id, 0) AS org_id, t.target_group_id, t.target_id, i.customer_id, a.attempt,
        u.run_id,

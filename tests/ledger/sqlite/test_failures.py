@@ -1,4 +1,4 @@
-"""What an error of SQLite means is told by its code, never by its words."""
+"""What an error of SQLite means is decided by its code, never by its words."""
 
 from __future__ import annotations
 
