@@ -52,9 +52,10 @@ class TestClaiming:
         turn(
             ledger,
             unanswered(doubt, again_s=NOW_S),
-            answer(retry, State.PENDING, outcome="not_applied", again_s=NOW_S),
+            answer(retry, State.PENDING, outcome="not_applied", again_s=NOW_S + 50),
         )
         begin(ledger, other)
+        assert turn(ledger).next_due_s is None
         blocked = turn(ledger, blocked=[Blocked(None, 1001, None, "310017", "no group")]).blocked
         assert blocked == 1
         assert claim(ledger, now_s=NOW_S + 100) == []

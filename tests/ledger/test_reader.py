@@ -219,6 +219,7 @@ class TestPlans:
     def test_a_plan_is_compared_with_what_was_confirmed(self, ledger: Ledger) -> None:
         confirmed(ledger, keys(1, 2), "a.csv")
         confirmed(ledger, keys(3), "b.csv")
+        plan(ledger, keys(4), "c.csv")
         new = plan(ledger, keys(2, 3, 4), "a.csv")
         assert ledger.reader.compare([new]) == Comparison(known=2, gone=1)
 
@@ -249,7 +250,7 @@ class TestRows:
     def test_they_come_in_the_order_of_sources_and_rows_with_their_cells(
         self, ledger: Ledger
     ) -> None:
-        one = plan(ledger, [*keys(2, 1), BAD_ID, *keys(2)], "a.csv", chunk=2)
+        one = plan(ledger, [*keys(2), BAD_ID, *keys(1, 2)], "a.csv", chunk=3)
         other = plan(ledger, keys(1, 3), "b.csv", chunk=1)
         pages = list(ledger.reader.result_pages(Selection()))
         assert all(pages)
@@ -259,10 +260,10 @@ class TestRows:
             *((other, "b.csv", number) for number in (1, 2)),
         ]
         assert [list(row.cells) for row in rows] == [
-            [who, "1001", "2001"] for who in ("2", "1", "x", "2", "1", "3")
+            [who, "1001", "2001"] for who in ("2", "x", "1", "2", "1", "3")
         ]
         assert [row.status for row in rows] == [
-            *("pending", "pending", "invalid", "duplicate", "pending", "pending")
+            *("pending", "invalid", "pending", "duplicate", "pending", "pending")
         ]
 
     def test_they_are_chosen_by_source_state_and_code(self, ledger: Ledger) -> None:

@@ -108,6 +108,7 @@ def test_an_unfinished_load_is_dropped_at_the_next_opening(
         monkeypatch.undo()
     assert kept(killed[0].folder)["item"] > len(before)
     with closing(killed[0].open()) as again:
+        assert indexes(killed[0].folder) == indexes(place.folder)
         assert states(again) == {row.customer: "pending" for row in before}
         assert [source.name for source in again.reader.sources()] == ["before.csv"] * bool(before)
         assert again.reader.integrity_faults() == []
@@ -118,9 +119,10 @@ def test_targets_of_a_refused_input_get_their_numbers_again(
 ) -> None:
     """A bulk prepares keys for the numbers that an empty ledger gives; here they are others."""
     monkeypatch.setattr(loading, "BULK_FROM_ROWS", 1)
+    monkeypatch.setattr(loading, "COMMIT_ROWS", 1)
 
     def refused() -> Iterator[Batch]:
-        yield from batches([key(1, target=7), key(2, target=8)], 2)
+        yield from batches([key(1, target=7), key(2, target=8), key(3, target=8)], 1)
         raise InputRefused("it ends in the middle of a row")
 
     with pytest.raises(InputRefused):
