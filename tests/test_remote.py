@@ -19,9 +19,9 @@ from bulk_unenroll.inputs.mapping import ReadSettings
 from bulk_unenroll.inputs.source import open_source
 from bulk_unenroll.ledger.folder import existing_folder, make_folder
 from bulk_unenroll.model import Enrollment, Invalid, Target
+from tests.kit.accidents import full_disk
 from tests.kit.command import SAMPLES, clean_environment
 from tests.kit.remote_files import BUCKET, Bucket, Web, local_s3, local_web
-from tests.ledger.kit import full_disk
 
 CONTENT = b"customerId,targetGroupId,targetId\n423789336,1001,2001\n"
 ROW = [Enrollment(423789336, Target(None, 1001, 2001))]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from bulk_unenroll.cli.progress import ProgressDisplay
     from bulk_unenroll.commands.plan import Inputs
-    from bulk_unenroll.commands.run import Reopening
+    from bulk_unenroll.ledger.interface import Reopening
     from bulk_unenroll.reports.plan import Plan
 
 
@@ -117,7 +117,7 @@ def retry(
     bulk-unenroll retry customers.unenroll --code 310011
     bulk-unenroll retry customers.unenroll --state in_doubt
     """
-    from bulk_unenroll.commands.run import Reopening
+    from bulk_unenroll.ledger.interface import Reopening
 
     chosen = [State(state) for state in states] or [State.FAILED, State.BLOCKED]
     return _resume(folder, given, Reopening(chosen, codes, targets))

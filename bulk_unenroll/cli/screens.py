@@ -23,13 +23,14 @@ from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.model import State
 from bulk_unenroll.reports.next_command import rerun
 from bulk_unenroll.reports.plan import Plan
-from bulk_unenroll.reports.problems import Problem, Problems
+from bulk_unenroll.reports.problems import Problem, Problems, full_name
 from bulk_unenroll.reports.summary import Summary
 from bulk_unenroll.settings import RUN_MAX_INVALID, Rate
 
 if TYPE_CHECKING:
     from bulk_unenroll.commands.explain import Explained
     from bulk_unenroll.commands.status import Status
+    from bulk_unenroll.ledger.facts import CustomerAttempt
 
 SHOWN_TARGETS: Final = 20
 SHOWN_CODES: Final = 12
@@ -68,7 +69,7 @@ def duration(seconds: float) -> str:
 def show_plan(console: Console, plan: Plan, rate: Rate, folder: str) -> None:
     """Print a plan."""
     for source in plan.sources:
-        console.print(f"[bold]{escape(source.name)}[/]  {source.rows:,} rows")
+        console.print(f"[bold]{escape(source.name)}[/]  {source.row_count:,} rows")
         console.print(f"  sha256 {source.sha256}")
     counts = plan.counts
     console.print(
@@ -244,11 +245,12 @@ def show_status(console: Console, status: Status) -> None:
     if status.summary.pace:
         console.print(_pace_line(status.summary.pace))
     table = Table("run", "command", "started", "ended", "exit", "reason", box=None, pad_edge=False)
-    for run_id, command, started, ended, code, reason in status.runs:
-        shown = "" if code is None else str(code)
+    for run in status.runs:
+        shown = "" if run.exit_code is None else str(run.exit_code)
         unfinished = "going on" if status.going_on else "killed"
-        why = escape(reason or unfinished)
-        table.add_row(run_id, command, _moment(started), _moment(ended), shown, why)
+        why = escape(run.reason or unfinished)
+        started, ended = _moment(run.started_s), _moment(run.ended_s)
+        table.add_row(run.run_id, run.command, started, ended, shown, why)
     if status.runs:
         console.print(table)
     else:
@@ -271,11 +273,10 @@ def show_explained(console: Console, explained: Explained) -> None:
         console.print("is in no input row, and was never called from this folder")
         return
     rows = Table("source", "row", "group/target", "status", "code", "message", box=None)
-    for name, sha256, row, org, group, target, status, code, message, kind in explained.rows:
-        scope = f"org {org} " if org else ""
-        source = f"{name} ({kind}, sha256 {sha256[:8]})"
-        cells = (source, str(row), f"{scope}{group}/{target}", status, code or "", message or "")
-        rows.add_row(*map(escape, cells))
+    for row in explained.rows:
+        source = f"{row.source} ({row.source_status}, sha256 {row.sha256[:8]})"
+        target, code, message = full_name(row.target), row.code or "", row.message or ""
+        rows.add_row(*map(escape, (source, str(row.row), target, row.status, code, message)))
     console.print(rows)
     if not explained.attempts:
         console.print("never called")
@@ -283,22 +284,27 @@ def show_explained(console: Console, explained: Explained) -> None:
     attempts = Table("attempt", "group/target", "sent", "answered", "outcome", box=None)
     for column in ("code", "HTTP", "request id", "run"):
         attempts.add_column(column)
-    for (
-        _,
-        group,
-        target,
-        number,
-        run,
-        sent,
-        answered,
-        summary,
-        code,
-        http,
-        request,
-    ) in explained.attempts:
-        shown = (number, f"{group}/{target}", sent, answered, summary, code, http, request, run)
-        attempts.add_row(*(escape("" if cell is None else str(cell)) for cell in shown))
+    for attempt in explained.attempts:
+        attempts.add_row(*map(_cell, _shown_attempt(attempt)))
     console.print(attempts)
+
+
+def _shown_attempt(attempt: CustomerAttempt) -> tuple[object, ...]:
+    return (
+        attempt.attempt,
+        attempt.target,
+        attempt.sent_at,
+        attempt.answered_at,
+        attempt.outcome,
+        attempt.code,
+        attempt.http_status,
+        attempt.request_id,
+        attempt.run_id,
+    )
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else escape(str(value))
 
 
 def show_codes(console: Console) -> None:

@@ -18,7 +18,7 @@ from bulk_unenroll.inputs.finding import find_inputs
 from bulk_unenroll.inputs.source import open_source
 from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.ledger.folder import existing_folder, ledger_path
-from bulk_unenroll.ledger.sqlite.reader import ask, reader
+from bulk_unenroll.ledger.opening import open_reader
 from bulk_unenroll.model import Enrollment, Invalid
 from bulk_unenroll.settings import RunSettings
 
@@ -88,6 +88,5 @@ def _check_folder(folder: Path, *, new: bool) -> str | None:
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
             raise FolderUnusable(f"{folder} cannot be made in {there}", "give another folder")
         return None
-    with reader(existing_folder(folder)) as connection:
-        found = ask(connection, "get_meta", name="base_url")
-    return found[0][0] if found else None
+    with open_reader(existing_folder(folder)) as reader:
+        return reader.base_url()

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bulk_unenroll.capillary.base_url import check_scope, parse_base_url, same_api
 from bulk_unenroll.capillary.credentials import Basic, Endpoint, credentials, read_environment
-from bulk_unenroll.errors import Interrupted, LedgerFailed, Misconfigured, Next, Stop, UsageError
-from bulk_unenroll.ledger.folder import ledger_path, locked, make_folder
-from bulk_unenroll.ledger.sqlite.ledger import (
-    DAMAGED,
-    DAMAGED_REMEDY,
-    Ledger,
-    failure,
-    is_left_open,
-)
-from bulk_unenroll.ledger.sqlite.reader import ask, conservation_faults, integrity_faults, reader
+from bulk_unenroll.errors import Interrupted, LedgerFailed, Misconfigured, Next, UsageError
+from bulk_unenroll.ledger.interface import Ledger
+from bulk_unenroll.ledger.opening import open_ledger
 from bulk_unenroll.settings import RunSettings
 
 
 @contextmanager
-def working_ledger(folder: Path, *, new: bool) -> Iterator[Ledger]:
-    """The ledger of the folder, held alone."""
-    if new:
-        make_folder(folder)
-    with locked(folder):
-        ledger = _open(folder)
+def working_ledger(folder: Path) -> Iterator[Ledger]:
+    """``open_ledger``, whose failures name the next command."""
+    with ExitStack() as stack:
+        try:
+            ledger = stack.enter_context(open_ledger(folder))
+        except LedgerFailed as stop:
+            stop.next = Next("verify", (str(folder),))
+            raise
         try:
             yield ledger
         except Interrupted as stop:
@@ -37,30 +31,6 @@ def working_ledger(folder: Path, *, new: bool) -> Iterator[Ledger]:
         except LedgerFailed as stop:
             stop.next = stop.next or Next("resume", (str(folder),))
             raise
-        except sqlite3.Error as error:  # from a question asked over its connection
-            failed = failure(error)
-            failed.next = Next("verify", (str(folder),))
-            raise failed from None
-        finally:
-            ledger.close()
-
-
-def _open(folder: Path) -> Ledger:
-    try:
-        if is_left_open(ledger_path(folder)):
-            prove(folder)
-        return Ledger.open(folder)
-    except LedgerFailed as stop:
-        stop.next = Next("verify", (str(folder),))
-        raise
-
-
-def prove(folder: Path) -> None:
-    with reader(folder) as connection:
-        faults = integrity_faults(connection)
-    if faults:
-        then = Next("export", (str(folder),), {"to": "rescued.csv"})
-        raise LedgerFailed(f"{DAMAGED}: {faults[0]}", DAMAGED_REMEDY, then)
 
 
 @contextmanager
@@ -105,7 +75,7 @@ def _sandbox(scenario: Path | None) -> Iterator[Endpoint]:
 
 
 def check_same_api(ledger: Ledger, reached: Endpoint) -> None:
-    kept = ledger.base_url()
+    kept = ledger.reader.base_url()
     if kept and not same_api(kept, reached.base_url):
         raise other_api(kept, reached.base_url)
 
@@ -118,11 +88,4 @@ def other_api(kept: str, reached: str) -> Misconfigured:
 
 
 def check_orgs(ledger: Ledger, reached: Endpoint) -> None:
-    ((others,),) = ask(ledger.connection, "has_other_orgs")
-    check_scope(reached.base_url, bool(others))
-
-
-def check_conservation(ledger: Ledger) -> None:
-    faults = conservation_faults(ledger.connection)
-    if faults:
-        raise Stop(f"the accounting does not close: {faults[0]}", "please report this")
+    check_scope(reached.base_url, ledger.reader.has_other_orgs())

@@ -5,28 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bulk_unenroll.commands.connect import prove
+from bulk_unenroll.errors import LedgerFailed, Next
+from bulk_unenroll.ledger.facts import CustomerAttempt, CustomerRow
 from bulk_unenroll.ledger.folder import existing_folder
-from bulk_unenroll.ledger.sqlite.reader import Row, ask, reader
+from bulk_unenroll.ledger.opening import open_reader, prove
 
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """Every row and every attempt of one customer, as tuples of the two ``explain_`` statements."""
+    """Every row and every attempt of one customer."""
 
     customer: int
-    rows: list[Row]
-    attempts: list[Row]
+    rows: list[CustomerRow]
+    attempts: list[CustomerAttempt]
 
 
 def explain(given: Path, customer: int) -> Explained:
     """What is known of one customer."""
-    with reader(existing_folder(given)) as connection:
-        rows = ask(connection, "explain_rows", customer=customer)
-        attempts = ask(connection, "explain_attempts", customer=customer)
-    return Explained(customer, rows, attempts)
+    with open_reader(existing_folder(given)) as reader:
+        return Explained(customer, reader.rows_of(customer), reader.attempts_of(customer))
 
 
 def verify(given: Path) -> None:
     """Prove the ledger; raises ``LedgerFailed`` naming the first thing that is wrong."""
-    prove(existing_folder(given))
+    folder = existing_folder(given)
+    with open_reader(folder) as reader:
+        try:
+            prove(reader)
+        except LedgerFailed as stop:
+            stop.next = Next("export", (str(folder),), {"to": "rescued.csv"})
+            raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,8 @@ from bulk_unenroll.commands.finish import REPORT_NAME
 from bulk_unenroll.commands.status import status
 from bulk_unenroll.errors import FolderUnusable, UsageError
 from bulk_unenroll.ledger.folder import existing_folder
-from bulk_unenroll.ledger.sqlite.reader import reader, sources_in_force
+from bulk_unenroll.ledger.interface import LedgerReader, Selection
+from bulk_unenroll.ledger.opening import open_reader
 from bulk_unenroll.model import State
 from bulk_unenroll.reports.summary import Summary
 from bulk_unenroll.results import export as results
@@ -32,9 +32,9 @@ def export(given: Path, to: str, states: Sequence[str], codes: Sequence[str]) ->
         if state not in known:
             raise UsageError(f"{state!r} is no state", f"one of {', '.join(sorted(known))}")
     folder = existing_folder(given)
-    chosen = results.Selection(states=states or None, codes=codes or None)
-    with _destination(to) as path, reader(folder) as connection:
-        return results.export(connection, path, chosen)
+    chosen = Selection(states=states or None, codes=codes or None)
+    with _destination(to) as path, open_reader(folder) as reader:
+        return results.export(reader, path, chosen)
 
 
 @contextmanager
@@ -58,15 +58,15 @@ def report(given: Path, to: str | None) -> str:
     if PurePosixPath(to).suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"{without_secrets(to)} does not end in .html", f"give --to {REPORT_NAME}")
     found = status(folder)
-    with _destination(to) as path, reader(folder) as connection:
-        _write_page_of(connection, path, found.summary)
+    with _destination(to) as path, open_reader(folder) as reader:
+        _write_page_of(reader, path, found.summary)
     return to
 
 
-def _write_page_of(connection: sqlite3.Connection, to: Path, summary: Summary) -> None:
+def _write_page_of(reader: LedgerReader, to: Path, summary: Summary) -> None:
     from bulk_unenroll.reports.page import write_page  # jinja2 and matplotlib are slow to import
 
-    write_page(connection, to, summary, sources_in_force(connection))
+    write_page(reader, to, summary)
 
 
 def _check_place(to: Path) -> None:

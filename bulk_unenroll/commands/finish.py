@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -12,14 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from bulk_unenroll.commands.connect import check_conservation
 from bulk_unenroll.errors import LedgerFailed, Next
 from bulk_unenroll.exits import Exit, ExitCode
 from bulk_unenroll.inputs.mapping import mapping_options
-from bulk_unenroll.ledger.counts import Counts
-from bulk_unenroll.ledger.sqlite.ledger import Ledger
-from bulk_unenroll.ledger.sqlite.reader import ask, callable_count, count, sources_in_force, tally
-from bulk_unenroll.model import State
+from bulk_unenroll.ledger.counts import Counts, callable_count, count
+from bulk_unenroll.ledger.facts import confirmed_ids
+from bulk_unenroll.ledger.interface import Ledger, LedgerReader
+from bulk_unenroll.ledger.opening import check_conservation
 from bulk_unenroll.reports.next_command import again, next_command, rerun_fixed
 from bulk_unenroll.reports.problems import find_problems
 from bulk_unenroll.reports.summary import SHOWN_PROBLEMS, Summary, conclude
@@ -42,22 +40,23 @@ class RunEnd:
 
     def finish(self, endings: dict[int, str]) -> Summary:
         """It sent all that it would; ``endings`` are why it stopped early, by exit code."""
-        check_conservation(self.ledger)
+        reader = self.ledger.reader
+        check_conservation(reader)
         if not self.going.export:
             return self._conclude(endings)
         with _noting_failure(endings):
-            write_results(self.ledger.connection, self.folder, self.ledger.confirmed_sources())
+            write_results(reader, self.folder, confirmed_ids(reader.sources()))
         summary = self._conclude(endings)
         with _noting_failure(endings):
-            _write_page(self.folder, self.ledger.connection, summary)
+            _write_page(self.folder, reader, summary)
         # a page that could not be written ends it in another way
         return self._conclude(endings) if ExitCode.LEDGER_FAILED in endings else summary
 
     def fail(self, failed: LedgerFailed) -> Summary:
         """Its ledger failed: with counts, where it can still be read."""
         counts = None
-        with suppress(LedgerFailed, sqlite3.Error):
-            counts = count(self.ledger.connection, self.sources)
+        with suppress(LedgerFailed):
+            counts = count(self.ledger.reader, self.sources)
         return self._summary(Exit(failed.code, str(failed)), self._resume(), counts)
 
     def end_now(self, code: int) -> None:
@@ -72,18 +71,17 @@ class RunEnd:
         sys.stderr.flush()
 
     def _conclude(self, endings: dict[int, str]) -> Summary:
-        connection = self.ledger.connection
-        tallied = tally(connection, self.sources)
-        counts = count(connection, self.sources, tallied)
-        ((doubts,),) = ask(connection, "doubts_left")
-        ended = conclude(counts, endings, doubts)
+        reader = self.ledger.reader
+        by_target = reader.counts_by_target(self.sources)
+        counts = count(reader, self.sources, by_target)
+        ended = conclude(counts, endings, reader.doubts_left())
         self.ledger.end_run(ended.code, ended.reason)
         resend_after_s = self.sending.resend_after_s(time.time())
-        then = next_of(connection, str(self.folder), ended, counts, self.sources, resend_after_s)
+        then = next_of(reader, str(self.folder), ended, counts, self.sources, resend_after_s)
         sandbox = self.going.sandbox
         summary = self._summary(ended, again(then, sandbox=sandbox), counts)
-        found = find_problems(connection, self.sources, tallied, targets=0, problems=SHOWN_PROBLEMS)
-        fix = again(fix_of(connection, str(self.folder), self.sources), sandbox=sandbox)
+        found = find_problems(reader, self.sources, by_target, targets=0, problems=SHOWN_PROBLEMS)
+        fix = again(fix_of(reader, str(self.folder), self.sources), sandbox=sandbox)
         return replace(summary, problems=found, fix=fix, sandbox=sandbox)
 
     def _summary(self, ended: Exit, then: Next | None, counts: Counts | None) -> Summary:
@@ -95,7 +93,7 @@ class RunEnd:
 
 
 def next_of(
-    connection: sqlite3.Connection,
+    reader: LedgerReader,
     folder: str,
     ended: Exit,
     counts: Counts,
@@ -103,20 +101,17 @@ def next_of(
     resend_after_s: float,
 ) -> Next | None:
     """The next command after a run that ended so; None when all is done."""
-    worst = ask(connection, "worst_code", sources=list(sources))
-    found = (State(worst[0][0]), worst[0][1]) if worst else None
-    left = callable_count(connection, sources, resend_after_s, counts)
-    fix = fix_of(connection, folder, sources)
-    return next_command(folder, ended, counts, found, fix, callable_=left)
+    left = callable_count(reader, sources, resend_after_s, counts)
+    fix = fix_of(reader, folder, sources)
+    return next_command(folder, ended, counts, counts.worst_code, fix, callable_=left)
 
 
-def fix_of(connection: sqlite3.Connection, folder: str, sources: Sequence[int]) -> Next:
+def fix_of(reader: LedgerReader, folder: str, sources: Sequence[int]) -> Next:
     """The command for invalid rows once they are fixed.
 
     Rows that were read in several ways get no mapping: what fits some may call wrong ids in others.
     """
-    readings = ask(connection, "readings_of_invalid_rows", sources=list(sources))
-    mappings = [mapping_options(reading) for (reading,) in readings]
+    mappings = [mapping_options(reading) for reading in reader.readings_of_invalid_rows(sources)]
     agreed = all(mapping == mappings[0] for mapping in mappings)
     return rerun_fixed(folder, mappings[0] if mappings and agreed else {})
 
@@ -129,7 +124,7 @@ def _noting_failure(endings: dict[int, str]) -> Iterator[None]:
         endings[ExitCode.LEDGER_FAILED] = f"the results could not be written: {failed.reason}"
 
 
-def _write_page(folder: Path, connection: sqlite3.Connection, summary: Summary) -> None:
+def _write_page(folder: Path, reader: LedgerReader, summary: Summary) -> None:
     from bulk_unenroll.reports.page import write_page  # jinja2 and matplotlib are slow to import
 
-    write_page(connection, folder / REPORT_NAME, summary, sources_in_force(connection))
+    write_page(reader, folder / REPORT_NAME, summary)

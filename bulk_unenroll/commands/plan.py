@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bulk_unenroll.commands.connect import check_conservation, working_ledger
+from bulk_unenroll.commands.connect import working_ledger
 from bulk_unenroll.exits import Exit, ExitCode
 from bulk_unenroll.inputs.finding import InputFile, find_inputs
 from bulk_unenroll.inputs.loading import load
 from bulk_unenroll.inputs.mapping import ReadSettings
 from bulk_unenroll.ledger.counts import Counts
-from bulk_unenroll.ledger.sqlite.ledger import Ledger
+from bulk_unenroll.ledger.interface import Ledger
+from bulk_unenroll.ledger.opening import check_conservation
 from bulk_unenroll.reports.plan import Plan, survey
 from bulk_unenroll.reports.summary import Summary
 from bulk_unenroll.settings import Limit, SendSettings
@@ -34,10 +35,10 @@ def plan(
     """Read the inputs into the folder and show what a run would do. Cannot send."""
     began_s = time.monotonic()
     files = find_inputs(inputs.names)
-    with working_ledger(folder, new=True) as ledger:
+    with working_ledger(folder) as ledger:
         _, seen = _plan(ledger, folder, files, inputs, sending)
         show(seen)
-        check_conservation(ledger)
+        check_conservation(ledger.reader)
     ended = too_invalid(seen.counts, inputs.max_invalid) or _planned(seen)
     seconds = time.monotonic() - began_s
     return Summary(str(folder), ended, counts=seen.counts, seconds=seconds)
@@ -54,7 +55,7 @@ def _plan(
 ) -> tuple[list[int], Plan]:
     sources = load(ledger, files, inputs.reading, folder)
     return sources, survey(
-        ledger.connection, sources, sending.rate, sending.resend_after_s(time.time())
+        ledger.reader, sources, sending.rate, sending.resend_after_s(time.time())
     )
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,12 +25,11 @@ from bulk_unenroll.errors import (
     UsageError,
 )
 from bulk_unenroll.inputs.finding import find_inputs
-from bulk_unenroll.ledger.counts import Counts
+from bulk_unenroll.ledger.counts import Counts, callable_count, count
+from bulk_unenroll.ledger.facts import confirmed_ids
 from bulk_unenroll.ledger.folder import existing_folder, who_works
-from bulk_unenroll.ledger.sqlite.ledger import Ledger
-from bulk_unenroll.ledger.sqlite.reader import callable_count, count
+from bulk_unenroll.ledger.interface import Expected, Ledger, Reopening, UnexpectedCalls
 from bulk_unenroll.log import get_logger
-from bulk_unenroll.model import State
 from bulk_unenroll.reports.plan import Plan
 from bulk_unenroll.reports.summary import Summary
 from bulk_unenroll.settings import RunSettings, SendSettings
@@ -43,15 +41,6 @@ if TYPE_CHECKING:
 log = get_logger()
 
 NOTHING_CONFIRMED = "nothing in this folder was confirmed by a `run`"
-
-
-@dataclass(frozen=True, slots=True)
-class Reopening:
-    """What ``retry`` reopens; empty ``codes`` or ``targets`` mean any."""
-
-    states: Sequence[State]
-    codes: Sequence[str]
-    targets: Sequence[str]
 
 
 # ── plan and run ─────────────────────────────────────────────────────────────────────────────────
@@ -67,7 +56,7 @@ def run(
 ) -> Summary:
     """Plan, confirm, send, record, export. ``confirm`` raises if the person does not."""
     files = find_inputs(inputs.names)
-    with api(going, None) as reached, working_ledger(folder, new=True) as ledger:
+    with api(going, None) as reached, working_ledger(folder) as ledger:
         check_same_api(ledger, reached)
         sources, seen = _plan(ledger, folder, files, inputs, sending)
         check_orgs(ledger, reached)
@@ -82,10 +71,14 @@ def run(
 
 def _check_expected(to_call: int, expected: int | None) -> None:
     if expected is not None and to_call != expected:
-        raise InputRefused(
-            f"{to_call} customers/targets would be called, not the {expected} of --expect",
-            "look at the plan",
-        )
+        raise _unexpected(to_call, expected)
+
+
+def _unexpected(to_call: int, expected: int) -> InputRefused:
+    return InputRefused(
+        f"{to_call} customers/targets would be called, not the {expected} of --expect",
+        "look at the plan",
+    )
 
 
 # ── resume and retry ─────────────────────────────────────────────────────────────────────────────
@@ -100,34 +93,30 @@ def resume(
 ) -> Summary:
     """Go on with what is confirmed and not settled; ``retry`` reopens rows before."""
     folder = existing_folder(given)
-    with working_ledger(folder, new=False) as ledger:
-        sources = ledger.confirmed_sources()
+    with working_ledger(folder) as ledger:
+        sources = confirmed_ids(ledger.reader.sources())
         if not sources:
             then = Next("run", ("INPUT",), {"out": str(folder)})
             raise UsageError(NOTHING_CONFIRMED, next=then)
-        with api(going, ledger.base_url()) as reached:
+        with api(going, ledger.reader.base_url()) as reached:
             check_same_api(ledger, reached)
             check_orgs(ledger, reached)
-
-            def check() -> None:
-                if going.expect is not None:
-                    to_call = callable_count(
-                        ledger.connection, sources, sending.resend_after_s(time.time())
-                    )
-                    _check_expected(to_call, going.expect)
-
+            resend_after_s = sending.resend_after_s(time.time())
             if reopening:
-                _reopen(ledger, reopening, check)
-            else:
-                check()
+                _reopen(ledger, reopening, going.expect, resend_after_s)
+            elif going.expect is not None:
+                to_call = callable_count(ledger.reader, sources, resend_after_s)
+                _check_expected(to_call, going.expect)
             name = "retry" if reopening else "resume"
             return _go(folder, ledger, reached, sources, name, sending, going, watching)
 
 
-def _reopen(ledger: Ledger, reopening: Reopening, check: Callable[[], None]) -> None:
-    number = ledger.reopen(
-        reopening.states, reopening.codes, reopening.targets, now_s=time.time(), check=check
-    )
+def _reopen(ledger: Ledger, reopening: Reopening, calls: int | None, resend_after_s: float) -> None:
+    expect = None if calls is None else Expected(calls, resend_after_s)
+    try:
+        number = ledger.reopen(reopening, now_s=time.time(), expect=expect)
+    except UnexpectedCalls as found:
+        raise _unexpected(found.to_call, found.expected) from None
     log.info("reopened", customers=number)
 
 
@@ -148,10 +137,8 @@ def _go(
     from bulk_unenroll.sending.send import RunRequest, send  # aiohttp is slow to import
 
     running = RunEnd(folder, ledger, sources, uuid.uuid4().hex[:12], sending, going)
-    before = count(ledger.connection, sources)
-    to_call = callable_count(
-        ledger.connection, sources, sending.resend_after_s(time.time()), before
-    )
+    before = count(ledger.reader, sources)
+    to_call = callable_count(ledger.reader, sources, sending.resend_after_s(time.time()), before)
     log.info("run", run_id=running.run_id, command=name, to_call=to_call, rate=str(sending.rate))
     order = RunRequest(
         running.run_id, name, who_works(), sources, _time_left_s(going), running.end_now

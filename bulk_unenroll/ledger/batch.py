@@ -26,16 +26,6 @@ class InvalidRow(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class TargetCount:
-    """How much of a source falls to a target, and the first row that does."""
-
-    target: int
-    items: int
-    phone_like: int
-    first_row: int
-
-
-@dataclass(frozen=True, slots=True)
 class StagedRow:
     """One input row on its way in: an enrollment, or why there is none. ``cells`` is JSON."""
 
@@ -47,26 +37,13 @@ class StagedRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
-    """Enrollments as a JSON object: a name is ``row * width + target``, a value the customer.
-
-    SQLite reads two numbers from it at the price of one.
-    """
-
-    target_ids: Sequence[int]
-    width: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Batch:
     """``row_count`` rows of a source that follow each other, from ``first_row`` on.
 
     ``rows``, ``customers`` and ``target_places`` hold, one for one, the rows that have an
     enrollment: the row's number less ``first_row``, its customer, its target's place in
     ``targets``; the other rows are ``invalid``. ``cells`` are the rows as they were, packed by the
-    module ``cells``, but for the ``ragged`` ones, as JSON, by row. ``guess`` is what ``keys`` will
-    probably be asked for.
+    module ``cells``, but for the ``ragged`` ones, as JSON, by row.
     """
 
     first_row: int
@@ -78,28 +55,6 @@ class Batch:
     invalid: Sequence[InvalidRow]
     cells: bytes
     ragged: dict[int, str] = field(default_factory=dict)
-    guess: Keys | None = None
-
-    def keys(self, target_ids: Sequence[int]) -> Keys:
-        """The enrollments for the ledger; ``target_ids`` are its numbers of ``targets``."""
-        if self.guess is not None and self.guess.target_ids == target_ids:
-            return self.guess
-        width = max(target_ids, default=0) + 1
-        names, customers = self._names(target_ids, width), self.customers
-        pairs = zip(
-            names, customers if isinstance(customers, list) else customers.tolist(), strict=True
-        )
-        text = orjson.dumps(dict(pairs), option=orjson.OPT_NON_STR_KEYS).decode()
-        return Keys(target_ids, width, text)
-
-    def _names(self, target_ids: Sequence[int], width: int) -> list[int]:
-        if isinstance(self.rows, list):
-            pairs = zip(self.rows, self.target_places, strict=True)
-            return [row * width + target_ids[place] for row, place in pairs]
-        import numpy as np  # slow to import, and here already
-
-        names: list[int] = (self.rows * width + np.asarray(target_ids)[self.target_places]).tolist()
-        return names
 
 
 def staged_batch(staged: Sequence[StagedRow]) -> Batch:

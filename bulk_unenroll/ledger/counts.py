@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from bulk_unenroll.errors import LedgerFailed
-from bulk_unenroll.ledger.sqlite.ledger import DAMAGED, DAMAGED_REMEDY
-from bulk_unenroll.model import State
-
-
-def known_state(text: str) -> State:
-    """A state as it stands in the ledger; raises ``LedgerFailed`` for what is none."""
-    try:
-        return State(text)
-    except ValueError:
-        raise LedgerFailed(f"{DAMAGED}: {text!r} is no state", DAMAGED_REMEDY) from None
+from bulk_unenroll.ledger.facts import StateCount
+from bulk_unenroll.ledger.interface import LedgerReader
+from bulk_unenroll.model import BAD, State
 
 
 @dataclass(slots=True)
 class Counts:
-    """The accounting of some sources. ``read = invalid + duplicate + the sum over states``."""
+    """The accounting of some sources. ``read = invalid + duplicate + the sum over states``.
+
+    ``codes`` are those of all states but ``succeeded``, ``bad_codes`` those of what went wrong.
+    """
 
     read: int = 0
     invalid: int = 0
     unique: int = 0
     states: dict[State, int] = field(default_factory=lambda: dict.fromkeys(State, 0))
     codes: dict[str, int] = field(default_factory=dict)
+    bad_codes: dict[tuple[State, str], int] = field(default_factory=dict)
     attempts: int = 0
     mismatches: int = 0
     withdrawn: int = 0
@@ -39,3 +36,49 @@ class Counts:
     def left(self) -> int:
         """Customers/targets that are not settled."""
         return sum(self.states[s] for s in (State.PENDING, State.SENDING, State.IN_DOUBT))
+
+    @property
+    def worst_code(self) -> tuple[State, str] | None:
+        """The most frequent code of what went wrong, and its state; those to review come last."""
+        ranked = sorted(
+            self.bad_codes,
+            key=lambda bad: (bad[0] is State.REVIEW, -self.bad_codes[bad], bad[1]),
+        )
+        return ranked[0] if ranked else None
+
+    def add(self, some: StateCount) -> None:
+        """Count customers/targets that are alike."""
+        self.states[some.state] += some.number
+        self.unique += some.number
+        self.attempts += some.attempts
+        self.mismatches += some.mismatches
+        if some.code and some.state is not State.SUCCEEDED:
+            self.codes[some.code] = self.codes.get(some.code, 0) + some.number
+            if some.state in BAD:
+                bad = some.state, some.code
+                self.bad_codes[bad] = self.bad_codes.get(bad, 0) + some.number
+
+
+def count(
+    reader: LedgerReader, sources: Sequence[int], by_target: Iterable[StateCount] | None = None
+) -> Counts:
+    """Count the rows and states of ``sources``, each customer/target once.
+
+    ``by_target`` is what ``counts_by_target`` said of them, if it was asked already.
+    """
+    read, invalid = reader.row_counts(sources)
+    counts = Counts(read, invalid, withdrawn=reader.withdrawn_count())
+    for some in reader.counts_by_target(sources) if by_target is None else by_target:
+        counts.add(some)
+    return counts
+
+
+def callable_count(
+    reader: LedgerReader,
+    sources: Sequence[int],
+    resend_after_s: float,
+    counts: Counts | None = None,
+) -> int:
+    """How many customers/targets a run of ``sources``, with these ``counts``, would call now."""
+    counts = counts or count(reader, sources)
+    return counts.states[State.PENDING] + reader.callable_doubts(sources, resend_after_s)

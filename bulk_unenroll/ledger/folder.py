@@ -1,4 +1,4 @@
-"""The run folder: where a job's files lie, who may read them, and who works in it.
+"""The run folder: where a job's files are, who may read them, and who works in it.
 
 Every file is 0600 and the folder 0700, for customer ids are personal data.
 """
@@ -16,7 +16,7 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from bulk_unenroll.errors import FolderBusy, FolderUnusable, InputMissing
+from bulk_unenroll.errors import FolderBusy, FolderUnusable, InputMissing, LedgerFailed
 from bulk_unenroll.files import sync_directory
 from bulk_unenroll.urls import is_remote
 
@@ -45,11 +45,11 @@ def make_folder(folder: Path) -> None:
 
 
 def check_local(folder: Path) -> None:
-    """Refuse a run folder elsewhere: only a local disk tells when a ledger is durable."""
+    """Refuse a remote run folder: only of a local disk is it known when a ledger is durable."""
     if is_remote(folder):
         raise FolderUnusable(
             "the run folder stays on this machine, where the ledger can be made durable",
-            "give --out DIR; `export --to` writes elsewhere",
+            "give --out DIR; `export --to` can write to a remote address",
         )
 
 
@@ -110,8 +110,18 @@ def is_locked(folder: Path) -> bool:
     return False
 
 
+@contextmanager
+def writing(what: str) -> Iterator[None]:
+    """Turn an ``OSError`` while ``what`` is written into ``LedgerFailed`` (74)."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise LedgerFailed(f"{what}: cannot be written: {why}", "check the disk") from error
+
+
 def who_works() -> str:
-    """Who works in the folder, and where: ``user@host``, as the environment and system tell it."""
+    """Who works in the folder, and where: ``user@host``, by the environment and the system."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # in a container, a user may have no name

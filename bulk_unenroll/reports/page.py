@@ -7,10 +7,8 @@ id is masked in what a server said. Who started a run (``user@host``) does: a pe
 from __future__ import annotations
 
 import logging
-import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
@@ -24,14 +22,23 @@ from bulk_unenroll.capillary.base_url import is_rehearsal
 from bulk_unenroll.capillary.codes import advice, says
 from bulk_unenroll.errors import Next
 from bulk_unenroll.files import replacing
-from bulk_unenroll.ledger.counts import Counts
-from bulk_unenroll.ledger.sqlite.ledger import translated
-from bulk_unenroll.ledger.sqlite.reader import Row, ask, count, tally
+from bulk_unenroll.ledger.counts import Counts, count
+from bulk_unenroll.ledger.facts import (
+    AttemptCount,
+    InvalidCount,
+    Run,
+    SentAgain,
+    SlowCall,
+    Source,
+    Waiting,
+    ids_in_force,
+)
+from bulk_unenroll.ledger.folder import writing
+from bulk_unenroll.ledger.interface import LedgerReader
 from bulk_unenroll.log import get_logger
 from bulk_unenroll.model import State
 from bulk_unenroll.reports.next_command import rerun
-from bulk_unenroll.reports.plan import InvalidFact, invalid_facts
-from bulk_unenroll.reports.problems import Problem, Problems, TargetFact, find_problems
+from bulk_unenroll.reports.problems import Problem, Problems, find_problems, full_name
 from bulk_unenroll.reports.summary import Summary
 from bulk_unenroll.reports.timeline import KINDS, Calls, Timeline, calls_over_time
 from bulk_unenroll.reports.wording import headline, message_of, reason_of, visible
@@ -73,8 +80,8 @@ class RunFact:
 
 
 @dataclass(frozen=True, slots=True)
-class SlowCall:
-    """One of the slowest calls: where it stands, and how long it took."""
+class SlowFact:
+    """One of the slowest calls: of whom, in which row, and how long it took."""
 
     took_s: float
     sent_s: float
@@ -88,7 +95,7 @@ class SlowCall:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Everything that the page shows. Rows are those of the statements in ``ledger.sql``."""
+    """Everything that the page shows."""
 
     summary: Summary
     counts: Counts
@@ -98,77 +105,59 @@ class Page:
     problems: Problems
     codes: list[CodeFact]
     other_codes: int
-    invalid: list[InvalidFact]
+    invalid: list[InvalidCount]
     runs: list[RunFact]
     run_count: int
     line: Timeline | None
-    tries: list[Row]
-    sent_again: list[Row]
-    waiting: int
-    waiting_until_s: float | None
-    slowest: list[SlowCall]
-    sources: list[Row]
+    attempt_counts: list[AttemptCount]
+    sent_again: list[SentAgain]
+    waiting: Waiting
+    slowest: list[SlowFact]
+    sources: list[Source]
     source_count: int
 
 
-def write_page(
-    connection: sqlite3.Connection, to: Path, summary: Summary, sources: Sequence[int]
-) -> None:
-    """Write the page of ``sources`` to ``to``, whole or not at all."""
-    with translated():
-        with _at_one_moment(connection):
-            seen = look(connection, summary, sources)
-        with replacing(to) as part:
-            part.write_text(render(seen), "utf-8")
+def write_page(reader: LedgerReader, to: Path, summary: Summary) -> None:
+    """Write the page of the sources in force to ``to``, whole or not at all."""
+    with reader.at_one_moment() as moment:
+        seen = look(moment, summary)
+    with writing(to.name), replacing(to) as part:
+        part.write_text(render(seen), "utf-8")
 
 
 # ── looking ──────────────────────────────────────────────────────────────────────────────────────
 
 
-@contextmanager
-def _at_one_moment(connection: sqlite3.Connection) -> Iterator[None]:
-    """All answers are of one moment, also while a run goes on, so that they add up."""
-    connection.execute("BEGIN")
-    try:
-        yield
-    finally:
-        connection.execute("ROLLBACK")
-
-
-def look(connection: sqlite3.Connection, summary: Summary, sources: Sequence[int]) -> Page:
+def look(reader: LedgerReader, summary: Summary) -> Page:
     """Ask the ledger for everything. Memory does not grow with its rows."""
-    listed = list(sources)
-    tallied = tally(connection, listed)
+    every_source, every_run = reader.sources(), reader.runs()
+    sources = ids_in_force(every_source)
+    by_target = reader.counts_by_target(sources)
     found = find_problems(
-        connection, listed, tallied, targets=SHOWN_TARGETS, problems=SHOWN_PROBLEMS
+        reader, sources, by_target, targets=SHOWN_TARGETS, problems=SHOWN_PROBLEMS
     )
     codes = _codes(found, summary)
-    calls, line = calls_over_time(connection)
-    told = ask(connection, "get_meta", name="base_url")
-    base_url = told[0][0] if told else None
-    ((run_count,),) = ask(connection, "run_count")
-    ((source_count,),) = ask(connection, "source_count")
-    ((waiting, until_s),) = ask(connection, "waiting")
+    calls, line = calls_over_time(reader)
+    base_url = reader.base_url()
     return Page(
         summary=summary,
-        counts=count(connection, listed, tallied),
+        counts=count(reader, sources, by_target),
         base_url=base_url,
         rehearsal=base_url is not None and is_rehearsal(base_url),
         made_s=time.time(),
         problems=found,
         codes=codes[:SHOWN_CODES],
         other_codes=len(codes[SHOWN_CODES:]),
-        invalid=invalid_facts(connection, listed),
-        runs=_runs(connection, calls),
-        run_count=run_count,
+        invalid=reader.invalid_counts(sources),
+        runs=[_run(run, calls.get(run.run_id)) for run in every_run[::-1][:SHOWN_RUNS]],
+        run_count=len(every_run),
         line=line,
-        tries=ask(connection, "tries"),
-        sent_again=ask(connection, "sent_again", most=SHOWN_CODES),
-        waiting=waiting,
-        waiting_until_s=until_s,
-        slowest=_slowest(connection, listed),
-        sources=ask(connection, "report_sources", most=SHOWN_SOURCES),
-        source_count=source_count,
+        attempt_counts=reader.attempt_counts(),
+        sent_again=reader.sent_again(SHOWN_CODES),
+        waiting=reader.waiting(),
+        slowest=[_slow_call(reader, sources, slow) for slow in reader.slowest(SHOWN_SLOWEST)],
+        sources=every_source[::-1][:SHOWN_SOURCES],
+        source_count=len(every_source),
     )
 
 
@@ -186,41 +175,31 @@ def _codes(found: Problems, summary: Summary) -> list[CodeFact]:
     ]
 
 
-def _runs(connection: sqlite3.Connection, calls: dict[str, Calls]) -> list[RunFact]:
-    return [
-        RunFact(
-            run_id,
-            command,
-            started_by,
-            started_s,
-            ended_s,
-            code,
-            reason_of(code, reason or ""),
-            calls.get(run_id),
-        )
-        for run_id, command, started_by, started_s, ended_s, code, reason in ask(
-            connection, "report_runs", most=SHOWN_RUNS
-        )
-    ]
+def _run(run: Run, calls: Calls | None) -> RunFact:
+    return RunFact(
+        run.run_id,
+        run.command,
+        run.started_by,
+        run.started_s,
+        run.ended_s,
+        run.exit_code,
+        reason_of(run.exit_code, run.reason or ""),
+        calls,
+    )
 
 
-def _slowest(connection: sqlite3.Connection, sources: list[int]) -> list[SlowCall]:
-    return [
-        _slow_call(connection, sources, row)
-        for row in ask(connection, "slowest", most=SHOWN_SLOWEST)
-    ]
-
-
-def _slow_call(connection: sqlite3.Connection, sources: list[int], found: Row) -> SlowCall:
-    took_s, sent_s, outcome, code, http_status, org, group, target, customer = found
-    where = TargetFact(org, group, target, {})
-    rows = ask(
-        connection, "row_of", customer=customer, org=org, group=group, target=target,
-        sources=sources,
-    )  # fmt: skip
-    source, row = rows[0][:2] if rows else ("", None)
-    file = PurePath(source).name
-    return SlowCall(took_s, sent_s, outcome, code or "", http_status, str(where), file, row)
+def _slow_call(reader: LedgerReader, sources: Sequence[int], slow: SlowCall) -> SlowFact:
+    example = reader.example(slow.enrollment, sources)
+    return SlowFact(
+        slow.took_s,
+        slow.sent_s,
+        slow.outcome,
+        slow.code or "",
+        slow.http_status,
+        full_name(slow.enrollment.target),
+        PurePath(example.source).name if example else "",
+        example.row if example else None,
+    )
 
 
 # ── rendering ────────────────────────────────────────────────────────────────────────────────────

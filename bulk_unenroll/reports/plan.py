@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bulk_unenroll.ledger.counts import Counts, known_state
-from bulk_unenroll.ledger.sqlite.reader import Row, ask, callable_count, count, tally
+from bulk_unenroll.ledger.counts import Counts, callable_count, count
+from bulk_unenroll.ledger.facts import InvalidCount, PhoneLike, Source, StateCount
+from bulk_unenroll.ledger.interface import LedgerReader
+from bulk_unenroll.model import Target
 from bulk_unenroll.reports.problems import TargetFact
 from bulk_unenroll.settings import Rate
 
@@ -17,32 +18,13 @@ FAR_MORE_LEAST_ROWS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class SourceFact:
-    """One input: its name, SHA-256 and rows."""
-
-    name: str
-    sha256: str
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class InvalidFact:
-    """One reason why rows are invalid: how many, the first of them, and its message."""
-
-    code: str
-    number: int
-    first_row: int
-    example: str
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that a plan shows. ``to_call`` customers/targets would be called."""
 
-    sources: list[SourceFact]
+    sources: list[Source]
     counts: Counts
     targets: list[TargetFact]
-    invalid: list[InvalidFact]
+    invalid: list[InvalidCount]
     to_call: int
     known: int
     gone: int
@@ -51,77 +33,62 @@ class Plan:
     """How long the calls take at this rate."""
 
 
-def survey(
-    connection: sqlite3.Connection, sources: Sequence[int], rate: Rate, resend_after_s: float
-) -> Plan:
-    """Look at ``sources`` as they stand in the ledger."""
-    listed = list(sources)
-    tallied = tally(connection, listed)
-    counts = count(connection, listed, tallied)
-    to_call = callable_count(connection, listed, resend_after_s, counts)
-    targets = _targets(tallied)
-    ((known,),) = ask(connection, "known_before", sources=listed)
-    ((gone,),) = ask(connection, "gone", sources=listed)
+def survey(reader: LedgerReader, sources: Sequence[int], rate: Rate, resend_after_s: float) -> Plan:
+    """Look at ``sources`` as they are in the ledger."""
+    by_target = reader.counts_by_target(sources)
+    counts = count(reader, sources, by_target)
+    to_call = callable_count(reader, sources, resend_after_s, counts)
+    targets = _targets(by_target)
+    compared = reader.compare(sources)
+    every_source, planned = reader.sources(), frozenset(sources)
     return Plan(
-        sources=[
-            SourceFact(name, sha256, rows)
-            for _, name, _, sha256, rows, *_ in ask(connection, "source_facts", sources=listed)
-        ],
+        sources=[source for source in every_source if source.id in planned],
         counts=counts,
         targets=targets,
-        invalid=invalid_facts(connection, listed),
+        invalid=reader.invalid_counts(sources),
         to_call=to_call,
-        known=known,
-        gone=gone,
-        warnings=_warnings(connection, listed, targets),
+        known=compared.known,
+        gone=compared.gone,
+        warnings=[
+            *_phones(reader.phone_like(sources)),
+            *_swaps(targets, swapped_before=reader.swapped_before(sources)),
+            *_growth(planned, every_source),
+        ],
         seconds=to_call / rate.per_s,
     )
 
 
-def invalid_facts(connection: sqlite3.Connection, sources: list[int]) -> list[InvalidFact]:
-    """Why rows of ``sources`` are invalid, the most frequent reason first."""
-    return [InvalidFact(*row) for row in ask(connection, "invalid_counts", sources=sources)]
-
-
-def _targets(tallied: list[Row]) -> list[TargetFact]:
-    facts: dict[tuple[int | None, int, int], TargetFact] = {}
-    for org, group, target, state, _, number, *_ in tallied:
-        fact = facts.setdefault((org, group, target), TargetFact(org, group, target, {}))
-        known = known_state(state)
-        fact.states[known] = fact.states.get(known, 0) + number
+def _targets(by_target: Iterable[StateCount]) -> list[TargetFact]:
+    facts: dict[Target, TargetFact] = {}
+    for some in by_target:
+        facts.setdefault(some.target, TargetFact(some.target)).add(some)
     return list(facts.values())
 
 
-def _warnings(
-    connection: sqlite3.Connection, sources: list[int], targets: list[TargetFact]
-) -> list[str]:
-    warnings = []
-    ((number, phones),) = ask(connection, "phone_like", sources=sources)
+def _phones(found: PhoneLike) -> Iterator[str]:
+    number, phones = found
     if number and phones * 2 > number:
-        warnings.append(
-            f"{phones} of {number} customer ids have 10 to 12 digits: are these phone numbers?"
-        )
-    ((swapped,),) = ask(connection, "swapped_before", sources=sources)
-    if swapped or _look_swapped(targets):
-        warnings.append("targetGroupId and targetId look swapped: a group holds targets")
-    for source in sources:
-        warnings += _growth(connection, source)
-    return warnings
+        yield f"{phones} of {number} customer ids have 10 to 12 digits: are these phone numbers?"
 
 
-def _look_swapped(targets: list[TargetFact]) -> bool:
+def _swaps(targets: Sequence[TargetFact], *, swapped_before: bool) -> Iterator[str]:
+    if swapped_before or _look_swapped(targets):
+        yield "targetGroupId and targetId look swapped: a group holds targets"
+
+
+def _look_swapped(targets: Sequence[TargetFact]) -> bool:
     """A target belongs to one group, so one "target" in many "groups" of one target each is odd."""
-    groups = {(fact.org, fact.group) for fact in targets}
-    rules = {(fact.org, fact.target) for fact in targets}
+    groups = {(fact.target.org, fact.target.group) for fact in targets}
+    rules = {(fact.target.org, fact.target.rule) for fact in targets}
     return len(rules) < len(groups) == len(targets)
 
 
-def _growth(connection: sqlite3.Connection, source: int) -> list[str]:
-    before = ask(connection, "previous_rows", source=source)
-    ((_, name, _, _, rows, *_),) = ask(connection, "source_facts", sources=[source])
-    if not before:
-        return []
-    last = before[0][0]
-    if rows > FAR_MORE * last and rows - last >= FAR_MORE_LEAST_ROWS:
-        return [f"{name} has {rows} rows, far more than the {last} it had last time"]
-    return []
+def _growth(planned: Collection[int], every_source: Iterable[Source]) -> Iterator[str]:
+    rows_before: dict[str, int] = {}
+    for source in every_source:
+        rows, last = source.row_count, rows_before.get(source.path)
+        rows_before[source.path] = rows
+        if last is None or source.id not in planned:
+            continue
+        if rows > FAR_MORE * last and rows - last >= FAR_MORE_LEAST_ROWS:
+            yield f"{source.name} has {rows} rows, far more than the {last} it had last time"

@@ -4,39 +4,43 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import json
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import PurePath
 from typing import Generic, TypeVar
 
-from bulk_unenroll.ledger.counts import known_state
-from bulk_unenroll.ledger.sqlite.reader import Row, ask
-from bulk_unenroll.model import TROUBLED, State, Target
+from bulk_unenroll.ledger.facts import StateCount
+from bulk_unenroll.ledger.interface import LedgerReader
+from bulk_unenroll.model import TROUBLED, Enrollment, State, Target
 
 T = TypeVar("T")
+
+
+def full_name(target: Target) -> str:
+    """A target with its org, unless that is SELF."""
+    return f"org {target.org} {target}" if target.org else str(target)
 
 
 @dataclass(slots=True)
 class TargetFact:
     """One target: how many customers it has by state."""
 
-    org: int | None
-    group: int
-    target: int
-    states: dict[State, int]
+    target: Target
+    states: dict[State, int] = field(default_factory=dict)
 
     @property
     def unique(self) -> int:
         """Customers of this target."""
         return sum(self.states.values())
 
+    def add(self, some: StateCount) -> None:
+        """Count some of its customers."""
+        self.states[some.state] = self.states.get(some.state, 0) + some.number
+
     def __str__(self) -> str:
-        scope = f"org {self.org} " if self.org else ""
-        return f"{scope}{self.group}/{self.target}"
+        return full_name(self.target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class Problem:
     @property
     def target(self) -> Target:
         """The target, as a command names it."""
-        return Target(self.where.org, self.where.group, self.where.target)
+        return self.where.target
 
     @property
     def file(self) -> str:
@@ -102,50 +106,35 @@ class Problems:
 
 
 def find_problems(
-    connection: sqlite3.Connection,
+    reader: LedgerReader,
     sources: Sequence[int],
-    tallied: Iterable[Row],
+    by_target: Iterable[StateCount],
     *,
     targets: int,
     problems: int,
 ) -> Problems:
-    """Digest the ``tally`` of ``sources`` down to so many ``targets`` and ``problems``."""
-    listed = json.dumps(list(sources))
+    """The most frequent ``targets`` and ``problems`` of what ``counts_by_target`` said."""
     made = Problems(Most(targets), Most(problems), Counter())
-    for (org, group, target), rows in itertools.groupby(tallied, key=_place):
-        _add(made, TargetFact(org, group, target, {}), rows)
-    made.shown = [_with_example(connection, listed, found) for found in made.problems.listed()]
+    for target, counts in itertools.groupby(by_target, key=attrgetter("target")):
+        _add(made, TargetFact(target), counts)
+    made.shown = [_with_example(reader, sources, found) for found in made.problems.listed()]
     return made
 
 
-def _place(row: Row) -> tuple[int | None, int, int]:
-    org, group, target, *_ = row
-    return org, group, target
-
-
-def _add(made: Problems, fact: TargetFact, rows: Iterable[Row]) -> None:
-    for _, _, _, name, code, number, customer, *_ in rows:
-        state = known_state(name)
-        fact.states[state] = fact.states.get(state, 0) + number
-        made.states.add(state)
-        if state in TROUBLED:
-            made.codes[state, code] += number
-            made.problems.offer(number, Problem(fact, state, code, number, customer))
+def _add(made: Problems, fact: TargetFact, counts: Iterable[StateCount]) -> None:
+    for some in counts:
+        fact.add(some)
+        made.states.add(some.state)
+        if some.state in TROUBLED and some.customer is not None:
+            made.codes[some.state, some.code] += some.number
+            found = Problem(fact, some.state, some.code, some.number, some.customer)
+            made.problems.offer(some.number, found)
     made.targets.offer(fact.unique, fact)
 
 
-def _with_example(connection: sqlite3.Connection, sources: str, found: Problem) -> Problem:
-    where = found.where
-    example = ask(
-        connection,
-        "row_of",
-        customer=found.customer,
-        org=where.org,
-        group=where.group,
-        target=where.target,
-        sources=sources,
-    )
-    if not example:
+def _with_example(reader: LedgerReader, sources: Sequence[int], found: Problem) -> Problem:
+    example = reader.example(Enrollment(found.customer, found.where.target), sources)
+    if example is None:
         return found
-    source, row, message = example[0]
-    return replace(found, source=source, row=row, message=message or "")
+    message = example.message or ""
+    return replace(found, source=example.source, row=example.row, message=message)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from bulk_unenroll.ledger.sqlite.reader import ask
-from bulk_unenroll.ledger.sqlite.statements import SQL
+from bulk_unenroll.ledger.interface import LedgerReader
 
 SLOTS_MOST: Final = 40
 SLOTS_LEAST: Final = 3
@@ -29,7 +27,7 @@ KINDS: Final[Mapping[Kind, str]] = {
 class Latencies:
     """Latencies as a histogram: how many calls by the lower bound of their bin.
 
-    The bins of ``attempt_bins`` are 2 ms wide below 0.1 s, 20 ms below 1 s, 0.2 s below 10 s, and
+    The bins of ``AttemptBin`` are 2 ms wide below 0.1 s, 20 ms below 1 s, 0.2 s below 10 s, and
     2 s beyond, so a percentile is off by at most a tenth, or a millisecond.
     """
 
@@ -99,19 +97,22 @@ class Timeline:
         return number * 60 / self.width_s
 
 
-def calls_over_time(connection: sqlite3.Connection) -> tuple[dict[str, Calls], Timeline | None]:
+def calls_over_time(reader: LedgerReader) -> tuple[dict[str, Calls], Timeline | None]:
     """The calls of every run that made any, by its id; and the run with the most over time."""
-    runs = {run_id: Calls(*calls) for run_id, *calls in ask(connection, "run_calls")}
+    runs = {
+        calls.run_id: Calls(calls.number, calls.first_s, calls.last_s)
+        for calls in reader.run_calls()
+    }
     if not runs:
         return {}, None
     busiest = max(runs, key=lambda run_id: runs[run_id].number)
     line = _empty(busiest, runs[busiest])
-    values = {"run_id": busiest, "begin": runs[busiest].first_s, "width": float(line.width_s)}
-    for run_id, slot, kind, bin_ms, number in connection.execute(SQL["attempt_bins"], values):
-        runs[run_id].latencies.add(bin_ms, number)
-        if slot is not None:
-            line.slots[slot].kinds[kind] += number
-            line.slots[slot].latencies.add(bin_ms, number)
+    for found in reader.attempt_bins(busiest, runs[busiest].first_s, line.width_s):
+        runs[found.run_id].latencies.add(found.bin_ms, found.number)
+        if found.slot is not None:
+            slot = line.slots[found.slot]
+            slot.kinds[found.kind] += found.number
+            slot.latencies.add(found.bin_ms, found.number)
     return runs, line
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Sequence
-from operator import itemgetter
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
-import orjson
-
-from bulk_unenroll.ledger.sqlite.reader import Row, ask
+from bulk_unenroll.ledger.facts import ResultRow, Source
 
 RAGGED: Final = frozenset({"missing_fields", "extra_fields"})
 
@@ -27,63 +24,59 @@ ADDED: Final = (
 )
 
 
-_added: Final = itemgetter(0, 1, *range(6, 13))
-"""A row's cells under ``ADDED``."""
-
-
-SHOWN: Final = (
+added: Final = attrgetter(
     "source",
     "row",
-    "org_id",
-    "target_group_id",
-    "target_id",
-    "customer_id",
     "status",
     "code",
     "message",
     "http_status",
     "attempts",
     "updated_at",
+    "request_id",
 )
-"""A row's first cells, as the view ``results`` has them."""
+"""A row's cells under ``ADDED``."""
+
+
+SHOWN: Final = ResultRow._fields[: ResultRow._fields.index("request_id")]
+"""What a row begins with, as the view ``results`` has it."""
 
 
 class Columns:
     """The input's own columns: of several inputs the union in order of appearance."""
 
-    def __init__(self, connection: sqlite3.Connection, sources: Sequence[int] | None) -> None:
+    def __init__(self, sources: Iterable[Source]) -> None:
         self.names: list[str] = []
         self._places: dict[int, list[int]] = {}
         self._headers: dict[int, list[str]] = {}
         known: dict[tuple[str, int], int] = {}
-        for source, header in ask(connection, "headers"):
-            if sources is None or source in sources:
-                self._add(source, orjson.loads(header), known)
+        for source in sources:
+            self._add(source, known)
         self._all = list(range(len(self.names)))
 
-    def _add(self, source: int, header: list[str], known: dict[tuple[str, int], int]) -> None:
+    def _add(self, source: Source, known: dict[tuple[str, int], int]) -> None:
         seen: dict[str, int] = {}
         places = []
-        for name in header:
+        for name in source.header:
             seen[name] = seen.get(name, 0) + 1  # a header may stand twice
             key = (name, seen[name])
             if key not in known:
                 known[key] = len(self.names)
                 self.names.append(name)
             places.append(known[key])
-        self._places[source] = places
-        self._headers[source] = _distinct(header)
+        self._places[source.id] = places
+        self._headers[source.id] = _distinct(source.header)
 
-    def cells(self, row: Row) -> Sequence[object]:
+    def cells(self, row: ResultRow) -> Sequence[object]:
         """The row's own cells under ``names``.
 
         A ragged row stands whole in the first column: spread over the columns it might pass for a
         good row when the file is read again.
         """
-        cells: Sequence[object] = row[13]
-        places = self._places[row[14]]
-        if len(cells) != len(places) or (row[6] == "invalid" and row[7] in RAGGED):
-            cells = [f"{','.join(map(_text, cells))} ({row[7]})"]
+        cells: Sequence[object] = row.cells
+        places = self._places[row.source_id]
+        if len(cells) != len(places) or (row.status == "invalid" and row.code in RAGGED):
+            cells = [f"{','.join(map(as_text, cells))} ({row.code})"]
         elif places == self._all:
             return cells
         out: list[object] = [""] * len(self.names)
@@ -91,10 +84,10 @@ class Columns:
             out[place] = cell
         return out
 
-    def named(self, row: Row) -> dict[str, Any]:
+    def named(self, row: ResultRow) -> dict[str, Any]:
         """The row as it was, by column name; cells beyond the header count from ``extra_1``."""
-        header = self._headers[row[14]]
-        cells = row[13]
+        header = self._headers[row.source_id]
+        cells = row.cells
         if len(cells) > len(header):
             beyond = len(cells) - len(header)
             header = _distinct([*header, *(f"extra_{n}" for n in range(1, beyond + 1))])
@@ -114,5 +107,5 @@ def _distinct(names: Sequence[str]) -> list[str]:
     return distinct
 
 
-def _text(cell: object) -> str:
+def as_text(cell: object) -> str:
     return "" if cell is None else cell if isinstance(cell, str) else str(cell)

@@ -11,29 +11,29 @@ from types import NoneType
 from typing import Final, cast
 
 from bulk_unenroll.files import open_text
-from bulk_unenroll.ledger.sqlite.reader import Row
-from bulk_unenroll.results.columns import ADDED, Columns, _added, _text
+from bulk_unenroll.ledger.facts import ResultRow
+from bulk_unenroll.results.columns import ADDED, Columns, added, as_text
 
 
-class _CsvWriter:
+class CsvWriter:
     def __init__(self, path: Path, columns: Columns) -> None:
         self._columns = columns
         self._file = open_text(path)
         # CRLF as in RFC 4180: Python 3.11 quotes a lone CR in a cell only if the line end has one
         self._csv = csv.writer(self._file, lineterminator="\r\n")
 
-    def __enter__(self) -> _CsvWriter:
+    def __enter__(self) -> CsvWriter:
         self._csv.writerow(map(escape_formula, (*self._columns.names, *ADDED)))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[ResultRow]) -> None:
         if rows:
             cells = zip(*map(self._columns.cells, rows), strict=True)
-            added = zip(*map(_added, rows), strict=True)
-            self._csv.writerows(zip(*map(_escape_formulas, chain(cells, added)), strict=True))
+            ours = zip(*map(added, rows), strict=True)
+            self._csv.writerows(zip(*map(_escape_formulas, chain(cells, ours)), strict=True))
 
 
 _FORMULA: Final = "=+@\t\r-"
@@ -64,4 +64,4 @@ def _escape_formulas(column: Sequence[object]) -> Sequence[object]:
         cells = "\0".join(cell or "" for cell in cast("Sequence[str | None]", column))
         if not _BEGUN.search(f"\0{cells}"):
             return column
-    return [escape_formula(_text(cell)) for cell in column]
+    return [escape_formula(as_text(cell)) for cell in column]

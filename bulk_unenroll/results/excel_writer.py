@@ -19,7 +19,7 @@ from xlsxwriter.exceptions import FileCreateError
 
 from bulk_unenroll.capillary.codes import advice, says
 from bulk_unenroll.errors import UsageError
-from bulk_unenroll.ledger.sqlite.reader import Row
+from bulk_unenroll.ledger.facts import ResultRow
 from bulk_unenroll.model import TROUBLED
 
 MOST_ROWS: Final = 1_048_576
@@ -69,7 +69,7 @@ class WorkbookWriter:
     """
 
     def __init__(
-        self, path: Path, header: Sequence[str], line: Callable[[Row], Sequence[Cell]]
+        self, path: Path, header: Sequence[str], line: Callable[[ResultRow], Sequence[Cell]]
     ) -> None:
         if len(header) > MOST_COLUMNS:
             raise UsageError(
@@ -98,10 +98,10 @@ class WorkbookWriter:
         finally:
             self._clean_up()
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[ResultRow]) -> None:
         """Add rows, each to the sheet of its state and code."""
         for row in rows:
-            sheet = self._sheet_of(row[6], row[7] or "")
+            sheet = self._sheet_of(row.status, row.code or "")
             if sheet.part_rows == MOST_ROWS:
                 self._go_on(sheet)
             self._put(sheet.part, sheet.part_rows, self._line(row))

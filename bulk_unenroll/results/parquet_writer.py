@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet as pq
 
-from bulk_unenroll.ledger.sqlite.reader import Row
+from bulk_unenroll.ledger.facts import ResultRow
 
 SCHEMA: Final = pa.schema(
     [
@@ -33,12 +33,9 @@ SCHEMA: Final = pa.schema(
 
 
 class ParquetWriter:
-    """Writes rows whose cells stand under ``names``; ``named`` gives the input's own, by column."""
+    """Writes rows; ``named`` gives the cells of the input's own columns."""
 
-    def __init__(
-        self, path: Path, names: Sequence[str], named: Callable[[Row], Mapping[str, Any]]
-    ) -> None:
-        self._names = names
+    def __init__(self, path: Path, named: Callable[[ResultRow], Mapping[str, Any]]) -> None:
         self._named = named
         self._file = pq.ParquetWriter(path, SCHEMA)
 
@@ -48,9 +45,9 @@ class ParquetWriter:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[ResultRow]) -> None:
         """Add rows."""
-        frame = pd.DataFrame(rows, columns=list(self._names), dtype=object)
+        frame = pd.DataFrame(rows, columns=ResultRow._fields, dtype=object)
         frame["input"] = [orjson.dumps(self._named(row)).decode() for row in rows]
         table = pa.Table.from_pandas(frame[SCHEMA.names], schema=SCHEMA, preserve_index=False)
         self._file.write_table(table)

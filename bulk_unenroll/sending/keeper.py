@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from bulk_unenroll.exits import ExitCode
-from bulk_unenroll.ledger.sqlite.ledger import Turn
+from bulk_unenroll.ledger.interface import Turn
 from bulk_unenroll.sending.adaptive_rate import AdaptiveRate
 from bulk_unenroll.sending.circuit_breaker import CircuitBreaker
 from bulk_unenroll.sending.run_state import RunState

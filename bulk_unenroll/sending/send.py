@@ -15,7 +15,7 @@ from typing import Any, Final
 from bulk_unenroll.capillary.auth import make_auth
 from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.capillary.credentials import Endpoint
-from bulk_unenroll.ledger.sqlite.ledger import Ledger, Turn
+from bulk_unenroll.ledger.interface import Ledger, Turn
 from bulk_unenroll.sending.clock import Clock
 from bulk_unenroll.sending.keeper import TakeTurn
 from bulk_unenroll.sending.observers import Observer
@@ -140,7 +140,7 @@ def _begin(
 ) -> list[float]:
     """Begin the run in the ledger; when calls of earlier runs started that count for the rate."""
     now_s = clock.wall_s()
-    starts = ledger.recent_starts(now_s - settings.rate.unit_s)
+    starts = ledger.reader.recent_starts(now_s - settings.rate.unit_s)
     ledger.begin_run(
         request.run_id,
         request.command,

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from pyarrow import parquet as pq
 
 from bulk_unenroll.errors import InputRefused
-from bulk_unenroll.inputs import dedupe
 from bulk_unenroll.inputs.columns import Table, table_batch
 from bulk_unenroll.inputs.formats import csv_reader as csv_source
 from bulk_unenroll.inputs.formats import parquet_reader as parquet_source
@@ -25,7 +24,7 @@ from bulk_unenroll.inputs.mapping import ReadSettings
 from bulk_unenroll.inputs.rows import Mapper
 from bulk_unenroll.ledger.batch import Batch, staged_batch, staged_row
 from bulk_unenroll.ledger.cells import unpack
-from bulk_unenroll.model import MAX_ID, Enrollment, Record, Target
+from bulk_unenroll.model import MAX_ID, Enrollment, Record
 
 Row = tuple[int, object, object]
 """Number, enrollment or why the row is invalid, cells."""
@@ -243,41 +242,3 @@ class TestControls:
         search = settings(max_examples=500, deadline=None, phases=(Phase.generate,))
         with pytest.raises(DETECTED):
             search(given(parquets())(check_parquet))()
-
-
-PAIRS = st.lists(
-    st.tuples(st.sampled_from([1, 2, 5, 2**44, 2**44 + 1, MAX_ID]) | st.integers(1, 30),
-              st.integers(1, 3)),
-    min_size=1, max_size=60,
-)  # fmt: skip
-
-
-class TestRepeats:
-    """The repeats in a large source are found in memory, as the ledger's UNIQUE key would."""
-
-    @settings(max_examples=300, deadline=None)
-    @given(PAIRS, st.integers(1, 9))
-    def test_every_later_row_of_an_enrollment_repeats_its_first_row(
-        self, pairs: list[tuple[int, int]], size: int
-    ) -> None:
-        enrollments = [Enrollment(customer, Target(None, 1, target)) for customer, target in pairs]
-        first: dict[Enrollment, int] = {}
-        expected = {
-            row: first[enrollment]
-            for row, enrollment in enumerate(enrollments, 1)
-            if first.setdefault(enrollment, row) != row
-        }
-        repeats = dedupe.RepeatFinder()
-        for start in range(0, len(enrollments), size):
-            rows = enumerate(enrollments[start : start + size], start + 1)
-            batch = staged_batch([staged_row(row, enrollment, ()) for row, enrollment in rows])
-            repeats.add(batch, [target.rule for target in batch.targets])
-        assert dict(repeats.repeats()) == expected
-        counts = {found.target: (found.items, found.first_row) for found in repeats.target_counts()}
-        assert counts == {
-            rule: (
-                sum(enrollment.target.rule == rule for enrollment in first),
-                min(row for enrollment, row in first.items() if enrollment.target.rule == rule),
-            )
-            for rule in {enrollment.target.rule for enrollment in enrollments}
-        }

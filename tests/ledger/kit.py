@@ -1,27 +1,47 @@
-"""What tests of real run folders share: a job in few words, and what a kill leaves on disk."""
+"""What tests of ledgers share: a job in few words, for whatever kind of ledger."""
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 import json
-import os
-import resource
-import shutil
+import random
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol
 
-from bulk_unenroll.ledger.sqlite.ledger import Ledger, SourceInfo, StagedRow, Turn
+from bulk_unenroll.ledger.batch import Batch, StagedRow, staged_batch
+from bulk_unenroll.ledger.facts import ResultRow, confirmed_ids
+from bulk_unenroll.ledger.interface import (
+    Ledger,
+    LedgerReader,
+    Reopening,
+    Selection,
+    SourceInfo,
+    Turn,
+)
 from bulk_unenroll.model import Attempt, Blocked, Call, Enrollment, Entry, Invalid, State, Target
 
 NOW_S = 1_700_000_000.0
+NOW_TEXT = "2023-11-14T22:13:20.000Z"
 BASE_URL = "https://eu.api.example.com/v3.1"
 BAD_ID = Invalid("not_digits", 'customerId: "x" is not a valid id: use digits only')
 RECENT_S = NOW_S - 900.0
 NEVER_S = float("inf")
 _contents = itertools.count(1)
+
+
+class Place(Protocol):
+    """Where a ledger of some kind is. The first opening makes it."""
+
+    def open(self) -> Ledger:
+        """Open it to work in it."""
+
+    def reader(self) -> AbstractContextManager[LedgerReader]:
+        """Open it to read."""
+
+    def after_kill(self) -> Place:
+        """What a kill at this moment leaves. Ledgers that are open are only to be closed then."""
 
 
 def key(customer: int, group: int = 1001, target: int = 2001, org: int | None = None) -> Enrollment:
@@ -52,6 +72,12 @@ def info(name: str = "a.csv", content: str | None = None, reading: str = "{}") -
     return SourceInfo(f"/in/{name}", name, sha256, reading, header)
 
 
+def batches(rows: Sequence[Enrollment | Invalid], chunk: int = 1000) -> Iterator[Batch]:
+    """Rows as the loader hands them over."""
+    for start in range(0, len(rows), chunk):
+        yield staged_batch(staged(rows[start : start + chunk], start + 1))
+
+
 def plan(
     ledger: Ledger,
     rows: Sequence[Enrollment | Invalid],
@@ -60,15 +86,7 @@ def plan(
     chunk: int = 1000,
 ) -> int:
     """Read rows into the ledger as a planned source, or find the source again."""
-    about = info(name, content)
-    found = ledger.find_source(about)
-    if found is not None:
-        return found
-    source = ledger.add_source(about)
-    for start in range(0, len(rows), chunk):
-        ledger.add_rows(source, staged(rows[start : start + chunk], start + 1))
-    ledger.source_loaded(source, len(rows))
-    return source
+    return ledger.load(info(name, content), batches(rows, chunk))
 
 
 def confirm(ledger: Ledger, *sources: int) -> None:
@@ -81,6 +99,10 @@ def confirmed(ledger: Ledger, rows: Sequence[Enrollment | Invalid], name: str = 
     return source
 
 
+def confirmed_sources(ledger: Ledger) -> list[int]:
+    return confirmed_ids(ledger.reader.sources())
+
+
 def begin(
     ledger: Ledger,
     *sources: int,
@@ -91,7 +113,7 @@ def begin(
     ledger.begin_run(
         run_id or f"run-{next(_contents)}",
         "run",
-        sources or ledger.confirmed_sources(),
+        sources or confirmed_sources(ledger),
         now_s=now_s,
         resend_after_s=resend_after_s,
     )
@@ -126,14 +148,15 @@ def answer(
     outcome: str | None = None,
     code: str | None = None,
     at_s: float = NOW_S,
+    took_s: float = 1.0,
     again_s: float | None = None,
     charged: bool = True,
     mismatch: bool = False,
 ) -> Entry:
-    """The entry of a call that was answered a second after it was sent at ``at_s``."""
+    """The entry of a call that was sent at ``at_s`` and answered ``took_s`` later."""
     attempt = Attempt(
         at_s,
-        at_s + 1,
+        at_s + took_s,
         outcome or state.value,
         code,
         f"about {code}" if code else None,
@@ -163,81 +186,74 @@ def settle(ledger: Ledger, *customers_: int, state: State = State.SUCCEEDED, **m
     turn(ledger, *entries)
 
 
+def reopen(
+    ledger: Ledger,
+    *states: State,
+    codes: Sequence[str] = (),
+    targets: Sequence[str] = (),
+    now_s: float = NOW_S,
+) -> int:
+    return ledger.reopen(Reopening(states, codes, targets), now_s=now_s)
+
+
+def some_work(ledger: Ledger, dice: random.Random) -> dict[int, str]:
+    """A few turns of a run; the customers that were claimed, and what a kill makes of them."""
+    confirmed(ledger, keys(*range(1, 40)))
+    begin(ledger)
+    known: dict[int, str] = {}
+    for _ in range(dice.randrange(1, 6)):
+        calls = claim(ledger, dice.randrange(1, 6))
+        known |= dict.fromkeys(customers(calls), "in_doubt")
+        done = [call for call in calls if dice.random() < 0.5]
+        turn(ledger, *map(answer, done))
+        known |= dict.fromkeys(customers(done), "succeeded")
+    return known
+
+
+# ── what is on record ────────────────────────────────────────────────────────────────────────────
+
+
+class Shown(NamedTuple):
+    """A row as ``results`` shows it, in short."""
+
+    row: int
+    customer: int | None
+    status: str
+    message: str | None
+
+
+def rows_of(ledger: Ledger, source: int) -> list[Shown]:
+    return [
+        Shown(row.row, row.customer_id, row.status, row.message)
+        for page in ledger.reader.result_pages(Selection(sources=[source]))
+        for row in page
+    ]
+
+
 def states(ledger: Ledger) -> dict[int, str]:
     """The state of every customer (tests that ask have one target)."""
-    return dict(ledger.connection.execute("SELECT customer_id, state FROM item ORDER BY id"))
+    pages = ledger.reader.result_pages(Selection(states=list(State)))
+    return {row.customer_id or 0: row.status for page in pages for row in page}
 
 
 def state_counts(ledger: Ledger) -> dict[str, int]:
-    return dict(ledger.connection.execute("SELECT state, count(*) FROM item GROUP BY state"))
+    return Counter(states(ledger).values())
 
 
-def history(ledger: Ledger, customer: int) -> list[tuple[Any, ...]]:
-    """``attempt_history`` of a customer: attempt, run, outcome, code."""
-    return ledger.connection.execute(
-        "SELECT attempt, run_id, outcome, code FROM attempt_history WHERE customer_id = ?"
-        " ORDER BY attempt",
-        (customer,),
-    ).fetchall()
+def results(ledger: Ledger) -> list[ResultRow]:
+    """All rows of ``results``."""
+    return [row for page in ledger.reader.result_pages(Selection()) for row in page]
 
 
-# ── accidents ────────────────────────────────────────────────────────────────────────────────────
+class Line(NamedTuple):
+    """An attempt as ``attempt_history`` shows it, in short."""
+
+    attempt: int
+    run_id: str
+    outcome: str
+    code: str | None
 
 
-def after_kill(folder: Path, name: str = "killed") -> Path:
-    """A copy of ``folder`` as a kill at this moment would leave it: nothing was closed."""
-    to = folder.with_name(f"{folder.name}-{name}-{next(_contents)}")
-    shutil.copytree(folder, to)
-    return to
-
-
-@contextmanager
-def full_disk(most_bytes: int) -> Iterator[None]:
-    """No file grows beyond ``most_bytes``: the system refuses such writes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-@contextmanager
-def read_only(folder: Path) -> Iterator[None]:
-    """Nobody may write into ``folder``, not even a superuser, whose privilege is laid down."""
-    folder.chmod(0o500)
-    try:
-        with _without_privilege():
-            yield
-    finally:
-        folder.chmod(0o700)
-
-
-@contextmanager
-def any_mask() -> Iterator[None]:
-    """A user whose umask would let everyone read and write new files."""
-    before = os.umask(0)
-    try:
-        yield
-    finally:
-        os.umask(before)
-
-
-@contextmanager
-def _without_privilege() -> Iterator[None]:
-    """Lay down what lets a superuser's thread override permissions (capabilities(7))."""
-    if os.geteuid() != 0:
-        yield
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    before, without = (ctypes.c_uint32 * 6)(), (ctypes.c_uint32 * 6)()
-    libc.capget(header, before)
-    libc.capget(header, without)
-    without[0] &= ~0b110  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, effective
-    if libc.capset(header, without):
-        raise OSError(ctypes.get_errno(), "capset")
-    try:
-        yield
-    finally:
-        libc.capset(header, before)
+def history(ledger: Ledger, customer: int) -> list[Line]:
+    found = ledger.reader.attempts_of(customer)
+    return sorted(Line(line.attempt, line.run_id, line.outcome, line.code) for line in found)

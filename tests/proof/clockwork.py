@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import looptime
 
-from bulk_unenroll.ledger.sqlite.ledger import Ledger
+from bulk_unenroll.ledger.sqlite.ledger import SqliteLedger
 from bulk_unenroll.sending.runner import Sender
 from tests.sending.scripted import Job
 
@@ -56,7 +56,7 @@ class Mortal(Job):
         left = self._first_folder.with_name(f"{self._first_folder.name}-{self.kills}")
         shutil.copytree(self.folder, left)
         self.folder = left
-        self._dead, self.ledger = self.ledger, Ledger.open(left)
+        self._dead, self.ledger = self.ledger, SqliteLedger.open(left)
 
     async def rest(self, seconds: float) -> None:
         """Nothing runs for a while."""

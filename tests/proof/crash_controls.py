@@ -15,32 +15,32 @@ from filelock import FileLock
 from bulk_unenroll.capillary.calls import Reply
 from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.errors import LedgerFailed
-from bulk_unenroll.ledger.sqlite import ledger
-from bulk_unenroll.ledger.sqlite.ledger import Ledger
+from bulk_unenroll.ledger.sqlite import file, sources
+from bulk_unenroll.ledger.sqlite.connection import Writer
 from bulk_unenroll.sending.run_state import RunState
 
 
 def no_intent() -> None:
     """What a turn claims is committed with a later turn, when it was long sent."""
-    real, close = Ledger._transaction, Ledger.close
+    real, close = Writer.transaction, Writer.close
     turns = count()
 
     @contextmanager
-    def late(self: Ledger) -> Iterator[None]:
-        if self.connection.in_transaction and next(turns) % 20 == 0:
-            self.connection.execute("COMMIT")
-        if not self.connection.in_transaction:
-            self.connection.execute("BEGIN IMMEDIATE")
+    def late(self: Writer) -> Iterator[None]:
+        if self.raw.in_transaction and next(turns) % 20 == 0:
+            self.raw.execute("COMMIT")
+        if not self.raw.in_transaction:
+            self.raw.execute("BEGIN IMMEDIATE")
         yield
 
-    def commit_and_close(self: Ledger) -> None:
-        if self.connection.in_transaction:
-            self.connection.execute("COMMIT")
-        Ledger._transaction = real  # type: ignore[method-assign]
+    def commit_and_close(self: Writer) -> None:
+        if self.raw.in_transaction:
+            self.raw.execute("COMMIT")
+        Writer.transaction = real  # type: ignore[method-assign]
         close(self)
 
-    Ledger._transaction = late  # type: ignore[method-assign]
-    Ledger.close = commit_and_close  # type: ignore[method-assign]
+    Writer.transaction = late  # type: ignore[method-assign]
+    Writer.close = commit_and_close  # type: ignore[method-assign]
 
 
 def result_before_answer() -> None:
@@ -69,25 +69,25 @@ def drop_on_stop() -> None:
 
 def synchronous_normal() -> None:
     """Commits are left to the system's cache."""
-    real = ledger._prepare
+    real = file.prepare
 
-    def prepare(connection: sqlite3.Connection) -> None:
-        real(connection)
-        connection.execute("PRAGMA synchronous = NORMAL")
+    def prepare(raw: sqlite3.Connection) -> None:
+        real(raw)
+        raw.execute("PRAGMA synchronous = NORMAL")
 
-    ledger._prepare = prepare
+    file.prepare = prepare
 
 
 def deaf_to_the_disk() -> None:
     """An error of the ledger is swallowed, and what was claimed is sent."""
-    real = Ledger._transaction
+    real = Writer.transaction
 
     @contextmanager
-    def careless(self: Ledger) -> Iterator[None]:
+    def careless(self: Writer) -> Iterator[None]:
         with suppress(LedgerFailed), real(self):
             yield
 
-    Ledger._transaction = careless  # type: ignore[method-assign]
+    Writer.transaction = careless  # type: ignore[method-assign]
 
 
 def lock_that_does_not_lock() -> None:
@@ -97,4 +97,4 @@ def lock_that_does_not_lock() -> None:
 
 def half_a_load_stays() -> None:
     """What a kill left of a source is not dropped at opening."""
-    Ledger._drop = lambda self, source: None  # type: ignore[method-assign]
+    sources._drop = lambda connection, source: None

@@ -17,7 +17,10 @@ from typing import Any, Final
 
 from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.cli.main import main
-from bulk_unenroll.ledger.sqlite.ledger import Ledger
+from bulk_unenroll.ledger.sqlite import ledger
+from bulk_unenroll.ledger.sqlite.claims import Claims
+from bulk_unenroll.ledger.sqlite.ledger import SqliteLedger
+from bulk_unenroll.ledger.sqlite.loading import Loading
 from bulk_unenroll.sending.runner import Runner
 
 ON_THE_WAY_S: Final = 0.01
@@ -75,7 +78,7 @@ def claims(*_: object, claim: int, **__: object) -> bool:
     return claim > 0
 
 
-def records(_: Ledger, entries: Any, *__: object, **___: object) -> bool:
+def records(_: object, entries: Any, *__: object, **___: object) -> bool:
     return any(entry.attempt for entry in entries)
 
 
@@ -105,30 +108,30 @@ def answered(point: Point) -> None:
 
 
 POINTS: Final[Mapping[str, Callable[[Point], None]]] = {
-    "before the source is loaded": before(Ledger, "source_loaded"),
-    "after the source is loaded": after(Ledger, "source_loaded"),
-    "before the sources are confirmed": before(Ledger, "confirm"),
-    "after the sources are confirmed": after(Ledger, "confirm"),
-    "after the run has begun": after(Ledger, "begin_run"),
-    "before the intents are committed": after(Ledger, "_claim"),
-    "after the intents are committed": after(Ledger, "turn", claims),
+    "before the source is loaded": before(Loading, "_finish"),
+    "after the source is loaded": after(Loading, "_finish"),
+    "before the sources are confirmed": before(SqliteLedger, "confirm"),
+    "after the sources are confirmed": after(SqliteLedger, "confirm"),
+    "after the run has begun": after(SqliteLedger, "begin_run"),
+    "before the intents are committed": after(Claims, "claim"),
+    "after the intents are committed": after(SqliteLedger, "turn", claims),
     "a request is on its way": in_flight,
     "an answer was read": answered,
     "a call has landed": after(Runner, "_land"),
-    "before the results are committed": after(Ledger, "_record", records),
-    "after the results are committed": after(Ledger, "turn", records),
+    "before the results are committed": after(ledger, "record", records),
+    "after the results are committed": after(SqliteLedger, "turn", records),
     "before results.csv is renamed": before(Path, "replace", results),
     "after results.csv is renamed": after(Path, "replace", results),
-    "before the run has ended": before(Ledger, "end_run"),
-    "before the ledger is closed": before(Ledger, "close"),
-    "after the ledger is closed": after(Ledger, "close"),
+    "before the run has ended": before(SqliteLedger, "end_run"),
+    "before the ledger is closed": before(SqliteLedger, "close"),
+    "after the ledger is closed": after(SqliteLedger, "close"),
 }
 BULK_POINTS: Final[Mapping[str, Callable[[Point], None]]] = {
-    "after the indexes are dropped": after(Ledger, "begin_bulk"),
-    "within a batch of the bulk": after(Ledger, "_add_batch"),
-    "after the last batch of the bulk": before(Ledger, "source_loaded"),
-    "before the indexes are made again": before(Ledger, "_end_bulk"),
-    "after the indexes are made again": after(Ledger, "_end_bulk"),
+    "after the indexes are dropped": after(Loading, "_begin_bulk"),
+    "within a batch of the bulk": after(Loading, "_add_batch"),
+    "after the last batch of the bulk": before(Loading, "_finish"),
+    "before the indexes are made again": before(Loading, "_end_bulk"),
+    "after the indexes are made again": after(Loading, "_end_bulk"),
 }
 ONCE: Final = frozenset(name for name in POINTS if "source" in name or "results.csv" in name) | {
     "after the run has begun",

@@ -7,7 +7,7 @@ import codecs
 import csv
 import lzma
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -16,7 +16,8 @@ from bulk_unenroll.errors import InputRefused
 from bulk_unenroll.inputs import loading as load
 from bulk_unenroll.inputs.rows import Mapper
 from bulk_unenroll.inputs.source import Source
-from bulk_unenroll.ledger.sqlite.ledger import Ledger, SourceInfo, StagedRow
+from bulk_unenroll.ledger.batch import Batch, StagedRow, staged_batch
+from bulk_unenroll.ledger.sqlite import loading
 from bulk_unenroll.model import Enrollment, Invalid, Record
 
 strict_reader, strict_decoder, stage = csv.reader, codecs.getincrementaldecoder, load._stage
@@ -41,18 +42,15 @@ def forgiving_decoder(encoding: str) -> Any:
     return partial(strict_decoder(encoding), errors="replace")
 
 
-def keep_what_was_read(ledger: Ledger, info: SourceInfo, source: Source) -> int:
+def keep_what_was_read(source: Source) -> Iterator[Batch]:
     """A refusal half way leaves the rows before it for calling."""
-    number = ledger.add_source(info)
     rows: list[StagedRow] = []
     try:
         for record in source.records():
             rows.append(stage(record, source.mapper))
     except InputRefused:
         pass
-    ledger.add_rows(number, rows)
-    ledger.source_loaded(number, len(rows))
-    return number
+    yield staged_batch(rows)
 
 
 def by_position() -> Callable[[Record, Mapper], StagedRow]:
@@ -111,4 +109,4 @@ def _write_peak() -> None:
 
 def rows_without_limit() -> None:
     """As many rows at once as are fixed, however long they are."""
-    load.BULK_FROM_BYTES = 1 << 40  # type: ignore[misc]
+    loading.BULK_FROM_BYTES = 1 << 40  # type: ignore[misc]

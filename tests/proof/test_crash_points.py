@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bulk_unenroll.inputs.loading import BULK_FROM_ROWS
+from bulk_unenroll.ledger.sqlite.loading import BULK_FROM_ROWS
 from tests.kit.command import PROGRAM, Desk, Witness
 from tests.proof.failpoints import BULK_POINTS, ONCE, POINTS, program
 from tests.proof.laws import check_laws, check_strangers

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from bulk_unenroll.errors import LedgerFailed
-from bulk_unenroll.ledger.folder import make_folder
-from bulk_unenroll.ledger.sqlite import ledger as program
-from bulk_unenroll.ledger.sqlite.ledger import Ledger
-from bulk_unenroll.ledger.sqlite.reader import integrity_faults, reader
+from bulk_unenroll.ledger.folder import ledger_path, make_folder
+from bulk_unenroll.ledger.sqlite import file as program
+from bulk_unenroll.ledger.sqlite.failures import translated
+from bulk_unenroll.ledger.sqlite.ledger import SqliteLedger
+from bulk_unenroll.ledger.sqlite.proof import integrity_faults
 from bulk_unenroll.model import State
-from tests.ledger.kit import after_kill, begin, claim, confirmed, keys, settle, unanswered
+from tests.kit.accidents import after_kill
+from tests.ledger.kit import begin, claim, confirmed, keys, settle, unanswered
 from tests.ledger.kit import turn as record
 
 ROUNDS = 500
@@ -25,14 +27,14 @@ Content = list[str]
 Damage = Callable[[Path, random.Random], str]
 
 
-def make(folder: Path) -> Ledger:
+def make(folder: Path) -> SqliteLedger:
     """A ledger in use, with customers in several states, in its file and in its log."""
     make_folder(folder)
-    with closing(Ledger.open(folder)) as ledger:
+    with closing(SqliteLedger.open(folder)) as ledger:
         confirmed(ledger, keys(*range(1, 301)))
         begin(ledger)
         settle(ledger, *range(1, 101))
-    ledger = Ledger.open(folder)
+    ledger = SqliteLedger.open(folder)
     begin(ledger)
     settle(ledger, *range(101, 151), state=State.FAILED, code="310011")
     record(ledger, *(unanswered(call) for call in claim(ledger, 40)))
@@ -57,18 +59,19 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def content(folder: Path) -> Content:
     """Who was called, and how it ended. Raises ``LedgerFailed``, also for what does not add up."""
-    with reader(folder) as connection:
+    with closing(program.open_read_only(ledger_path(folder))) as connection:
         faults = integrity_faults(connection)
         if faults:
             raise LedgerFailed(faults[0])
-        attempts = connection.execute(
-            "SELECT target_group_id, target_id, customer_id, outcome FROM attempt_history"
-        )
-        states = connection.execute(
-            "SELECT target_group_id, target_id, customer_id, state FROM item"
-            " JOIN target ON target.id = item.target"
-        )
-        return sorted(map(repr, [*attempts, *states]))
+        with translated():
+            attempts = connection.raw.execute(
+                "SELECT target_group_id, target_id, customer_id, outcome FROM attempt_history"
+            )
+            states = connection.raw.execute(
+                "SELECT target_group_id, target_id, customer_id, state FROM item"
+                " JOIN target ON target.id = item.target"
+            )
+            return sorted(map(repr, [*attempts, *states]))
 
 
 # ── what happens to files ────────────────────────────────────────────────────────────────────────
@@ -125,7 +128,7 @@ def survivors(
         try:
             if content(to) != before:
                 changed.append(what)
-            with closing(Ledger.open(to)):
+            with closing(SqliteLedger.open(to)):
                 pass
         except LedgerFailed:
             refused += 1
@@ -159,7 +162,7 @@ def test_a_lost_log_is_refused(killed: Path, tmp_path: Path, proof: Callable[...
     shutil.copytree(killed, tmp_path / "x")
     (tmp_path / "x" / "ledger.sqlite-wal").unlink()
     with pytest.raises(LedgerFailed, match="changes are lost"):
-        Ledger.open(tmp_path / "x")
+        SqliteLedger.open(tmp_path / "x")
     proof(refused="yes")
 
 
@@ -167,8 +170,8 @@ def test_without_mark_and_seal_damage_would_pass(
     closed: Path, killed: Path, tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control."""
-    monkeypatch.setattr(program, "_check_seal", lambda path, mark: None)
-    monkeypatch.setattr(program, "_check_commits", lambda connection, mark: None)
+    monkeypatch.setattr(program, "check_seal", lambda path, mark: None)
+    monkeypatch.setattr(program, "check_commits", lambda connection, mark: None)
     dice = random.Random(f"{seed}/control")
     refused, _ = survivors(closed, ["ledger.sqlite"], tmp_path / "x", dice, 100)
     _, changed = survivors(killed, ["ledger.sqlite-wal"], tmp_path / "x", dice, 100)

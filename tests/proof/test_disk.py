@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bulk_unenroll.inputs.loading import BULK_FROM_ROWS
+from bulk_unenroll.ledger.sqlite.loading import BULK_FROM_ROWS
 from tests.kit.command import PROGRAM, Desk, Witness
 from tests.proof.disks import break_disk, compiled, mend_disk, needs_a_compiler
 from tests.proof.laws import check_laws, check_strangers

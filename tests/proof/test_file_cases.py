@@ -21,7 +21,7 @@ import pytest
 
 from bulk_unenroll.inputs import loading as load
 from bulk_unenroll.inputs.rows import Mapper
-from bulk_unenroll.ledger.sqlite.ledger import StagedRow
+from bulk_unenroll.ledger.batch import StagedRow
 from bulk_unenroll.model import Record
 from tests.kit.command import Desk, Ended, Witness
 from tests.proof import file_controls as controls
@@ -210,7 +210,7 @@ def test_a_reader_that_keeps_what_it_could_read_sends_it(
     sending: tuple[InProcess, Witness], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control."""
-    monkeypatch.setattr("bulk_unenroll.inputs.loading._read_all", controls.keep_what_was_read)
+    monkeypatch.setattr("bulk_unenroll.inputs.loading._batches", controls.keep_what_was_read)
     desk, witness = sending
     with pytest.raises(AssertionError):
         provoke(desk, NAMED["quote that never closes"], 1)
@@ -242,12 +242,12 @@ def test_a_reader_that_keeps_what_it_could_read_sends_it(
             "Parquet, row group claims fewer rows",
         ),
         (
-            "bulk_unenroll.ledger.sqlite.ledger.Ledger.drop_source",
+            "bulk_unenroll.ledger.sqlite.loading.drop_source",
             controls.no_check,
             "bad byte in row 90,001",
         ),
         (
-            "bulk_unenroll.inputs.loading._read_all",
+            "bulk_unenroll.inputs.loading._batches",
             controls.keep_what_was_read,
             "quote that never closes",
         ),

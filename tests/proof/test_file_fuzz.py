@@ -179,7 +179,7 @@ def test_a_reader_with_a_law_broken_is_found_out(
     ("broken", "by", "sign"),
     [
         ("bulk_unenroll.inputs.columns.PLAIN_ID", "^[0-9]{1,18}$", "other keys"),
-        ("bulk_unenroll.inputs.dedupe._repeats", controls.no_repeats, "exit 74"),
+        ("bulk_unenroll.ledger.sqlite.repeats._repeats", controls.no_repeats, "exit 74"),
         (
             "bulk_unenroll.inputs.formats.csv_columns._plain",
             controls.quotes_are_plain,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.accidents import any_mask, read_only
 from tests.kit.command import Desk, Witness
-from tests.ledger.kit import any_mask, read_only
 
 Start = Callable[..., Witness]
 FAST = ("--rate", "2000/s", "--yes")

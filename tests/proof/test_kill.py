@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from bulk_unenroll.inputs.loading import BULK_FROM_ROWS
+from bulk_unenroll.ledger.sqlite.loading import BULK_FROM_ROWS
 from tests.kit.command import Desk, Witness
 from tests.proof.laws import Account, check_laws, check_strangers
 from tests.proof.sabotaged import program

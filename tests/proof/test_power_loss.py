@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bulk_unenroll.inputs.loading import BULK_FROM_ROWS
+from bulk_unenroll.ledger.sqlite.loading import BULK_FROM_ROWS
 from tests.kit.command import Desk, Witness
 from tests.proof.disks import PoweredDisk, compiled, mend_disk, needs_a_compiler
 from tests.proof.laws import check_laws, check_strangers

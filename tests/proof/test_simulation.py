@@ -15,8 +15,11 @@ from typing import Any
 
 import pytest
 
-from bulk_unenroll.ledger.sqlite.ledger import Ledger
-from bulk_unenroll.ledger.sqlite.reader import integrity_faults
+from bulk_unenroll.ledger.interface import Reopening
+from bulk_unenroll.ledger.sqlite import ledger as program
+from bulk_unenroll.ledger.sqlite.claims import Claims
+from bulk_unenroll.ledger.sqlite.connection import Writer
+from bulk_unenroll.ledger.sqlite.ledger import SqliteLedger
 from bulk_unenroll.model import Enrollment, State, Target
 from bulk_unenroll.sending.departures import Departures
 from bulk_unenroll.sending.landing import Flight
@@ -142,12 +145,12 @@ class Simulation:
                 self._check(job.ledger)
                 if self.dice.random() < 0.3:
                     states = [State.FAILED, State.IN_DOUBT, State.REVIEW]
-                    job.ledger.reopen(states, [], [], now_s=job.now_s)
+                    job.ledger.reopen(Reopening(states), now_s=job.now_s)
                 await job.rest(self.dice.choice([0.0, 1.0, 1000.0]))
             return [*self.network.trace, *self._states(job.ledger).items()]
 
-    def _states(self, ledger: Ledger) -> dict[Enrollment, State]:
-        found = ledger.connection.execute(
+    def _states(self, ledger: SqliteLedger) -> dict[Enrollment, State]:
+        found = ledger.connection.raw.execute(
             "SELECT t.target_group_id, t.target_id, customer_id, state FROM item i"
             " JOIN target t ON t.id = i.target ORDER BY i.id"
         )
@@ -156,8 +159,8 @@ class Simulation:
             for group, rule, customer, state in found
         }
 
-    def _check(self, ledger: Ledger) -> None:
-        faults = integrity_faults(ledger.connection)
+    def _check(self, ledger: SqliteLedger) -> None:
+        faults = ledger.reader.integrity_faults()
         if faults:
             raise Broken(faults[0])
         states, came = self._states(ledger), defaultdict(list)
@@ -178,9 +181,10 @@ class Simulation:
         if state is State.PENDING and UNANSWERED & set(came[-1:]):
             raise Broken(f"{key} is pending after {came}")
 
-    def _check_wire(self, ledger: Ledger) -> None:
+    def _check_wire(self, ledger: SqliteLedger) -> None:
         sent = sum(name != "refused" for _, _, name in self.network.trace)
-        (known,) = ledger.connection.execute("SELECT count(*) FROM attempt_history").fetchone()
+        lines = ledger.connection.raw.execute("SELECT count(*) FROM attempt_history")
+        (known,) = lines.fetchone()
         if known < sent:
             raise Broken(f"{sent} requests left, {known} are on record")
         rate, starts = self.how["rate"], sorted(at_s for at_s, _, _ in self.network.trace)
@@ -239,16 +243,16 @@ def test_control_one_call_for_two_workers(
 def test_control_an_intent_that_comes_late(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claim = Ledger._claim
+    claim = Claims.claim
 
-    def forgetful(ledger: Ledger, *how: Any) -> Any:
-        calls = claim(ledger, *how)
-        ledger.connection.executemany(
+    def forgetful(claims: Claims, *how: Any) -> Any:
+        calls = claim(claims, *how)
+        claims._connection.raw.executemany(
             "UPDATE item SET state = 'pending' WHERE id = ?", [(call.id,) for call in calls]
         )
         return calls
 
-    monkeypatch.setattr(Ledger, "_claim", forgetful)
+    monkeypatch.setattr(Claims, "claim", forgetful)
     with pytest.raises(Broken, match="durable state"):
         attack(tmp_path, seed)
 
@@ -256,9 +260,9 @@ def test_control_an_intent_that_comes_late(
 def test_control_a_recovery_that_forgets_the_doubt(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forgetful(ledger: Ledger) -> None:
-        ledger.connection.execute("UPDATE item SET state = 'pending' WHERE state = 'sending'")
+    def forgetful(connection: Writer) -> None:
+        connection.raw.execute("UPDATE item SET state = 'pending' WHERE state = 'sending'")
 
-    monkeypatch.setattr(Ledger, "_recover", forgetful)
+    monkeypatch.setattr(program, "recover", forgetful)
     with pytest.raises(Broken, match=r"is pending after|are on record"):
         attack(tmp_path, seed)

@@ -21,8 +21,10 @@ from hypothesis.stateful import (
 )
 
 from bulk_unenroll.ledger.batch import Batch, StagedRow, staged_batch
-from bulk_unenroll.ledger.sqlite.ledger import Ledger
-from bulk_unenroll.ledger.sqlite.reader import callable_count, count, integrity_faults
+from bulk_unenroll.ledger.counts import callable_count, count
+from bulk_unenroll.ledger.sqlite import ledger
+from bulk_unenroll.ledger.sqlite.connection import Writer
+from bulk_unenroll.ledger.sqlite.ledger import SqliteLedger
 from bulk_unenroll.model import Blocked, Call, State
 from tests.ledger import kit
 
@@ -179,7 +181,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.home = Path(tempfile.mkdtemp())
         self.folder = self.home / "0"
         self.folder.mkdir()
-        self.ledger = Ledger.open(self.folder)
+        self.ledger = SqliteLedger.open(self.folder)
         self.model = Model()
         self.calls: dict[int, Call] = {}
         self.crashes = 0
@@ -263,7 +265,7 @@ class LedgerMachine(RuleBasedStateMachine):
         left = self.home / str(self.crashes)
         shutil.copytree(self.folder, left)
         self.ledger.close()
-        self.folder, self.ledger = left, Ledger.open(left)
+        self.folder, self.ledger = left, SqliteLedger.open(left)
         self.calls.clear()
         self.model.crash()
 
@@ -273,7 +275,7 @@ class LedgerMachine(RuleBasedStateMachine):
         code=st.sampled_from([None, None, "310011", "310018", "http_429", "killed"]),
     )
     def retry(self, state: State, code: str | None) -> None:
-        number = self.ledger.reopen([state], [code] if code else [], [], now_s=kit.NOW_S)
+        number = kit.reopen(self.ledger, state, codes=[code] if code else [])
         assert number == self.model.retry(state, code)
         self.model.run = set()
 
@@ -281,7 +283,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def they_agree_on_everybody(self) -> None:
-        found = self.ledger.connection.execute(
+        found = self.ledger.connection.raw.execute(
             "SELECT customer_id, state, attempts, code, doubtful FROM item ORDER BY customer_id"
         ).fetchall()
         expected = [
@@ -293,24 +295,24 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def they_agree_on_every_file(self) -> None:
         for number, file in self.model.files.items():
-            counts = count(self.ledger.connection, [number])
+            counts = count(self.ledger.reader, [number])
             unique = len(set(file.rows))
             assert counts.read == len(file.rows)
             assert (counts.unique, counts.duplicate) == (unique, len(file.rows) - unique)
         sent = {number for number, file in self.model.files.items() if file.may_be_sent}
-        assert set(self.ledger.confirmed_sources()) == sent
+        assert set(kit.confirmed_sources(self.ledger)) == sent
 
     @invariant()
     def the_ledger_proves_itself(self) -> None:
-        assert integrity_faults(self.ledger.connection) == []
+        assert self.ledger.reader.integrity_faults() == []
 
     @precondition(lambda self: self.model.run and not self.calls)
     @invariant()
     def the_plan_says_how_many_would_be_called(self) -> None:
-        sources = self.ledger.confirmed_sources()
+        sources = kit.confirmed_sources(self.ledger)
         doubts = {who for who in self.model.run if self.model.people[who].state is State.IN_DOUBT}
         pending = self.model.callable() - doubts
-        number = callable_count(self.ledger.connection, sources, kit.RECENT_S)
+        number = callable_count(self.ledger.reader, sources, kit.RECENT_S)
         assert number == len(pending | doubts)
 
 
@@ -342,15 +344,15 @@ def test_control_position_instead_of_key(seed: int, monkeypatch: pytest.MonkeyPa
         batch = staged_batch(staged)
         return replace(batch, customers=[batch.first_row + row for row in batch.rows])
 
-    monkeypatch.setattr("bulk_unenroll.ledger.sqlite.ledger.staged_batch", by_position)
+    monkeypatch.setattr(kit, "staged_batch", by_position)
     with pytest.raises(AssertionError):
         attack(seed, 60, WITHOUT_SHRINKING)
 
 
 def test_control_a_doubt_forgotten_at_opening(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    def forgetful(ledger: Ledger) -> None:
-        ledger.connection.execute("UPDATE item SET state = 'pending' WHERE state = 'sending'")
+    def forgetful(connection: Writer) -> None:
+        connection.raw.execute("UPDATE item SET state = 'pending' WHERE state = 'sending'")
 
-    monkeypatch.setattr(Ledger, "_recover", forgetful)
+    monkeypatch.setattr(ledger, "recover", forgetful)
     with pytest.raises(AssertionError):
         attack(seed, 60, WITHOUT_SHRINKING)

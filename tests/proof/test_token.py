@@ -99,7 +99,7 @@ def now_s() -> float:
 def job(tmp_path: Path) -> Iterator[Job]:
     made = Job(tmp_path)
     with closing(made.ledger):
-        made.ledger.connection.execute("PRAGMA synchronous = OFF")  # no power is lost here
+        made.ledger.connection.raw.execute("PRAGMA synchronous = OFF")  # no power is lost here
         yield made
 
 

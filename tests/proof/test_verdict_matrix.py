@@ -20,7 +20,7 @@ from bulk_unenroll.capillary import judge as protocol
 from bulk_unenroll.capillary.calls import Reply
 from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.capillary.verdicts import Verdict
-from bulk_unenroll.ledger.sqlite.reader import count
+from bulk_unenroll.ledger.counts import count
 from bulk_unenroll.model import Enrollment, State, Target
 from bulk_unenroll.reports.summary import conclude
 from tests.kit.command import CREDENTIALS, Desk
@@ -195,7 +195,7 @@ async def came_to(job: Job, number: int, body: str, status: int, *, token: bool)
     api = ScriptedApi(lambda key, attempt, at_s: reply(body, status))
     auth = Token() if token else Basic()
     endings = await job.run(api, auth=auth, sources=[source], max_attempts=ATTEMPTS)
-    counts = count(job.ledger.connection, [source])
+    counts = count(job.ledger.reader, [source])
     (state,) = [state for state, rows in counts.states.items() if rows]
     doubts = counts.states[State.IN_DOUBT]
     return End(state.value, len(api.starts), conclude(counts, endings, doubts).code)
@@ -208,7 +208,7 @@ async def differences(
     found = []
     job = Job(folder)
     with closing(job.ledger):
-        job.ledger.connection.execute("PRAGMA synchronous = OFF")  # no power is lost here
+        job.ledger.connection.raw.execute("PRAGMA synchronous = OFF")  # no power is lost here
         for number, (body, status) in enumerate(cells, 1):
             end = await came_to(job, number, body, status, token=token)
             wanted = expected(body, status, token=token)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,13 +13,12 @@ from jinja2 import Environment
 
 from bulk_unenroll.errors import Next
 from bulk_unenroll.exits import Exit
-from bulk_unenroll.ledger.folder import make_folder
-from bulk_unenroll.ledger.sqlite.ledger import Ledger
-from bulk_unenroll.ledger.sqlite.reader import ask, reader
-from bulk_unenroll.model import Attempt, Call, Enrollment, Entry, Invalid, State
+from bulk_unenroll.ledger.batch import Batch, staged_batch
+from bulk_unenroll.ledger.opening import open_ledger, open_reader
+from bulk_unenroll.model import Attempt, Call, Entry, Invalid, State
 from bulk_unenroll.reports.page import write_page
 from bulk_unenroll.reports.summary import Summary
-from tests.ledger.kit import BASE_URL, NOW_S, RECENT_S, info, key, staged, turn
+from tests.ledger.kit import BASE_URL, NOW_S, RECENT_S, batches, info, key, staged, turn
 
 FIRST_CUSTOMER = 423_000_000
 STEP = 20_000
@@ -48,13 +46,8 @@ HOSTILE = (
 def many(folder: Path, number: int, seed: int) -> Path:
     """A ledger in which ``number`` rows were called at a thousand a second, by its own ways."""
     dice = random.Random(f"{seed}/many")
-    make_folder(folder)
-    with closing(Ledger.open(folder)) as ledger:
-        source = ledger.add_source(info("many.csv"))
-        for first in range(0, number, STEP):
-            rows = [_row(place) for place in range(first, min(first + STEP, number))]
-            ledger.add_rows(source, staged(rows, first + 1))
-        ledger.source_loaded(source, number)
+    with open_ledger(folder) as ledger:
+        source = ledger.load(info("many.csv"), _batches(number))
         ledger.confirm([source], BASE_URL)
         ledger.begin_run(
             "run-1", "run", [source], now_s=NOW_S, resend_after_s=RECENT_S, started_by="zoe@desk"
@@ -68,8 +61,11 @@ def many(folder: Path, number: int, seed: int) -> Path:
     return folder
 
 
-def _row(place: int) -> Enrollment | Invalid:
-    return key(FIRST_CUSTOMER + place, 1001, 2001 + place % 40)
+def _batches(number: int) -> Iterator[Batch]:
+    for first in range(0, number, STEP):
+        places = range(first, min(first + STEP, number))
+        rows = [key(FIRST_CUSTOMER + place, 1001, 2001 + place % 40) for place in places]
+        yield staged_batch(staged(rows, first + 1))
 
 
 def _ended(call: Call, at_s: float, dice: random.Random) -> Entry:
@@ -83,13 +79,11 @@ def _ended(call: Call, at_s: float, dice: random.Random) -> Entry:
 
 def hostile(folder: Path) -> Path:
     """A ledger in which all text from elsewhere is an attack on whoever shows it."""
-    make_folder(folder)
-    with closing(Ledger.open(folder)) as ledger:
-        source = ledger.add_source(info(f"{HOSTILE[1]}{HOSTILE[7]}.csv"))
-        rows = [key(FIRST_CUSTOMER + place) for place in range(len(HOSTILE))]
-        bad = [Invalid(text[:64], text) for text in HOSTILE]
-        ledger.add_rows(source, staged([*rows, *bad]))
-        ledger.source_loaded(source, len(rows) + len(bad))
+    rows = [key(FIRST_CUSTOMER + place) for place in range(len(HOSTILE))]
+    bad = [Invalid(text[:64], text) for text in HOSTILE]
+    with open_ledger(folder) as ledger:
+        about = info(f"{HOSTILE[1]}{HOSTILE[7]}.csv")
+        source = ledger.load(about, batches([*rows, *bad]))
         ledger.confirm([source], BASE_URL)
         ledger.begin_run(
             HOSTILE[0],
@@ -112,11 +106,9 @@ def _refused(call: Call, text: str) -> Entry:
 
 def page_of(folder: Path, to: Path, *, name: str | None = None) -> Path:
     """The page of a ledger, as ``report`` writes it."""
-    with reader(folder) as connection:
-        sources = [source for (source,) in ask(connection, "confirmed_sources")]
-        then = Next("resume", ("job.unenroll",))
-        outcome = Summary(name or str(folder), Exit(69, HOSTILE[0]), then)
-        write_page(connection, to, outcome, sources)
+    summary = Summary(name or str(folder), Exit(69, HOSTILE[0]), Next("resume", ("job.unenroll",)))
+    with open_reader(folder) as reader:
+        write_page(reader, to, summary)
     return to
 
 

@@ -8,22 +8,22 @@ import sqlite3
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from bulk_unenroll.ledger.folder import make_folder, who_works
-from bulk_unenroll.ledger.sqlite.ledger import Ledger
-from bulk_unenroll.ledger.sqlite.reader import reader
+from bulk_unenroll.ledger.folder import ledger_path, who_works
+from bulk_unenroll.ledger.interface import Ledger, LedgerReader
+from bulk_unenroll.ledger.opening import open_ledger
 from bulk_unenroll.model import State
 from bulk_unenroll.reports import page
 from bulk_unenroll.reports.timeline import Calls, Timeline, calls_over_time
+from tests.kit.accidents import any_mask
 from tests.ledger.kit import (
     BAD_ID,
     NOW_S,
     answer,
-    any_mask,
     begin,
     claim,
     confirmed,
@@ -67,13 +67,20 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Paper:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    make_folder(tmp_path / "job")
-    with closing(Ledger.open(tmp_path / "job")) as made:
+    with open_ledger(tmp_path / "job") as made:
         yield made
 
 
 def paper_of(ledger: Ledger, tmp_path: Path) -> Paper:
     return Paper(page_of(tmp_path / "job", tmp_path / "report.html"))
+
+
+@contextmanager
+def tool(folder: Path) -> Iterator[sqlite3.Connection]:
+    """The ledger as any tool sees it that opens SQLite files."""
+    uri = ledger_path(folder).as_uri()
+    with closing(sqlite3.connect(f"{uri}?mode=ro", uri=True)) as connection:
+        yield connection
 
 
 def number(text: str) -> int:
@@ -82,7 +89,7 @@ def number(text: str) -> int:
 
 class TestFigures:
     def test_the_accounting_is_that_of_the_promised_views(self, busy: Path, paper: Paper) -> None:
-        with reader(busy) as connection:
+        with tool(busy) as connection:
             counted = connection.execute("SELECT status, count(*) FROM results GROUP BY 1")
             found = dict(counted.fetchall())
         rows = paper.table("rows")
@@ -92,7 +99,7 @@ class TestFigures:
                 assert number(rows[state.value][0]) == found.get(state.value, 0)
 
     def test_codes_and_targets_are_counted_as_in_the_views(self, busy: Path, paper: Paper) -> None:
-        with reader(busy) as connection:
+        with tool(busy) as connection:
             codes = connection.execute(
                 "SELECT code, count(*) FROM results"
                 " WHERE status NOT IN ('succeeded', 'not_enrolled') GROUP BY 1"
@@ -107,7 +114,7 @@ class TestFigures:
         assert shown == dict(targets)
 
     def test_the_calls_of_a_run_are_counted_and_timed(self, busy: Path, paper: Paper) -> None:
-        with reader(busy) as connection:
+        with tool(busy) as connection:
             latencies = sorted(
                 took
                 for (took,) in connection.execute(
@@ -127,7 +134,7 @@ class TestFigures:
     def test_an_example_is_an_input_row_that_ended_so(self, busy: Path, paper: Paper) -> None:
         ((code, target, state, example),) = paper_examples(paper)[:1]
         row = int(example.split()[1])
-        with reader(busy) as connection:
+        with tool(busy) as connection:
             found = connection.execute(
                 "SELECT code, target_group_id || '/' || target_id, status FROM results"
                 " WHERE row = ?",
@@ -136,7 +143,7 @@ class TestFigures:
         assert found == (code, target, state)
 
     def test_the_slowest_calls_come_first(self, busy: Path, paper: Paper) -> None:
-        with reader(busy) as connection:
+        with tool(busy) as connection:
             ((slowest_s,),) = connection.execute("SELECT max(answered_at - sent_at) FROM attempt")
         assert float(next(iter(paper.table("slowest")))) == pytest.approx(slowest_s, abs=0.06)
 
@@ -175,9 +182,9 @@ class TestFigures:
         calls = claim(ledger)
         asked = calls_over_time
 
-        def meanwhile(connection: sqlite3.Connection) -> tuple[dict[str, Calls], Timeline | None]:
+        def meanwhile(reader: LedgerReader) -> tuple[dict[str, Calls], Timeline | None]:
             turn(ledger, *(answer(call) for call in calls))
-            return asked(connection)
+            return asked(reader)
 
         monkeypatch.setattr(page, "calls_over_time", meanwhile)
         paper = paper_of(ledger, tmp_path)
@@ -389,7 +396,7 @@ def _linear(part: float) -> float:
 
 class TestWho:
     def test_a_run_keeps_who_started_it(self, busy: Path) -> None:
-        with reader(busy) as connection:
+        with tool(busy) as connection:
             assert connection.execute("SELECT started_by FROM run").fetchall() == [("zoe@desk",)]
 
     def test_it_is_user_and_host(self, monkeypatch: pytest.MonkeyPatch) -> None:

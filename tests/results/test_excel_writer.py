@@ -17,12 +17,13 @@ from bulk_unenroll.errors import UsageError
 from bulk_unenroll.inputs.finding import find_inputs
 from bulk_unenroll.inputs.mapping import ReadSettings
 from bulk_unenroll.inputs.source import open_source
+from bulk_unenroll.ledger.facts import ResultRow
+from bulk_unenroll.ledger.interface import Selection
 from bulk_unenroll.model import MAX_ID, Enrollment, State, Target
 from bulk_unenroll.results import excel_writer as workbook
 from bulk_unenroll.results.columns import ADDED
 from bulk_unenroll.results.excel_writer import WorkbookWriter
-from bulk_unenroll.results.export import Selection
-from tests.ledger.kit import full_disk
+from tests.kit.accidents import full_disk
 from tests.results.test_results import IDS, Job
 
 Sheets = dict[str, list[list[Any]]]
@@ -44,13 +45,14 @@ def exported(job: Job, selection: Selection | None = None) -> Sheets:
     return sheets_of(job.export(".xlsx", selection))
 
 
-def of(status: str, code: str | None, *cells: str) -> tuple[str | None, ...]:
+def of(status: str, code: str | None, *cells: str) -> ResultRow:
     """A row of the ledger, as far as the writer looks at it."""
-    return (*["x"] * 6, status, code, *cells)
+    nothing: dict[str, Any] = dict.fromkeys(ResultRow._fields)
+    return ResultRow(**nothing)._replace(status=status, code=code, cells=cells)
 
 
-def written(path: Path, rows: list[tuple[str | None, ...]], *header: str) -> Sheets:
-    with WorkbookWriter(path, header, lambda row: row[8:]) as writer:
+def written(path: Path, rows: list[ResultRow], *header: str) -> Sheets:
+    with WorkbookWriter(path, header, lambda row: row.cells) as writer:
         writer.write(rows)
     return sheets_of(path)
 
@@ -174,7 +176,7 @@ class TestLimits:
         self, tmp_path: Path
     ) -> None:
         with pytest.raises(UsageError, match=r"16,385 columns.*--to FILE\.csv"):
-            WorkbookWriter(tmp_path / "a.xlsx", ["x"] * 16_385, lambda row: row)
+            WorkbookWriter(tmp_path / "a.xlsx", ["x"] * 16_385, lambda row: row.cells)
 
     def test_no_more_is_open_at_the_end_than_at_the_beginning(self, tmp_path: Path) -> None:
         written(tmp_path / "a.xlsx", [of("failed", "1", "x")], "note")

@@ -23,22 +23,23 @@ from bulk_unenroll.files import replacing
 from bulk_unenroll.inputs.finding import find_inputs
 from bulk_unenroll.inputs.loading import load
 from bulk_unenroll.inputs.mapping import ReadSettings
+from bulk_unenroll.ledger.facts import confirmed_ids
 from bulk_unenroll.ledger.folder import make_folder
-from bulk_unenroll.ledger.sqlite.ledger import Ledger
-from bulk_unenroll.ledger.sqlite.reader import reader
+from bulk_unenroll.ledger.interface import Selection
+from bulk_unenroll.ledger.opening import open_reader
+from bulk_unenroll.ledger.sqlite.ledger import SqliteLedger
 from bulk_unenroll.model import MAX_ID, State
 from bulk_unenroll.results.columns import ADDED
 from bulk_unenroll.results.csv_writer import escape_formula
-from bulk_unenroll.results.export import Selection, export, write_results
+from bulk_unenroll.results.export import export, write_results
+from tests.kit.accidents import any_mask, full_disk, read_only
 from tests.ledger.kit import (
     NOW_S,
     answer,
-    any_mask,
     begin,
     claim,
     confirm,
-    full_disk,
-    read_only,
+    results,
     turn,
     unanswered,
 )
@@ -55,7 +56,7 @@ class Job:
         self.root = root
         self.folder = root / "job.unenroll"
         make_folder(self.folder)
-        self.ledger = Ledger.open(self.folder)
+        self.ledger = SqliteLedger.open(self.folder)
 
     def input(self, header: Sequence[str], *rows: Sequence[str], name: str = "in.csv") -> Path:
         path = self.root / name
@@ -78,7 +79,8 @@ class Job:
             turn(self.ledger, answer(call, state, code=code))
 
     def results(self) -> list[list[str]]:
-        write_results(self.ledger.connection, self.folder, self.ledger.confirmed_sources())
+        reader = self.ledger.reader
+        write_results(reader, self.folder, confirmed_ids(reader.sources()))
         return lines_of(self.folder / "results.csv")
 
     def failed(self) -> list[list[str]]:
@@ -87,8 +89,8 @@ class Job:
 
     def export(self, ending: str, selection: Selection | None = None) -> Path:
         to = self.root / f"export{ending}"
-        with reader(self.folder) as connection:
-            self.exported = export(connection, to, selection or Selection())
+        with open_reader(self.folder) as reader:
+            self.exported = export(reader, to, selection or Selection())
         return to
 
     def jsonl(self, **selection: Any) -> list[dict[str, Any]]:
@@ -97,8 +99,11 @@ class Job:
 
     def called(self) -> set[tuple[int | None, ...]]:
         """Whom a run would call, or has called: org, group, target, customer."""
-        sql = "SELECT org_id, target_group_id, target_id, customer_id FROM results"
-        return {line for line in self.ledger.connection.execute(sql) if line[3] is not None}
+        return {
+            (row.org_id, row.target_group_id, row.target_id, row.customer_id)
+            for row in results(self.ledger)
+            if row.customer_id is not None
+        }
 
 
 @pytest.fixture
@@ -339,7 +344,7 @@ class TestRaggedRows:
         sources = job.read(cut)
         whole = fields == len(header)
         status = header.index("unenroll_status")
-        write_results(job.ledger.connection, job.folder, sources)
+        write_results(job.ledger.reader, job.folder, sources)
         written = lines_of(job.folder / "results.csv")[1]
         assert written[status] == ("failed" if whole else "invalid")
         assert self.reread(job, job.folder / "results.csv") == ["pending" if whole else "invalid"]
@@ -607,7 +612,7 @@ class TestFiles:
 
     def test_a_folder_that_cannot_be_written_is_an_error_and_no_crash(self, big: Job) -> None:
         with read_only(big.folder), pytest.raises(LedgerFailed) as caught:
-            write_results(big.ledger.connection, big.folder, [1])
+            write_results(big.ledger.reader, big.folder, [1])
         assert caught.value.code == 74
 
     def test_a_failing_disk_is_told_of_the_file_and_not_of_the_ledger(
@@ -616,10 +621,10 @@ class TestFiles:
         def full(_: object) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr("bulk_unenroll.ledger.folder.os.fsync", full)
+        monkeypatch.setattr("bulk_unenroll.files.os.fsync", full)
         to = tmp_path / "out.csv"
-        with reader(big.folder) as connection, pytest.raises(LedgerFailed) as failed:
-            export(connection, to, Selection())
+        with open_reader(big.folder) as reader, pytest.raises(LedgerFailed) as failed:
+            export(reader, to, Selection())
         assert failed.value.reason == f"{to}: cannot be written: No space left on device"
 
     def test_what_a_killed_writer_left_is_swept_away(self, tmp_path: Path) -> None:

@@ -12,8 +12,11 @@ from typing import Any, Self
 
 from bulk_unenroll.capillary.calls import Fault, Loss, Reply
 from bulk_unenroll.capillary.verdicts import Verdict
-from bulk_unenroll.ledger.sqlite.ledger import Ledger, SourceInfo, StagedRow, Turn
-from bulk_unenroll.ledger.sqlite.reader import count
+from bulk_unenroll.ledger.batch import StagedRow, staged_batch
+from bulk_unenroll.ledger.counts import count
+from bulk_unenroll.ledger.facts import confirmed_ids
+from bulk_unenroll.ledger.interface import Ledger, SourceInfo, Turn
+from bulk_unenroll.ledger.sqlite.ledger import SqliteLedger
 from bulk_unenroll.model import Call, Decision, Enrollment, State, Target
 from bulk_unenroll.sending.clock import Clock
 from bulk_unenroll.sending.runner import Runner, Sender
@@ -121,14 +124,11 @@ def keys(
 
 def load(ledger: Ledger, rows: Sequence[Enrollment], name: str = "a.csv") -> int:
     info = SourceInfo(f"/{name}", name, f"sha-{name}-{hash(tuple(rows))}", "{}", ("customerId",))
-    source = ledger.add_source(info)
     staged = [
         StagedRow(number, key, None, None, json.dumps([str(key.customer)]))
         for number, key in enumerate(rows, 1)
     ]
-    ledger.add_rows(source, staged)
-    ledger.source_loaded(source, len(staged))
-    return source
+    return ledger.load(info, iter([staged_batch(staged)] if staged else []))
 
 
 def sending(**changed: Any) -> SendSettings:
@@ -148,7 +148,7 @@ class Job:
     """One folder over several runs."""
 
     def __init__(self, folder: Path) -> None:
-        self.ledger = Ledger.open(folder)
+        self.ledger = SqliteLedger.open(folder)
         self.runs = 0
         self.now_s = 1_700_000_000.0
 
@@ -195,11 +195,11 @@ class Job:
             turn, api, auth or Basic(), options, watcher or Watcher(), clock, dice=lambda: 0.5
         )
         began_s = loop.time()
-        starts = self.ledger.recent_starts(self.now_s - options.rate.unit_s)
+        starts = self.ledger.reader.recent_starts(self.now_s - options.rate.unit_s)
         self.ledger.begin_run(
             f"run-{self.runs}",
             "run",
-            sources or self.ledger.confirmed_sources(),
+            sources or self.confirmed(),
             now_s=self.now_s,
             resend_after_s=options.resend_after_s(self.now_s),
         )
@@ -211,6 +211,9 @@ class Job:
         self.ledger.end_run(0, "")
         return runner.stop_reasons
 
+    def confirmed(self) -> list[int]:
+        return confirmed_ids(self.ledger.reader.sources())
+
     def states(self) -> dict[State, int]:
-        counts = count(self.ledger.connection, self.ledger.confirmed_sources())
+        counts = count(self.ledger.reader, self.confirmed())
         return {state: number for state, number in counts.states.items() if number}

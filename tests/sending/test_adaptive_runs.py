@@ -89,15 +89,12 @@ async def test_it_comes_back_by_itself(job: Job) -> None:
 async def test_the_rate_of_now_is_in_the_ledger(job: Job) -> None:
     job.plan(keys(range(1, 3_001)))
     await job.run(WeakApi(), rate=Rate(100, 1.0), concurrency=64, pace="adaptive")
-    ((text,),) = job.ledger.connection.execute("SELECT value FROM meta WHERE name = 'pace'")
-    found = json.loads(text)
+    found = json.loads(job.ledger.reader.pace() or "")
     assert found["ceiling_per_s"] == 100
     assert 30 < found["rate_per_s"] < 45
     assert found["cuts"] > 0
     await job.run(WeakApi(), rate=Rate(100, 1.0))
-    assert job.ledger.connection.execute(
-        "SELECT value FROM meta WHERE name = 'pace'"
-    ).fetchone() == ("",)
+    assert job.ledger.reader.pace() is None
 
 
 async def test_the_fixed_pace_stays_the_default(job: Job) -> None:

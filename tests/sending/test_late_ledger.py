@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bulk_unenroll.ledger.sqlite.ledger import Turn
+from bulk_unenroll.ledger.interface import Turn
 from bulk_unenroll.model import Enrollment, State, Target
 from bulk_unenroll.settings import Limit, Rate
 from tests.sending.scripted import LOST, Answer, Basic, Job, ScriptedApi, error, http, keys

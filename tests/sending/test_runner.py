@@ -11,6 +11,7 @@ import pytest
 from bulk_unenroll.capillary.calls import Reply
 from bulk_unenroll.capillary.codes import Reach
 from bulk_unenroll.capillary.verdicts import Halt, Verdict
+from bulk_unenroll.ledger.interface import Reopening
 from bulk_unenroll.model import Enrollment, State
 from bulk_unenroll.settings import Limit, Rate
 from tests.sending.scripted import (
@@ -84,7 +85,7 @@ async def test_an_old_unanswered_call_is_not_sent_again_by_itself(job: Job) -> N
     late = ScriptedApi()
     await job.run(late)
     assert not late.starts
-    job.ledger.reopen([State.IN_DOUBT], [], [], now_s=job.now_s)
+    job.ledger.reopen(Reopening([State.IN_DOUBT]), now_s=job.now_s)
     await job.run(late)
     assert job.states() == {State.SUCCEEDED: 1}
 

@@ -74,7 +74,7 @@ def sent(
 ) -> Mapping[int, str]:
     """Send what is confirmed; why it stopped early."""
     job.runs += 1
-    sources = job.ledger.confirmed_sources()
+    sources = job.confirmed()
     request = RunRequest(f"run-{job.runs}", "run", "test", sources, stop=stop, end_now=end_now)
     return send(job.ledger, api, sending(rate=rate), request, observer)
 

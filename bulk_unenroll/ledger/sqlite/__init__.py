@@ -1,1 +1,1 @@
-"""The ledger as one SQLite file."""
+"""The ledger of a run folder in SQLite. Only ``ledger.opening`` and tests import it."""

@@ -1,4 +1,4 @@
-"""What is kept beside the ledger to tell that it lost something: ``ledger.sqlite-mark``.
+"""What is kept beside the ledger to notice that it lost something: ``ledger.sqlite-mark``.
 
 While the ledger is open the mark holds the number of its last commit, written after each one: a
 ledger that knows fewer commits lost some, whatever became of its write-ahead log. Once it is closed
@@ -24,7 +24,7 @@ CHUNK_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class OpenMark:
-    """The ledger is in use, or its program was killed; it had made so many commits."""
+    """The ledger is in use, or its program was killed, after this number of commits."""
 
     commits: int
 
@@ -53,11 +53,11 @@ def read_mark(ledger: Path) -> OpenMark | ClosedMark | None:
         return OpenMark(int(value))
     if kind == "closed":
         return ClosedMark(value)
-    raise ValueError(f"{kind!r} is no state of a ledger")
+    raise ValueError(f"{kind!r} is not a state of a ledger")
 
 
 def checksum(ledger: Path) -> str:
-    """CRC-32 and size of the file: finds damage, at gigabytes a second; it is no signature."""
+    """CRC-32 and size of the file: finds damage, at gigabytes a second; not a signature."""
     crc, size = 0, 0
     with ledger.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
@@ -83,7 +83,7 @@ class Mark:
         return cls(os.open(mark_path(ledger), os.O_WRONLY | os.O_NOFOLLOW))
 
     def note(self, commits: int) -> None:
-        """The ledger has made so many commits."""
+        """Note how many commits the ledger has made."""
         os.pwrite(self._descriptor, _line(commits).encode(), 0)
 
     def close(self) -> None:

@@ -1,137 +1,230 @@
-"""Questions to a ledger, none of which changes it."""
+"""Questions to a ledger in SQLite, none of which changes it."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from pathlib import Path
-from typing import Any
 
-from bulk_unenroll.ledger.counts import Counts, known_state
-from bulk_unenroll.ledger.folder import ledger_path
-from bulk_unenroll.ledger.sqlite.ledger import open_reader, translated
-from bulk_unenroll.ledger.sqlite.statements import SQL
-from bulk_unenroll.model import State
-
-Row = tuple[Any, ...]
-
-
-@contextmanager
-def reader(folder: Path) -> Iterator[sqlite3.Connection]:
-    """A read-only connection; works while a run is going, and on a read-only disk.
-
-    Raises ``LedgerFailed`` (74), also for what SQLite says inside the block.
-    """
-    with translated(), closing(open_reader(ledger_path(folder))) as connection:
-        yield connection
-
-
-def ask(connection: sqlite3.Connection, statement: str, /, **values: object) -> list[Row]:
-    """All rows of a named statement; lists are passed as JSON."""
-    sent = {name: _json(value) for name, value in values.items()}
-    return connection.execute(SQL[statement], sent).fetchall()
-
-
-def _json(value: object) -> object:
-    return json.dumps(list(value)) if isinstance(value, list | tuple) else value
+from bulk_unenroll.ledger.facts import (
+    AttemptBin,
+    AttemptCount,
+    Comparison,
+    CustomerAttempt,
+    CustomerRow,
+    ExampleRow,
+    InvalidCount,
+    PhoneLike,
+    ResultRow,
+    RowCounts,
+    Run,
+    RunCalls,
+    SentAgain,
+    SlowCall,
+    Source,
+    StateCount,
+    Waiting,
+)
+from bulk_unenroll.ledger.interface import LedgerReader, Selection
+from bulk_unenroll.ledger.sqlite.connection import Connection
+from bulk_unenroll.ledger.sqlite.failures import damaged, translated
+from bulk_unenroll.ledger.sqlite.file import connect_read_only
+from bulk_unenroll.ledger.sqlite.proof import conservation_faults, integrity_faults
+from bulk_unenroll.ledger.sqlite.results import result_pages
+from bulk_unenroll.model import Enrollment, State, Target
 
 
-def sources_in_force(connection: sqlite3.Connection) -> list[int]:
-    """What a folder is about: its confirmed sources, or as long as there are none the planned."""
-    confirmed = ask(connection, "confirmed_sources")
-    return [source for (source,) in confirmed or ask(connection, "planned_sources")]
+class SqliteReader:
+    """See ``LedgerReader``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @contextmanager
+    def at_one_moment(self) -> Iterator[LedgerReader]:
+        """See ``LedgerReader.at_one_moment``."""
+        with translated():
+            connection = connect_read_only(self._connection.path)
+        with closing(connection):
+            connection.raw.execute("BEGIN")
+            yield SqliteReader(connection)
+
+    # ── sources and runs ─────────────────────────────────────────────────────────────────────────
+
+    def base_url(self) -> str | None:
+        """See ``LedgerReader.base_url``."""
+        return self._connection.meta("base_url")
+
+    def pace(self) -> str | None:
+        """See ``LedgerReader.pace``."""
+        return self._connection.meta("pace") or None
+
+    def sources(self) -> list[Source]:
+        """See ``LedgerReader.sources``."""
+        return [
+            Source._make((*row[:5], _header(row[5]), *row[6:]))
+            for row in self._connection.fetch_all("sources")
+        ]
+
+    def runs(self) -> list[Run]:
+        """See ``LedgerReader.runs``."""
+        return [Run(*row) for row in self._connection.fetch_all("runs")]
+
+    def recent_starts(self, since_s: float) -> list[float]:
+        """See ``LedgerReader.recent_starts``."""
+        starts: list[float] = []
+        with translated(), closing(self._connection.execute("recent_starts")) as attempts:
+            for sent_s, answered_s in attempts:
+                if answered_s is not None and answered_s < since_s:
+                    break  # what was recorded before was sent before; one unanswered says nothing
+                starts.append(sent_s)
+        return sorted((start for start in starts if start > since_s), reverse=True)
+
+    # ── the accounting ───────────────────────────────────────────────────────────────────────────
+
+    def row_counts(self, sources: Sequence[int]) -> RowCounts:
+        """See ``LedgerReader.row_counts``."""
+        return RowCounts(*self._connection.fetch_one("row_counts", sources=_ids(sources)))
+
+    def counts_by_target(self, sources: Sequence[int]) -> list[StateCount]:
+        """See ``LedgerReader.counts_by_target``."""
+        found = self._connection.fetch_all("counts_by_target", sources=_ids(sources))
+        return [StateCount(Target(*row[:3]), _state(row[3]), *row[4:]) for row in found]
+
+    def withdrawn_count(self) -> int:
+        """See ``LedgerReader.withdrawn_count``."""
+        return int(self._connection.fetch_one("withdrawn_count")[0])
+
+    def doubts_left(self) -> int:
+        """See ``LedgerReader.doubts_left``."""
+        return int(self._connection.fetch_one("doubts_left")[0])
+
+    def callable_doubts(self, sources: Sequence[int], resend_after_s: float) -> int:
+        """See ``LedgerReader.callable_doubts``."""
+        (doubts,) = self._connection.fetch_one(
+            "callable_doubts",
+            sources=_ids(sources),
+            resend=resend_after_s != float("inf"),
+            cutoff=resend_after_s,
+        )
+        return int(doubts)
+
+    def has_other_orgs(self) -> bool:
+        """See ``LedgerReader.has_other_orgs``."""
+        return bool(self._connection.fetch_one("has_other_orgs")[0])
+
+    # ── a plan ───────────────────────────────────────────────────────────────────────────────────
+
+    def invalid_counts(self, sources: Sequence[int]) -> list[InvalidCount]:
+        """See ``LedgerReader.invalid_counts``."""
+        found = self._connection.fetch_all("invalid_counts", sources=_ids(sources))
+        return [InvalidCount(*row) for row in found]
+
+    def readings_of_invalid_rows(self, sources: Sequence[int]) -> list[str]:
+        """See ``LedgerReader.readings_of_invalid_rows``."""
+        found = self._connection.fetch_all("readings_of_invalid_rows", sources=_ids(sources))
+        return [reading for (reading,) in found]
+
+    def compare(self, sources: Sequence[int]) -> Comparison:
+        """See ``LedgerReader.compare``."""
+        (known,) = self._connection.fetch_one("known_before", sources=_ids(sources))
+        (gone,) = self._connection.fetch_one("gone", sources=_ids(sources))
+        return Comparison(known, gone)
+
+    def phone_like(self, sources: Sequence[int]) -> PhoneLike:
+        """See ``LedgerReader.phone_like``."""
+        return PhoneLike(*self._connection.fetch_one("phone_like", sources=_ids(sources)))
+
+    def swapped_before(self, sources: Sequence[int]) -> bool:
+        """See ``LedgerReader.swapped_before``."""
+        return bool(self._connection.fetch_one("swapped_before", sources=_ids(sources))[0])
+
+    # ── rows ─────────────────────────────────────────────────────────────────────────────────────
+
+    def result_pages(self, selection: Selection) -> Iterator[list[ResultRow]]:
+        """See ``LedgerReader.result_pages``."""
+        sources = [source.id for source in selection.of(self.sources())]
+        return result_pages(self._connection, sources, selection)
+
+    def example(self, enrollment: Enrollment, sources: Sequence[int]) -> ExampleRow | None:
+        """See ``LedgerReader.example``."""
+        org, group, rule = enrollment.target
+        found = self._connection.fetch_all(
+            "example",
+            customer=enrollment.customer,
+            org=org,
+            group=group,
+            target=rule,
+            sources=_ids(sources),
+        )
+        return ExampleRow(*found[0]) if found else None
+
+    def rows_of(self, customer: int) -> list[CustomerRow]:
+        """See ``LedgerReader.rows_of``."""
+        found = self._connection.fetch_all("rows_of_customer", customer=customer)
+        return [CustomerRow._make((*row[:3], Target(*row[3:6]), *row[6:])) for row in found]
+
+    def attempts_of(self, customer: int) -> list[CustomerAttempt]:
+        """See ``LedgerReader.attempts_of``."""
+        found = self._connection.fetch_all("attempts_of_customer", customer=customer)
+        return [CustomerAttempt(Target(*row[:3]), *row[3:]) for row in found]
+
+    # ── calls ────────────────────────────────────────────────────────────────────────────────────
+
+    def run_calls(self) -> list[RunCalls]:
+        """See ``LedgerReader.run_calls``."""
+        return [RunCalls(*row) for row in self._connection.fetch_all("run_calls")]
+
+    def attempt_bins(self, run_id: str, begin_s: float, width_s: float) -> list[AttemptBin]:
+        """See ``LedgerReader.attempt_bins``."""
+        found = self._connection.fetch_all(
+            "attempt_bins", run_id=run_id, begin=begin_s, width=float(width_s)
+        )
+        return [AttemptBin(*row) for row in found]
+
+    def attempt_counts(self) -> list[AttemptCount]:
+        """See ``LedgerReader.attempt_counts``."""
+        return [AttemptCount(*row) for row in self._connection.fetch_all("attempt_counts")]
+
+    def sent_again(self, most: int) -> list[SentAgain]:
+        """See ``LedgerReader.sent_again``."""
+        return [SentAgain(*row) for row in self._connection.fetch_all("sent_again", most=most)]
+
+    def waiting(self) -> Waiting:
+        """See ``LedgerReader.waiting``."""
+        return Waiting(*self._connection.fetch_one("waiting"))
+
+    def slowest(self, most: int) -> list[SlowCall]:
+        """See ``LedgerReader.slowest``."""
+        return [
+            SlowCall(Enrollment(row[8], Target(*row[5:8])), *row[:5])
+            for row in self._connection.fetch_all("slowest", most=most)
+        ]
+
+    # ── proof ────────────────────────────────────────────────────────────────────────────────────
+
+    def conservation_faults(self) -> list[str]:
+        """See ``LedgerReader.conservation_faults``."""
+        return conservation_faults(self._connection)
+
+    def integrity_faults(self) -> list[str]:
+        """See ``LedgerReader.integrity_faults``."""
+        return integrity_faults(self._connection)
 
 
-def tally(connection: sqlite3.Connection, sources: Sequence[int]) -> list[Row]:
-    """The customers/targets of ``sources``, each once, by target, state and code: one pass.
-
-    Org, group, target, state, code, number, a customer, attempts, mismatches; in order of targets.
-    Of ``pending`` ones no customer is told.
-    """
-    return ask(connection, "target_counts", sources=list(sources))
+def _ids(sources: Sequence[int]) -> str:
+    return json.dumps(list(sources))
 
 
-def count(
-    connection: sqlite3.Connection, sources: Sequence[int], tallied: list[Row] | None = None
-) -> Counts:
-    """Count the rows and states of ``sources``, each customer/target once."""
-    tallied = tally(connection, sources) if tallied is None else tallied
-    counts = Counts()
-    ((counts.read, counts.invalid),) = ask(connection, "row_counts", sources=list(sources))
-    for _, _, _, state, code, number, _, attempts, mismatches in tallied:
-        counts.states[known_state(state)] += number
-        counts.unique += number
-        counts.attempts += attempts
-        counts.mismatches += mismatches
-        if code and state != State.SUCCEEDED:
-            counts.codes[code] = counts.codes.get(code, 0) + number
-    ((counts.withdrawn,),) = ask(connection, "withdrawn_count")
-    return counts
+def _state(text: str) -> State:
+    try:
+        return State(text)
+    except ValueError:
+        raise damaged(f"{text!r} is not a state") from None
 
 
-def callable_count(
-    connection: sqlite3.Connection,
-    sources: Sequence[int],
-    resend_after_s: float,
-    counts: Counts | None = None,
-) -> int:
-    """How many customers/targets a run of ``sources``, with these ``counts``, would call now."""
-    counts = counts or count(connection, sources)
-    resend = resend_after_s != float("inf")
-    ((doubts,),) = ask(
-        connection, "callable_doubts", sources=list(sources), resend=resend, cutoff=resend_after_s
-    )
-    return counts.states[State.PENDING] + int(doubts)
-
-
-def conservation_faults(connection: sqlite3.Connection) -> list[str]:
-    """What does not add up in the ledger as a whole; empty when the accounting closes."""
-    known = [state.value for state in State]
-    faults = _row_faults(connection, known)
-    for statement, what in (
-        ("rows_read_twice", "rows stand there twice"),
-        ("rows_without_item", "rows name no customer/target"),
-        ("rows_first_twice", "rows repeat one and do not say so"),
-        ("repeats_without_row", "duplicates repeat no row"),
-    ):
-        ((number,),) = ask(connection, statement)
-        if number:
-            faults.append(f"{number} {what}")
-    if faults:  # these do not count as kept
-        ((number,),) = ask(connection, "unknown_states", states=known)
-        if number:
-            faults.insert(0, f"{number} customers/targets have no known state")
-    return faults
-
-
-def _row_faults(connection: sqlite3.Connection, known_states: list[str]) -> list[str]:
-    """Where the rows that were read are not the rows that are kept."""
-    faults = []
-    ((items_left, rows_left),) = ask(connection, "numbers_of_rows")
-    found = ask(connection, "rows_of_sources", states=known_states)
-    for name, stated, items, rows, apart, in_chunks, shared in found:
-        for kept in (items + rows, in_chunks + apart, shared + rows):
-            if kept != stated:
-                faults.append(f"{name}: {stated} rows were read, {kept} are kept")
-        items_left, rows_left = items_left - items, rows_left - rows
-    if items_left or rows_left:
-        faults.append(f"{items_left + rows_left} customers/targets stand in no row of an input")
-    return faults
-
-
-def integrity_faults(connection: sqlite3.Connection) -> list[str]:
-    """What is wrong with the file or with the fold of attempts; empty when proven."""
-    faults = [text for (text,) in connection.execute("PRAGMA integrity_check") if text != "ok"]
-    if faults:
-        return faults
-    for view in ("results", "attempt_history"):  # promised to others, so proven to work
-        connection.execute(f"SELECT * FROM {view} LIMIT 1").fetchone()  # noqa: S608
-    orphans = connection.execute("PRAGMA foreign_key_check").fetchall()
-    if orphans:
-        faults.append(f"{len(orphans)} references lead nowhere")
-    broken = ask(connection, "unfolded")
-    if broken:
-        faults.append(f"item {broken[0][0]}: its state does not follow from its attempts")
-    return faults + conservation_faults(connection)
+def _header(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(json.loads(text))
+    except (ValueError, TypeError):
+        raise damaged("the header of a source cannot be read") from None

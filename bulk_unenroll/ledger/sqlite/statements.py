@@ -1,4 +1,7 @@
-"""The named statements of ``ledger.sql``."""
+"""The SQL files beside this module: each statement under its name, with its macros expanded.
+
+A macro is written ``{name argument, argument}``. It stands for text, so it costs nothing to run.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,41 @@ import re
 from importlib.resources import files
 from typing import Final
 
+from bulk_unenroll.ledger.sqlite.places import LAST_ROW, PLACE_BITS
 
-def _read() -> dict[str, str]:
-    text = files(__package__).joinpath("ledger.sql").read_text("utf-8")
-    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
+MACROS: Final = {
+    "place": f"{{0}} << {PLACE_BITS} | {{1}}",
+    "source_of": f"{{0}} >> {PLACE_BITS}",
+    "row_of": f"{{0}} & 0x{LAST_ROW:X}",
+    "of_source": (
+        f"{{0}} BETWEEN {{1}} << {PLACE_BITS} AND ({{1}} << {PLACE_BITS}) + 0x{LAST_ROW:X}"
+    ),
+    # every value of a list, which is passed as JSON
+    "each": "SELECT value FROM json_each(:{0})",
+    # the customer/target has a row in a source of the run
+    "in_run": """({{source_of {0}}} IN (SELECT source FROM run_source WHERE run = :run)
+       OR EXISTS (SELECT 1 FROM row r JOIN run_source s ON s.source = r.source
+                  WHERE r.item = {0} AND s.run = :run))""",
+}
+
+_MACRO: Final = re.compile(r"\{(\w+) ([^{}]+)\}")
+_NAME: Final = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
-SQL: Final = _read()
+def _expand(text: str) -> str:
+    return _MACRO.sub(_text_of, text)
+
+
+def _text_of(macro: re.Match[str]) -> str:
+    name, arguments = macro.groups()
+    return _expand(MACROS[name].format(*arguments.split(", ")))
+
+
+def _read(file: str) -> dict[str, str]:
+    text = files(__package__).joinpath(f"{file}.sql").read_text("utf-8")
+    _, *parts = _NAME.split(_expand(text))
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+FILES: Final = ("schema", "views", "loading", "claims", "reader", "report", "proof")
+SQL: Final = {name: text for file in FILES for name, text in _read(file).items()}

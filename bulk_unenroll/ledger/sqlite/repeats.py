@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bulk_unenroll.ledger.batch import Batch, TargetCount
+from bulk_unenroll.ledger.batch import Batch
 
 PARTS: Final = 32
 PHONE_FROM: Final = 10**9
@@ -18,6 +18,16 @@ PHONE_BELOW: Final = 10**12
 
 Numbers = NDArray[Any]
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetCount:
+    """How much of a source falls to a target, and the first row that does."""
+
+    target: int
+    items: int
+    phone_like: int
+    first_row: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,219 @@
+"""What a ledger answers, with names. Moments are Unix seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from bulk_unenroll.model import Enrollment, State, Target
+
+# ── sources and runs ─────────────────────────────────────────────────────────────────────────────
+
+
+class Source(NamedTuple):
+    """One input in one content that was read to its end. ``header``: the input's own columns."""
+
+    id: int
+    name: str
+    path: str
+    sha256: str
+    row_count: int
+    header: tuple[str, ...]
+    confirmed_s: float | None
+    superseded_s: float | None
+
+
+def confirmed_ids(sources: Iterable[Source]) -> list[int]:
+    """The sources that ``resume`` and ``retry`` may send."""
+    return [
+        source.id
+        for source in sources
+        if source.confirmed_s is not None and source.superseded_s is None
+    ]
+
+
+def ids_in_force(sources: Sequence[Source]) -> list[int]:
+    """What a folder is about: its confirmed sources, or as long as there are none the planned."""
+    planned = [source.id for source in sources if source.superseded_s is None]
+    return confirmed_ids(sources) or planned
+
+
+class Run(NamedTuple):
+    """One run. ``started_by`` is ``user@host``; ``exit_code`` is None until it ended."""
+
+    run_id: str
+    command: str
+    started_by: str | None
+    started_s: float
+    ended_s: float | None
+    exit_code: int | None
+    reason: str | None
+
+
+# ── rows and customers ───────────────────────────────────────────────────────────────────────────
+
+
+class RowCounts(NamedTuple):
+    """How many rows were read from some sources, and how many of them are invalid."""
+
+    read: int
+    invalid: int
+
+
+class StateCount(NamedTuple):
+    """How many customers of a target have a state and a code. ``customer`` is one of them.
+
+    Of those pending it is None.
+    """
+
+    target: Target
+    state: State
+    code: str | None
+    number: int
+    customer: int | None
+    attempts: int
+    mismatches: int
+
+
+class InvalidCount(NamedTuple):
+    """One reason why rows are invalid: how many, the first of them, and its message."""
+
+    code: str
+    number: int
+    first_row: int
+    example: str
+
+
+class Comparison(NamedTuple):
+    """Of some sources: how many customers/targets were confirmed before, and how many are gone."""
+
+    known: int
+    gone: int
+
+
+class PhoneLike(NamedTuple):
+    """How many of ``customers`` have an id like a phone number."""
+
+    customers: int
+    phone_like: int
+
+
+class ExampleRow(NamedTuple):
+    """A row of a customer/target, and its message."""
+
+    source: str
+    row: int
+    message: str | None
+
+
+class ResultRow(NamedTuple):
+    """An input row and what became of it: as in the view ``results``, then the row as it was."""
+
+    source: str
+    row: int
+    org_id: int | None
+    target_group_id: int | None
+    target_id: int | None
+    customer_id: int | None
+    status: str
+    code: str | None
+    message: str | None
+    http_status: int | None
+    attempts: int
+    updated_at: str | None
+    request_id: str | None
+    cells: Sequence[Any]
+    source_id: int
+
+
+class CustomerRow(NamedTuple):
+    """A row of one customer, in a source that is ``planned``, ``confirmed`` or ``superseded``."""
+
+    source: str
+    sha256: str
+    row: int
+    target: Target
+    status: str
+    code: str | None
+    message: str | None
+    source_status: str
+
+
+class CustomerAttempt(NamedTuple):
+    """An attempt of one customer, as in the view ``attempt_history``; times as text, in UTC."""
+
+    target: Target
+    attempt: int
+    run_id: str
+    sent_at: str
+    answered_at: str | None
+    outcome: str
+    code: str | None
+    http_status: int | None
+    request_id: str | None
+
+
+# ── calls ────────────────────────────────────────────────────────────────────────────────────────
+
+
+class RunCalls(NamedTuple):
+    """The calls of a run that made any: how many, and when the first and the last started."""
+
+    run_id: str
+    number: int
+    first_s: float
+    last_s: float
+
+
+class AttemptBin(NamedTuple):
+    """How many attempts of a run were alike.
+
+    ``slot`` is their stretch of time, for the run that was asked for. ``kind``: ``done``,
+    ``refused`` or ``unanswered``. ``bin_ms`` is the lower bound of their latencies, None without
+    an answer: bins are 2 ms wide below 0.1 s, 20 ms below 1 s, 0.2 s below 10 s, and 2 s beyond.
+    """
+
+    run_id: str
+    slot: int | None
+    kind: str
+    bin_ms: int | None
+    number: int
+
+
+class AttemptCount(NamedTuple):
+    """How many customers/targets have this number of attempts on record."""
+
+    attempts: int
+    number: int
+
+
+class SentAgain(NamedTuple):
+    """Calls that followed an attempt with this outcome and code, in the same run and in later ones.
+
+    The waits are those of the same run, in seconds.
+    """
+
+    outcome: str
+    code: str | None
+    same_run: int
+    later_run: int
+    mean_wait_s: float | None
+    longest_wait_s: float | None
+
+
+class Waiting(NamedTuple):
+    """How many customers/targets wait to be called again, and when the first is due."""
+
+    number: int
+    until_s: float | None
+
+
+class SlowCall(NamedTuple):
+    """A call, and how many seconds its answer took."""
+
+    enrollment: Enrollment
+    took_s: float
+    sent_s: float
+    outcome: str
+    code: str | None
+    http_status: int | None

@@ -1,0 +1,276 @@
+"""What every kind of ledger does: ``Ledger`` changes the record, ``LedgerReader`` asks it.
+
+A method is one question or one step. It returns values, never a cursor, and leaves no transaction
+open. It does not expect that another method ran in the same process, but for the turns of a run,
+which follow its ``begin_run``. Every method raises ``LedgerFailed`` (74) where the ledger is
+damaged or fails; nothing may be sent after that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from bulk_unenroll.ledger.batch import Batch
+from bulk_unenroll.ledger.facts import (
+    AttemptBin,
+    AttemptCount,
+    Comparison,
+    CustomerAttempt,
+    CustomerRow,
+    ExampleRow,
+    InvalidCount,
+    PhoneLike,
+    ResultRow,
+    RowCounts,
+    Run,
+    RunCalls,
+    SentAgain,
+    SlowCall,
+    Source,
+    StateCount,
+    Waiting,
+)
+from bulk_unenroll.model import Blocked, Call, Enrollment, Entry, State
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What identifies a source, and the columns it brought. ``reading``: how it was read."""
+
+    path: str
+    name: str
+    sha256: str
+    reading: str
+    header: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which rows to write; None means all. ``states`` may name ``invalid`` and ``duplicate``."""
+
+    sources: Sequence[int] | None = None
+    states: Sequence[str] | None = None
+    codes: Sequence[str] | None = None
+
+    def of(self, sources: Iterable[Source]) -> list[Source]:
+        """Those of ``sources`` from which rows are written."""
+        chosen = None if self.sources is None else frozenset(self.sources)
+        return [source for source in sources if chosen is None or source.id in chosen]
+
+
+@dataclass(frozen=True, slots=True)
+class Reopening:
+    """Which settled calls to reopen; ``targets`` are ``group/target``.
+
+    Empty ``codes`` or ``targets`` mean any.
+    """
+
+    states: Sequence[State]
+    codes: Sequence[str] = ()
+    targets: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """How many calls a run of the confirmed sources shall make; see ``callable_doubts``."""
+
+    calls: int
+    resend_after_s: float
+
+
+class UnexpectedCalls(Exception):
+    """A run would call another number of customers/targets than was expected."""
+
+    def __init__(self, to_call: int, expected: int) -> None:
+        super().__init__(f"{to_call} would be called, not {expected}")
+        self.to_call = to_call
+        self.expected = expected
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a turn gave.
+
+    Calls to send; when the next one is due (Unix seconds); whether any is left beyond these; how
+    many were blocked unsent.
+    """
+
+    calls: list[Call]
+    next_due_s: float | None
+    more: bool
+    blocked: int
+
+
+class LedgerReader(Protocol):
+    """Asks the record. ``sources`` are ids; with an empty list the answer is about no rows."""
+
+    def at_one_moment(self) -> AbstractContextManager[LedgerReader]:
+        """A reader whose answers are all of one moment, also while a run goes on.
+
+        It has a connection of its own, and holds up nobody.
+        """
+
+    def base_url(self) -> str | None:
+        """The base URL that the sources were confirmed for."""
+
+    def pace(self) -> str | None:
+        """How an adaptive pace went, as the last run noted it."""
+
+    def sources(self) -> list[Source]:
+        """Every source that was read to its end, the oldest first."""
+
+    def runs(self) -> list[Run]:
+        """Every run, the oldest first."""
+
+    def recent_starts(self, since_s: float) -> list[float]:
+        """When calls of earlier runs were sent after ``since_s``, newest first (Unix seconds)."""
+
+    # how rows and customers are accounted for; ``counts`` adds them up
+
+    def row_counts(self, sources: Sequence[int]) -> RowCounts:
+        """How many rows were read, and how many are invalid."""
+
+    def counts_by_target(self, sources: Sequence[int]) -> list[StateCount]:
+        """The customers/targets, each once, by target, state and code; in order of targets."""
+
+    def withdrawn_count(self) -> int:
+        """How many customers/targets are withdrawn, in whatever source."""
+
+    def doubts_left(self) -> int:
+        """How many customers/targets are in doubt, in whatever source."""
+
+    def callable_doubts(self, sources: Sequence[int], resend_after_s: float) -> int:
+        """How many in doubt a run would call: unanswered since then, or reopened by a person."""
+
+    def has_other_orgs(self) -> bool:
+        """Whether a customer of a connected org is left to call."""
+
+    # what a plan shows beside
+
+    def invalid_counts(self, sources: Sequence[int]) -> list[InvalidCount]:
+        """Why rows are invalid, the most frequent reason first."""
+
+    def readings_of_invalid_rows(self, sources: Sequence[int]) -> list[str]:
+        """How the sources were read that have invalid rows, each way once."""
+
+    def compare(self, sources: Sequence[int]) -> Comparison:
+        """How many were confirmed before in other sources, and how many would be withdrawn."""
+
+    def phone_like(self, sources: Sequence[int]) -> PhoneLike:
+        """How many customer ids have 10 to 12 digits."""
+
+    def swapped_before(self, sources: Sequence[int]) -> bool:
+        """Whether customers were taken out of a target whose two ids are these, swapped."""
+
+    # rows
+
+    def result_pages(self, selection: Selection) -> Iterator[list[ResultRow]]:
+        """The selected rows in the order of sources and rows, some ten thousand at a time."""
+
+    def example(self, enrollment: Enrollment, sources: Sequence[int]) -> ExampleRow | None:
+        """The first row of a customer/target in these sources."""
+
+    def rows_of(self, customer: int) -> list[CustomerRow]:
+        """Every row of a customer."""
+
+    def attempts_of(self, customer: int) -> list[CustomerAttempt]:
+        """Every attempt of a customer, in the order in which they were sent."""
+
+    # calls
+
+    def run_calls(self) -> list[RunCalls]:
+        """The runs that made calls."""
+
+    def attempt_bins(self, run_id: str, begin_s: float, width_s: float) -> list[AttemptBin]:
+        """A histogram of all attempts; those of ``run_id`` also by slots of ``width_s``."""
+
+    def attempt_counts(self) -> list[AttemptCount]:
+        """How many customers/targets were called once, twice, and so on."""
+
+    def sent_again(self, most: int) -> list[SentAgain]:
+        """After which outcomes calls were sent again, the most frequent first."""
+
+    def waiting(self) -> Waiting:
+        """Who waits to be called again."""
+
+    def slowest(self, most: int) -> list[SlowCall]:
+        """The calls whose answers took longest."""
+
+    # proof: an empty list means that all is well
+
+    def conservation_faults(self) -> list[str]:
+        """What does not add up in the ledger as a whole."""
+
+    def integrity_faults(self) -> list[str]:
+        """What is damaged, does not follow from the attempts, or does not add up."""
+
+
+class Ledger(Protocol):
+    """Changes the record. Used by one thread at a time; a step is durable once it returns."""
+
+    @property
+    def reader(self) -> LedgerReader:
+        """Asks the same record; it sees each change at once."""
+
+    def load(self, info: SourceInfo, batches: Iterator[Batch]) -> int:
+        """Plan a source, reading it if this content was not read before; its id.
+
+        ``batches`` follow each other from row 1 on. They are made in another thread while earlier
+        ones are written, few at a time, and must not use the ledger. If they raise, or the program
+        is killed, nothing of the source stays.
+        """
+
+    def confirm(self, sources: Sequence[int], base_url: str) -> None:
+        """Confirm ``sources`` for ``base_url``; older contents of their paths are superseded."""
+
+    def reopen(self, which: Reopening, *, now_s: float, expect: Expected | None = None) -> int:
+        """Reopen settled calls of confirmed sources for ``retry``; how many.
+
+        Raises ``UnexpectedCalls``, and reopens nothing, if a run would then make other than the
+        expected number of calls.
+        """
+
+    def begin_run(
+        self,
+        run_id: str,
+        command: str,
+        sources: Sequence[int],
+        *,
+        now_s: float,
+        resend_after_s: float,
+        started_by: str | None = None,
+    ) -> None:
+        """Begin a run over ``sources``, started by ``user@host``.
+
+        Calls in doubt are scheduled again if their unanswered attempt was sent after
+        ``resend_after_s`` (Unix seconds; infinity: none), or if a person reopened them.
+        """
+
+    def turn(
+        self,
+        entries: Sequence[Entry],
+        blocked: Sequence[Blocked] = (),
+        *,
+        claim: int,
+        now_s: float,
+        resend_after_s: float,
+        halted_orgs: Iterable[int] = (),
+        only: Collection[int] | None = None,
+        spread: bool = False,
+        pace: str | None = None,
+    ) -> Turn:
+        """Record ``entries``, block what is blocked, claim up to ``claim`` calls: one commit.
+
+        When this returns, the intent of every claimed call is durable. ``only`` claims again from
+        among these calls alone; ``spread`` takes the calls from as many targets as there are.
+        ``pace`` is how an adaptive pace goes, for ``status``.
+        """
+
+    def end_run(self, exit_code: int, reason: str) -> None:
+        """The run ended; how."""
+
+    def close(self) -> None:
+        """Close it. One that failed is left as it is: the next opening finds what it holds."""

@@ -1,0 +1,195 @@
+"""The file of a ledger: made whole or not at all; opened only if it lost nothing.
+
+It is a SQLite database in WAL mode with ``synchronous=FULL``: what is committed survives power loss
+(sqlite.org/pragma.html#pragma_synchronous).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from bulk_unenroll.errors import LedgerFailed
+from bulk_unenroll.files import replacing, sync_directory
+from bulk_unenroll.ledger.sqlite.connection import Connection, Writer
+from bulk_unenroll.ledger.sqlite.failures import REMEDY, damaged, primary_code, translated
+from bulk_unenroll.ledger.sqlite.mark import (
+    ClosedMark,
+    Mark,
+    OpenMark,
+    checksum,
+    mark_path,
+    read_mark,
+)
+from bulk_unenroll.ledger.sqlite.statements import SQL
+
+APPLICATION_ID: Final = 0x62756E72
+SCHEMA_VERSION: Final = 3
+CHECK_BELOW_BYTES: Final = 256 << 20
+SYNCHRONOUS_FULL: Final = 2
+
+
+def log_path(path: Path) -> Path:
+    """SQLite's write-ahead log of the ledger at ``path``."""
+    return path.with_name(f"{path.name}-wal")
+
+
+# ── to write ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def open_writer(path: Path) -> Writer:
+    """Open the ledger at ``path`` to write, making it if there is none."""
+    with translated():
+        if not path.exists() and not path.is_symlink():
+            _create(path)
+        with closing(open_read_only(path)) as reader:
+            commits = _commits(reader)
+        mark = Mark.begin(path, commits)
+        raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        writer = Writer(raw, path, mark, commits)
+        try:
+            prepare(raw)
+            writer.tune()
+        except BaseException:
+            writer.abandon()
+            raise
+    return writer
+
+
+def _create(path: Path) -> None:
+    """Make the ledger whole or not at all: a kill in here leaves no half-made ledger."""
+    for left in (log_path(path), mark_path(path)):
+        if left.exists() or left.is_symlink():
+            raise damaged(f"{left.name} is there without {path.name}")
+    with replacing(path) as part, closing(sqlite3.connect(part)) as raw:
+        raw.executescript(
+            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
+            f"BEGIN; {SQL['schema']} {SQL['views']} {SQL['make_indexes']} COMMIT;"
+        )
+        # switched in its folder, a power cut could leave a journal that no reader can roll back
+        raw.execute("PRAGMA journal_mode = WAL")
+    sync_directory(path.parent)
+
+
+def prepare(raw: sqlite3.Connection) -> None:
+    """Make commits durable, and merge what a kill left in the log."""
+    raw.execute("PRAGMA journal_mode = WAL")
+    raw.execute("PRAGMA synchronous = FULL")
+    if raw.execute("PRAGMA synchronous").fetchone()[0] != SYNCHRONOUS_FULL:
+        raise LedgerFailed("SQLite does not keep synchronous=FULL", "use another SQLite")
+    raw.execute("PRAGMA temp_store = FILE")  # an index of millions is sorted there
+    raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+# ── to read ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def open_read_only(path: Path) -> Connection:
+    """Open the ledger at ``path`` to read; refuse one that lost something or is damaged.
+
+    A refused one is left as it is, with its log: only a connection that may write merges that.
+    """
+    with translated():
+        check_file(path)
+        mark = _mark(path)
+        if isinstance(mark, ClosedMark):
+            check_seal(path, mark)
+        connection = connect_read_only(path)
+        try:
+            if not isinstance(mark, ClosedMark):
+                check_commits(connection, mark)
+                _check_pages(connection)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def connect_read_only(path: Path) -> Connection:
+    """Connect to a ledger that was found to be whole."""
+    uri = path.absolute().as_uri()
+    raw = sqlite3.connect(f"{uri}?mode=ro", uri=True)
+    try:
+        raw.execute("SELECT 1 FROM meta").fetchone()
+    except sqlite3.DatabaseError as error:
+        raw.close()
+        # WAL needs a shared-memory file; where none can be made, nobody can be writing either
+        refused = primary_code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+        if not refused or log_path(path).exists():
+            raise
+        raw = sqlite3.connect(f"{uri}?immutable=1", uri=True)
+    return Connection(raw, path)
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is not a ledger of ours before SQLite could take it for an empty one."""
+    if path.is_symlink() or not path.is_file():
+        raise LedgerFailed(f"{path} is not a regular file", REMEDY)
+    with path.open("rb") as file:
+        head = file.read(100)
+    if len(head) < 100 or not head.startswith(b"SQLite format 3\0"):
+        raise damaged(f"{path} is not a SQLite file")
+    if int.from_bytes(head[68:72], "big") != APPLICATION_ID:
+        raise LedgerFailed(f"{path} was not made by bulk-unenroll", REMEDY)
+    version = int.from_bytes(head[60:64], "big")
+    if version > SCHEMA_VERSION:
+        raise LedgerFailed(f"{path} was made by a newer bulk-unenroll", "upgrade bulk-unenroll")
+    if version < SCHEMA_VERSION:
+        raise LedgerFailed(f"{path} was made by an older bulk-unenroll", "go on with that one")
+
+
+def check_seal(path: Path, mark: ClosedMark) -> None:
+    """Refuse a ledger that is not, byte for byte, the one that was closed."""
+    log = log_path(path)
+    whole = checksum(path) == mark.checksum and not (log.exists() and log.stat().st_size)
+    if not whole and read_mark(path) == mark:  # else a run has begun meanwhile
+        raise damaged("it changed since it was closed")
+
+
+def check_commits(connection: Connection, mark: OpenMark | None) -> None:
+    """Refuse a ledger that was not closed and has lost commits."""
+    commits = _commits(connection)
+    if mark is None and _meta(connection, "open"):
+        raise damaged("its mark beside it is missing")
+    if mark is not None and commits < mark.commits:
+        raise damaged(f"its last {mark.commits - commits} changes are lost")
+
+
+def is_left_open(path: Path) -> bool:
+    """Whether a kill left the ledger at ``path``, and it is small enough to be proven soon."""
+    return path.exists() and not isinstance(_mark(path), ClosedMark) and _is_small(path)
+
+
+def _is_small(path: Path) -> bool:
+    return path.stat().st_size < CHECK_BELOW_BYTES
+
+
+def _check_pages(connection: Connection) -> None:
+    """Let SQLite look over a ledger that is small enough for it to take no time."""
+    if _is_small(connection.path):
+        found = connection.raw.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if found != "ok":
+            raise damaged(found.splitlines()[0])
+
+
+def _mark(path: Path) -> OpenMark | ClosedMark | None:
+    try:
+        return read_mark(path)
+    except ValueError:
+        raise LedgerFailed(f"{mark_path(path)} is damaged", REMEDY) from None
+
+
+def _commits(connection: Connection) -> int:
+    value = _meta(connection, "commits")
+    if not value.isdecimal():
+        raise damaged(f"{value!r} is not a number of commits")
+    return int(value)
+
+
+def _meta(connection: Connection, name: str) -> str:
+    value = connection.meta(name)
+    if value is None:
+        raise damaged(f"it does not say {name!r}")
+    return value

@@ -1,0 +1,74 @@
+"""The sources of a ledger: found again, added, dropped, confirmed. Each function is one step."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+
+from bulk_unenroll.ledger.interface import SourceInfo
+from bulk_unenroll.ledger.sqlite.connection import Writer
+
+
+def find_source(connection: Writer, info: SourceInfo) -> int | None:
+    """The source with this path, content and reading, planned again, if it was read before."""
+    with connection.transaction():
+        found = connection.fetch_all(
+            "find_source", path=info.path, sha256=info.sha256, reading=info.reading
+        )
+        if not found:
+            return None
+        source: int = found[0][0]
+        if connection.execute("plan_again", source=source).rowcount:
+            connection.execute("unwithdraw", source=source, now=time.time())
+        return source
+
+
+def add_source(connection: Writer, info: SourceInfo) -> int:
+    """Begin a source; it counts only once it is loaded."""
+    with connection.transaction():
+        (source,) = connection.fetch_one(
+            "add_source",
+            path=info.path,
+            name=info.name,
+            sha256=info.sha256,
+            reading=info.reading,
+            header=json.dumps(info.header, ensure_ascii=False),
+        )
+    return int(source)
+
+
+def drop_source(connection: Writer, source: int) -> None:
+    """Forget a source that was not read to its end."""
+    with connection.transaction():
+        _drop(connection, source)
+        connection.execute_each("make_indexes")
+    connection.tune()
+
+
+def drop_unfinished(connection: Writer) -> None:
+    """Forget what a kill left of a source; to be called within a transaction."""
+    for (source,) in connection.fetch_all("unfinished_sources"):
+        _drop(connection, source)
+    connection.execute_each("make_indexes")
+
+
+def _drop(connection: Writer, source: int) -> None:
+    for statement in ("drop_items", "drop_chunks", "drop_rows", "drop_shares", "drop_source"):
+        connection.execute(statement, source=source)
+
+
+def confirm(connection: Writer, sources: Sequence[int], base_url: str) -> None:
+    """Confirm ``sources`` for ``base_url``; older contents of their paths are superseded."""
+    now = time.time()
+    confirmed = json.dumps(list(sources))
+    with connection.transaction():
+        connection.set_meta("base_url", base_url)
+        superseded = 0
+        for source in sources:
+            connection.execute("confirm_source", source=source, now=now)
+            superseded += connection.execute(
+                "supersede", source=source, sources=confirmed, now=now
+            ).rowcount
+        if superseded:
+            connection.execute("withdraw", now=now)
