@@ -15,6 +15,7 @@ import pytest
 
 from tests.kit.command import CREDENTIALS, PROGRAM, SAMPLES, Desk, Ended, Witness
 
+pytestmark = pytest.mark.in_process
 Start = Callable[..., Witness]
 HEADER = "customerId,targetGroupId,targetId\n"
 GOOD = HEADER + "423789336,1001,2001\n"

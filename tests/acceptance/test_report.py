@@ -12,6 +12,7 @@ import pytest
 from tests.kit.command import SAMPLES, Desk, Ended, Witness
 from tests.reports.kit import Paper
 
+pytestmark = pytest.mark.in_process
 Start = Callable[..., Witness]
 FAST = ("--rate", "2000/s", "--yes")
 

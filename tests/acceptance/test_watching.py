@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.kit.command import Desk, Witness
 from tests.kit.notifications import Inbox, metrics_of
 from tests.kit.terminal import talk
 
+pytestmark = pytest.mark.in_process
 Start = Callable[..., Witness]
 FAST = ("--rate", "2000/s", "--yes")
 CUSTOMERS = [10101, 10102, 999310011]

@@ -12,6 +12,7 @@ import pytest
 from tests.kit.command import Desk, Witness
 from tests.ledger.kit import any_mask, read_only
 
+pytestmark = pytest.mark.in_process
 Start = Callable[..., Witness]
 FAST = ("--rate", "2000/s", "--yes")
 NAMES = ("results.csv", "failed.csv", "ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm",

@@ -17,6 +17,7 @@ import pytest
 
 from bulk_unenroll.inputs.loading import BULK_FROM_ROWS
 from tests.kit.command import Desk, Witness
+from tests.kit.tiers import long, thorough
 from tests.proof.laws import Account, check_laws, check_strangers
 from tests.proof.sabotaged import program
 
@@ -151,7 +152,7 @@ def kill_often(
     "0 customers lost, 0 seen by the server without a line in the ledger, 0 false `succeeded`;"
     " repeats at most 2 × concurrency a kill, each listed",
 )
-@pytest.mark.parametrize("moments", [100, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("moments", [8, *thorough(100), *long(1000)])
 def test_a_kill_at_any_moment_loses_nobody(
     desk: Desk, witness: Start, seed: int, moments: int, proof: Callable[..., None]
 ) -> None:

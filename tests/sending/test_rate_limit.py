@@ -12,6 +12,7 @@ import pytest
 
 from bulk_unenroll.sending.rate_limit import RateLimit
 from bulk_unenroll.settings import Rate, parse_rate
+from tests.kit.tiers import thorough
 
 pytestmark = [pytest.mark.looptime]
 
@@ -71,7 +72,7 @@ async def test_it_is_kept_in_every_window_and_used(rate: Rate) -> None:
 
 
 @every_rate
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *thorough(1, 2, 3)])
 async def test_a_stall_is_not_made_up_for_by_a_burst(rate: Rate, seed: int) -> None:
     starts = await take(
         RateLimit(rate),
@@ -143,7 +144,13 @@ async def test_a_kill_and_resume_at_once_costs_little(rate: Rate) -> None:
         ("6000/s", "3000/s"),
     ],
 )
-@pytest.mark.parametrize("gap", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize(
+    "gap",
+    [
+        0.0,
+        *thorough(0.1, 0.5),
+    ],
+)
 async def test_a_resume_at_another_rate_counts_what_was_started_before(
     before: str, after: str, gap: float
 ) -> None:
