@@ -22,6 +22,11 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give fi
 
 
 @pytest.fixture
+def kind_of_witness() -> type[Witness]:
+    return Witness
+
+
+@pytest.fixture
 def job(desk: Desk, witness: Start) -> Witness:
     api = witness()
     desk.write("job.csv", [(who, 1001, 2001) for who in range(1, 21)] + [("x", 1, 1)])

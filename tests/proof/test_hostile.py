@@ -12,6 +12,7 @@ from typing import Final
 import pytest
 
 from tests.kit.command import CREDENTIALS, PROGRAM, Desk, Ended
+from tests.kit.tiers import thorough
 from tests.proof.measured import measuring
 from tests.proof.rude_server import Manner, RudeServer, Talk, answer, replies
 from tests.proof.sabotaged import program
@@ -193,7 +194,7 @@ def shown(desk: Desk) -> str:
 LOOKS: Final = ((("status",), ()), (("explain",), ("501",)), (("verify",), ()))
 
 
-@pytest.mark.parametrize("careless", [False, True], ids=["as it is", "control"])
+@pytest.mark.parametrize("careless", [False, *thorough(True)], ids=["as it is", "control"])
 def test_no_server_commands_a_terminal(desk: Desk, careless: bool) -> None:
     if careless:
         desk.program = program("tests.proof.hostile_controls:show_as_it_is")
@@ -205,6 +206,7 @@ def test_no_server_commands_a_terminal(desk: Desk, careless: bool) -> None:
     assert bool(raw) == careless, set(raw)
 
 
+@pytest.mark.in_process
 def test_no_server_s_words_run_in_a_spreadsheet_and_failed_csv_is_an_input(desk: Desk) -> None:
     document = {"errors": [{"code": FORMULA, "message": f"{FORMULA}{ESCAPES}"}]}
     body = json.dumps(document).encode()
@@ -219,6 +221,7 @@ def test_no_server_s_words_run_in_a_spreadsheet_and_failed_csv_is_an_input(desk:
     assert desk.do("plan", "job.unenroll/failed.csv", "--out", "again").code == 0
 
 
+@pytest.mark.in_process
 def test_a_request_id_of_odd_bytes_ends_no_run(desk: Desk) -> None:
     """Header bytes that are no UTF-8 become half pairs, which no database takes."""
     manner = replies(answer(b'{"data":501,"errors":null}', "X-CAP-REQUEST-ID: r\udcff\udc80"))

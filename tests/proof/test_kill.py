@@ -185,7 +185,10 @@ def kill_while_sending(desk: Desk, witness: Witness, jobs: int, dice: random.Ran
 
 @pytest.mark.parametrize(
     ("control", "said"),
-    [("no_intent", "without a line"), ("result_before_answer", "never took out")],
+    [
+        ("no_intent", "without a line"),
+        pytest.param("result_before_answer", "never took out", marks=pytest.mark.thorough),
+    ],
 )
 def test_a_program_without_the_law_does_not_pass(
     desk: Desk, witness: Start, seed: int, control: str, said: str

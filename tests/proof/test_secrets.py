@@ -252,8 +252,10 @@ def test_no_failure_lets_a_secret_out(
     ("broken", "names"),
     [
         ("redact_nothing", ["in a message", "token given and refused"]),
-        ("redact_messages_only", ["in a code", "in a request id"]),
-        ("cut_first", ["across the end of a code"]),
+        pytest.param(
+            *("redact_messages_only", ["in a code", "in a request id"]), marks=pytest.mark.thorough
+        ),
+        pytest.param("cut_first", ["across the end of a code"], marks=pytest.mark.thorough),
     ],
 )
 def test_a_program_that_is_less_discreet_is_found_out(
@@ -317,7 +319,9 @@ def test_what_is_sent_is_right_wherever_the_secret_came_from(
     [
         ((), PROGRAM, False),
         (("--log-ids",), PROGRAM, True),
-        ((), program("tests.proof.secret_controls:log_ids"), True),
+        pytest.param(
+            *((), program("tests.proof.secret_controls:log_ids"), True), marks=pytest.mark.thorough
+        ),
     ],
     ids=["by default", "if asked for", "control"],
 )
