@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from tests.kit.command import CREDENTIALS, Desk, Witness
+from tests.kit.in_process import EITHER
 from tests.kit.notifications import Inbox
 from tests.proof.page import PAGE, Figures
 
@@ -18,6 +20,8 @@ DEFAULT_SEED = 20260101
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    missing = "fail, and do not skip, where a package is missing that a test `needs`"
+    parser.addoption("--all-extras", action="store_true", help=missing)
     group = parser.getgroup("proof")
     group.addoption("--seed", default=str(DEFAULT_SEED), help="a number, or `random`")
     group.addoption("--write-proof", action="store_true", help=f"write the figures into {PAGE}")
@@ -45,6 +49,21 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         figures.write()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "desk" in metafunc.fixturenames and metafunc.definition.get_closest_marker("in_process"):
+        metafunc.parametrize("desk", EITHER, indirect=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in item.iter_markers("needs"):
+            item.add_marker("thorough")
+            if not (find_spec(mark.args[0]) or config.getoption("--all-extras")):
+                reason = f"{mark.args[0]} is not installed: pip install -e '.[dev]'"
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
 SEED = pytest.StashKey[int]()
 FIGURES = pytest.StashKey[Figures]()
 
@@ -67,7 +86,8 @@ def proof(request: pytest.FixtureRequest) -> Callable[..., None]:
     mark = request.node.get_closest_marker("attack")
     assert mark is not None, "a test that proves something is marked with `attack`"
     name, promise = mark.args
-    tier = "long" if request.node.get_closest_marker("long") else "quick"
+    tiers = ("long", "thorough")
+    tier = next((tier for tier in tiers if request.node.get_closest_marker(tier)), "quick")
     figures, seed = request.config.stash[FIGURES], request.config.stash[SEED]
 
     def write(**measured: object) -> None:
@@ -78,19 +98,28 @@ def proof(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Desk:
+    """Where commands are processes, unless a test is marked ``in_process``."""
+    kind: type[Desk] = getattr(request, "param", Desk)
     folder = tmp_path / "desk"
     folder.mkdir()
-    return Desk(folder)
+    return kind(folder)
 
 
 @pytest.fixture
-def witness(tmp_path: Path, desk: Desk) -> Iterator[Callable[..., Witness]]:
+def kind_of_witness() -> type[Witness]:
+    return Witness
+
+
+@pytest.fixture
+def witness(
+    tmp_path: Path, desk: Desk, kind_of_witness: type[Witness]
+) -> Iterator[Callable[..., Witness]]:
     """Starts a sandbox, and points the desk at it."""
     started: list[Witness] = []
 
     def start(scenario: str = "") -> Witness:
-        made = Witness(tmp_path, scenario)
+        made = kind_of_witness(tmp_path, scenario)
         started.append(made)
         desk.environment |= CREDENTIALS | {"BULK_UNENROLL_BASE_URL": made.base_url}
         return made

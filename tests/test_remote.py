@@ -60,6 +60,7 @@ def refusal(name: str, spool: Path, kind: type[Stop] = InputRefused) -> str:
 
 
 class TestReading:
+    @pytest.mark.needs("moto")
     @pytest.mark.parametrize("name", ["cleanup.csv", "cleanup.parquet", "utf16.tsv"])
     def test_a_file_in_a_bucket_reads_like_the_same_file_on_disk(
         self, bucket: Bucket, tmp_path: Path, name: str
@@ -78,11 +79,13 @@ class TestReading:
         url = web.put("/members.csv.gz", packed)
         assert read(url, tmp_path) == (hashlib.sha256(packed).hexdigest(), ROW)
 
+    @pytest.mark.needs("moto")
     def test_a_glob_in_a_bucket_finds_each_file_once_and_in_order(self, bucket: Bucket) -> None:
         urls = [bucket.put(f"night/part-{n}.csv", CONTENT) for n in (2, 1, 3)]
         found = find_inputs([f"s3://{BUCKET}/night/*.csv", urls[0]])
         assert [file.path for file in found] == sorted(urls)
 
+    @pytest.mark.needs("moto")
     def test_no_copy_is_left_in_the_run_folder(self, bucket: Bucket, tmp_path: Path) -> None:
         left = tmp_path / ".copy"
         left.mkdir()
@@ -90,6 +93,7 @@ class TestReading:
         read(bucket.put("a.csv", CONTENT), tmp_path)
         assert not list(tmp_path.iterdir())
 
+    @pytest.mark.needs("moto")
     def test_the_run_folder_is_named_after_the_file(self, bucket: Bucket, web: Web) -> None:
         urls = [bucket.put("x/may.csv", CONTENT), f"{web.base_url}/x/may.csv.gz?signature=1"]
         folders = [default_folder([url]) for url in (*urls, f"s3://{BUCKET}/x/m*.csv")]
@@ -112,6 +116,7 @@ with remote.copied(sys.argv[2], Path(sys.argv[3])):
 """
 
 
+@pytest.mark.needs("moto")
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the peak")
 def test_memory_does_not_grow_with_the_file(bucket: Bucket, web: Web, tmp_path: Path) -> None:
     large = b"x" * (200 << 20)
@@ -132,12 +137,14 @@ def test_memory_does_not_grow_with_the_file(bucket: Bucket, web: Web, tmp_path: 
 
 
 class TestRefusals:
+    @pytest.mark.needs("moto")
     @pytest.mark.parametrize("name", [f"s3://{BUCKET}/no.csv", "s3://no-such-bucket/a.csv"])
     def test_a_file_that_is_not_in_the_bucket(
         self, bucket: Bucket, tmp_path: Path, name: str
     ) -> None:
         assert "does not exist" in refusal(name, tmp_path, InputMissing)
 
+    @pytest.mark.needs("moto")
     def test_a_glob_that_matches_nothing(self, bucket: Bucket) -> None:
         with pytest.raises(InputMissing, match="no file matches"):
             find_inputs([f"s3://{BUCKET}/no/*.csv"])
@@ -202,6 +209,7 @@ class TestRefusals:
         said = refusal(url, tmp_path, UsageError)
         assert f"pip install 'bulk-unenroll[{extra}]'" in said
 
+    @pytest.mark.needs("moto")
     def test_no_room_for_the_copy(self, bucket: Bucket, tmp_path: Path) -> None:
         url = bucket.put("a.csv", CONTENT)
         with full_disk(10):

@@ -39,13 +39,15 @@ async def serve(
             loop.remove_signal_handler(number)
 
 
-def start_in_thread(scenario: Scenario | None = None) -> tuple[str, Callable[[], None]]:
+def start_in_thread(
+    scenario: Scenario | None = None, journal: Path | None = None
+) -> tuple[str, Callable[[], None]]:
     """Serve in a new thread. Return the base URL, and a function to stop. Raises ``OSError``."""
     started: Future[tuple[str, Callable[[], object]]] = Future()
 
     async def serve_until_ended() -> None:
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
-        async with Sandbox(scenario) as sandbox:
+        async with Sandbox(scenario, journal=journal) as sandbox:
             started.set_result((sandbox.base_url, lambda: loop.call_soon_threadsafe(ended.set)))
             await ended.wait()
 

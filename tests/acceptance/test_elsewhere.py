@@ -45,6 +45,7 @@ def everything(desk: Desk) -> bytes:
     return b"".join(path.read_bytes() for path in desk.folder.rglob("*") if path.is_file())
 
 
+@pytest.mark.needs("moto")
 def test_from_a_bucket_to_a_bucket(desk: Desk, bucket: Bucket) -> None:
     url = bucket.put("in/members.csv", CONTENT)
     ended = desk.do("run", url, *FAST)
@@ -64,6 +65,7 @@ def test_from_a_bucket_to_a_bucket(desk: Desk, bucket: Bucket) -> None:
     assert bucket.environment["AWS_SECRET_ACCESS_KEY"].encode() not in everything(desk)
 
 
+@pytest.mark.needs("gcsfs")
 def test_from_google_s_storage_and_back(desk: Desk, storage: Web) -> None:
     storage.files["in/members.csv"] = CONTENT
     ended = desk.do("run", f"gs://{BUCKET}/in/members.csv", *FAST)
@@ -113,6 +115,7 @@ def test_a_file_with_a_new_signature_is_the_same_file(desk: Desk, web: Web) -> N
     assert again.json["rows"]["read"] == 2
 
 
+@pytest.mark.needs("moto")
 def test_what_cannot_be_is_refused_with_a_remedy(desk: Desk, bucket: Bucket) -> None:
     url = bucket.put("members.csv", CONTENT)
     assert desk.do("run", url, *FAST).code == 0
@@ -128,6 +131,7 @@ def test_what_cannot_be_is_refused_with_a_remedy(desk: Desk, bucket: Bucket) -> 
     assert "no-such-bucket" in nowhere.err
 
 
+@pytest.mark.needs("moto")
 def test_a_job_file_names_addresses_as_they_are(desk: Desk, bucket: Bucket, tmp_path: Path) -> None:
     bucket.put("night/members.csv", CONTENT)
     job = desk.folder / "job.toml"

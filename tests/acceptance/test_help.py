@@ -16,6 +16,7 @@ from bulk_unenroll.cli.app import cli
 from tests import reference
 from tests.kit.command import SAMPLES, Desk
 from tests.kit.terminal import talk
+from tests.kit.tiers import thorough
 
 COMMANDS = dict(reference.commands())
 LEAVES = {words: one for words, one in COMMANDS.items() if not isinstance(one, click.Group)}
@@ -84,9 +85,17 @@ class TestCompletion:
         ("typed", "offered"),
         [
             ("bulk-unenroll re", {"report", "resume", "retry"}),
-            ("bulk-unenroll run --max-", {"--max-attempts", "--max-failures", "--max-invalid"}),
-            ("bulk-unenroll job ", {"check", "run", "schema"}),
-            ("bulk-unenroll retry --state in", {"in_doubt"}),
+            pytest.param(
+                "bulk-unenroll run --max-",
+                {"--max-attempts", "--max-failures", "--max-invalid"},
+                marks=pytest.mark.thorough,
+            ),
+            pytest.param(
+                "bulk-unenroll job ", {"check", "run", "schema"}, marks=pytest.mark.thorough
+            ),
+            pytest.param(
+                "bulk-unenroll retry --state in", {"in_doubt"}, marks=pytest.mark.thorough
+            ),
         ],
     )
     def test_bash_completes_commands_options_and_values(
@@ -138,7 +147,7 @@ class TestColour:
         "words",
         [
             ("plan", SAMPLES / "cleanup.csv"),
-            ("run", SAMPLES / "cleanup.csv", "--sandbox", "--yes", "--rate", "2000/s"),
+            *thorough(("run", SAMPLES / "cleanup.csv", "--sandbox", "--yes", "--rate", "2000/s")),
         ],
     )
     def test_a_terminal_has_colours_unless_no_color_is_set(

@@ -11,6 +11,7 @@ import xlsxwriter
 from tests.kit.command import CREDENTIALS, SAMPLES, Desk, Witness
 from tests.kit.terminal import talk
 
+pytestmark = pytest.mark.in_process
 Start = Callable[..., Witness]
 
 

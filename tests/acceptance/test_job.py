@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.command import SAMPLES, Desk, Witness
+from tests.kit.tiers import thorough
 
 Start = Callable[..., Witness]
 FAST = ("--rate", "2000/s", "--yes")
@@ -48,6 +49,7 @@ class TestSample:
         assert set(kinds) >= {"succeeded", "failed", "blocked", "invalid", "duplicate"}
         assert sum(kinds.values()) == 1037
 
+    @pytest.mark.in_process
     def test_parquet_gives_the_same(self, desk: Desk) -> None:
         one = desk.do("plan", SAMPLES / "cleanup.csv", "--json").json
         other = desk.do("plan", SAMPLES / "cleanup.parquet", "--out", "p", "--json").json
@@ -61,7 +63,13 @@ class TestSample:
 
 
 class TestKill:
-    @pytest.mark.parametrize("seed", range(3))
+    @pytest.mark.parametrize(
+        "seed",
+        [
+            0,
+            *thorough(1, 2),
+        ],
+    )
     def test_after_a_kill_and_a_resume_book_and_ledger_agree(
         self, desk: Desk, witness: Start, seed: int
     ) -> None:
@@ -155,6 +163,7 @@ class TestAgain:
         assert desk.do("run", "job.csv", *FAST).code == 0
         assert len(api.seen()) == 100
 
+    @pytest.mark.in_process
     def test_a_longer_and_re_sorted_file_calls_exactly_what_is_new(
         self, desk: Desk, witness: Start
     ) -> None:
@@ -167,6 +176,7 @@ class TestAgain:
         assert {entry["customer"] for entry in api.seen()[100:]} == set(range(101, 151))
         assert len(api.seen()) == 150
 
+    @pytest.mark.in_process
     def test_rows_taken_out_of_the_file_are_withdrawn(self, desk: Desk, witness: Start) -> None:
         api = witness()
         desk.write("job.csv", rows(range(1, 101)))
@@ -191,6 +201,7 @@ class TestAgain:
         assert again.json["status"]["succeeded"] == 100
         assert len(api.seen()) == 110
 
+    @pytest.mark.in_process
     def test_planned_but_never_run_is_never_sent(self, desk: Desk, witness: Start) -> None:
         api = witness()
         desk.write("job.csv", rows(range(1, 11)))
@@ -200,6 +211,7 @@ class TestAgain:
         desk.do("resume", "job.unenroll")
         assert {entry["customer"] for entry in api.seen()} == set(range(1, 11))
 
+    @pytest.mark.in_process
     def test_nothing_confirmed_nothing_resumed(self, desk: Desk, witness: Start) -> None:
         witness()
         desk.write("job.csv", rows(range(1, 11)))
@@ -208,6 +220,7 @@ class TestAgain:
         assert desk.do("retry", "job.unenroll").code == 2
 
 
+@pytest.mark.in_process
 def test_one_sender_for_a_folder(desk: Desk, witness: Start) -> None:
     api = witness()
     desk.write("job.csv", rows(range(1, 101)))
@@ -224,6 +237,7 @@ def test_one_sender_for_a_folder(desk: Desk, witness: Start) -> None:
     process.communicate(timeout=30)
 
 
+@pytest.mark.in_process
 def test_a_deleted_input_stops_neither_resume_nor_export(desk: Desk, witness: Start) -> None:
     witness()
     path = desk.write("job.csv", [(*row, "Zoë") for row in rows(range(1, 51))], *"abcd")
@@ -237,6 +251,7 @@ def test_a_deleted_input_stops_neither_resume_nor_export(desk: Desk, witness: St
     assert desk.do("export", "job.unenroll", "--to", "all.parquet").code == 0
 
 
+@pytest.mark.in_process
 def test_failed_csv_is_an_input_as_it_stands(desk: Desk, witness: Start) -> None:
     witness()
     desk.write("job.csv", [*rows(range(1, 51)), ("4.2E+08", 1001, 2001), ("7,5", 1001, 2001)])
@@ -251,6 +266,7 @@ def test_failed_csv_is_an_input_as_it_stands(desk: Desk, witness: Start) -> None
     assert desk.do("run", "mended.csv", "--out", "job.unenroll", *FAST).code == 0
 
 
+@pytest.mark.in_process
 def test_the_sandbox_s_url_may_change_its_port_but_not_its_prefix(
     desk: Desk, witness: Start, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from pyarrow import parquet as pq
 
 from tests.kit.command import REPO, Desk, Ended, Witness
 
+pytestmark = pytest.mark.in_process
 Start = Callable[..., Witness]
 EXAMPLES = sorted(path.name for path in (REPO / "jobs").glob("*.toml"))
 LOYALTY = {"LOYALTY_KEY": "sandbox-key", "LOYALTY_SECRET": "sandbox-secret"}

@@ -19,6 +19,7 @@ from bulk_unenroll.cli.app import cli
 from tests.kit.command import REPO, SAMPLES, Desk, Witness
 from tests.kit.terminal import talk
 
+pytestmark = pytest.mark.in_process
 Start = Callable[..., Witness]
 FAST = ("--rate", "2000/s", "--yes")
 

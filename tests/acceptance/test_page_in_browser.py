@@ -9,15 +9,19 @@ from pathlib import Path
 import pytest
 
 from tests.kit.browser import AXE, CHROMIUM, DRIVER, Browser, browser
+from tests.kit.tiers import long
 from tests.reports.kit import hostile, many, page_of, unsafe_page
 
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="no Chromium: apt-get install chromium chromium-driver"
-)
+pytestmark = [
+    pytest.mark.needs("selenium"),
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER), reason="no Chromium: apt-get install chromium chromium-driver"
+    ),
+]
 MOST_BYTES = 500_000
 MOST_SECONDS = 60  # some six on an idle machine; this one may be busy
 MOST_SHEETS = 12
-ROWS = [0, 2_000, pytest.param(1_000_000, marks=pytest.mark.long)]
+ROWS = [0, 2_000, *long(1_000_000)]
 INJECTED = "script, img, iframe, object, embed, form, link, base, main main, [onload], [onerror]"
 HIDDEN_PARTS = """
 return [...document.querySelectorAll('h1, h2, p, td, th, code, svg')].filter(element => {

@@ -29,6 +29,31 @@ def refused(ended: Ended, code: int, *words: str) -> None:
         assert word in what
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("plan", "a.csv", "--rate", "fast"), 2),
+        (("run", "a.csv", "--sandbox"), 2),
+        (("plan", "headless.csv"), 65),
+        (("plan", "none.csv"), 66),
+        (("run", "a.csv", "--yes", "--base-url", "http://127.0.0.1:9/v3.1"), 78),
+        (("plan", "a.csv", "--out", "a.csv"), 73),
+        (("status", "damaged"), 74),
+    ],
+)
+def test_a_process_ends_with_the_documented_code_and_two_lines(
+    desk: Desk, words: tuple[str, ...], code: int
+) -> None:
+    """The tests below come to the same in the process of the tests."""
+    (desk.folder / "a.csv").write_text(GOOD)
+    (desk.folder / "headless.csv").write_text(GOOD.removeprefix(HEADER))
+    damaged = desk.folder / "damaged"
+    damaged.mkdir()
+    (damaged / "ledger.sqlite").write_text("not a ledger")
+    refused(desk.do(*words), code)
+
+
+@pytest.mark.in_process
 class TestInput:
     @pytest.mark.parametrize(
         ("content", "words"),
@@ -87,6 +112,7 @@ class TestInput:
         assert desk.do("run", "a.csv", "--sandbox").code == 0
 
 
+@pytest.mark.in_process
 class TestSettings:
     @pytest.mark.parametrize(
         ("url", "word"),
@@ -137,6 +163,7 @@ class TestSettings:
         assert desk.do("plan", "a.csv").code == 0
 
 
+@pytest.mark.in_process
 class TestQuestion:
     def test_off_a_terminal_nobody_can_answer(self, desk: Desk, witness: Start) -> None:
         api = witness()
@@ -158,6 +185,7 @@ class TestQuestion:
         assert json.loads(ended.out)["exit"]["code"] == 2
 
 
+@pytest.mark.in_process
 class TestApi:
     def test_nobody_listens(self, desk: Desk) -> None:
         (desk.folder / "a.csv").write_text(GOOD)
@@ -184,6 +212,7 @@ class TestApi:
         assert len(api.seen()) == 1
 
 
+@pytest.mark.in_process
 class TestFolder:
     def test_a_folder_that_cannot_be_made(self, desk: Desk) -> None:
         (desk.folder / "a.csv").write_text(GOOD)
@@ -238,6 +267,7 @@ class TestFolder:
         assert api.applied() == set(range(1, 2001))
 
 
+@pytest.mark.in_process
 def test_an_https_server_with_a_strange_certificate_halts(desk: Desk, tmp_path: Path) -> None:
     import ssl
     import threading
@@ -263,16 +293,19 @@ def test_an_https_server_with_a_strange_certificate_halts(desk: Desk, tmp_path: 
     server.server_close()
 
 
+@pytest.mark.in_process
 def test_a_file_s_name_need_not_be_text(desk: Desk) -> None:
     desk.environment["PYTHONIOENCODING"] = "utf-8:strict"
     (desk.folder / os.fsdecode(b"\xff.csv")).write_text("customerId,targetGroupId,targetId\n")
     refused(desk.do("plan", os.fsdecode(b"\xff.csv"), "--json"), 65)
 
 
+@pytest.mark.in_process
 def test_the_last_two_lines_are_two_whatever_a_file_is_called(desk: Desk) -> None:
     refused(desk.do("plan", "two\nlines.csv"), 66)
 
 
+@pytest.mark.in_process
 def test_a_name_that_begins_with_a_dash_leads_to_a_command_that_works(desk: Desk) -> None:
     desk.write("-a.csv", [(999310011, 1001, 2001)])
     ended = desk.do("run", "--sandbox", "--yes", "--canary", "0", "--", "-a.csv")

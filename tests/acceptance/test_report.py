@@ -24,6 +24,7 @@ def digest_of(ended: Ended) -> list[str]:
     return lines[first + 1 : last]
 
 
+@pytest.mark.in_process
 class TestPage:
     def test_a_run_leaves_a_page_in_its_folder(self, desk: Desk) -> None:
         ended = desk.do("run", SAMPLES / "cleanup.csv", "--sandbox", *FAST)
@@ -117,21 +118,8 @@ class TestPage:
         assert ended.json["status"]["succeeded"] == 1
         assert desk.do("status", "job.unenroll", "--json").json["exit"]["code"] == 74
 
-    def test_a_chart_that_cannot_be_drawn_changes_nothing_of_how_a_run_ends(
-        self, desk: Desk, witness: Start
-    ) -> None:
-        pytest.importorskip("matplotlib")
-        witness()
-        desk.environment["MPLBACKEND"] = "none such"
-        desk.write("job.csv", [(who, 1001, 2001) for who in (7, 8, 9)])
-        ended = desk.do("run", "job.csv", "--yes", "--rate", "1/s")
-        assert ended.code == 0
-        assert "no_chart" in ended.err
-        paper = Paper(desk.folder / "job.unenroll/report.html")
-        assert not paper.all("svg")
-        assert paper.table("line")
 
-
+@pytest.mark.in_process
 class TestDigest:
     def test_ten_lines_say_what_failed_where_with_an_example_and_what_to_do(
         self, desk: Desk
@@ -185,6 +173,7 @@ class TestDigest:
         assert "retry" not in desk.do("run", "job.csv", *FAST).out
 
 
+@pytest.mark.in_process
 def test_what_a_server_says_moves_no_cursor_and_colours_nothing(desk: Desk, witness: Start) -> None:
     witness(
         '[[rule]]\nact = "answer"\nstatus = 400\n'
@@ -195,3 +184,18 @@ def test_what_a_server_says_moves_no_cursor_and_colours_nothing(desk: Desk, witn
     assert "[2J[red]gone[/] at 1001/2001" in ended.out
     assert "\x1b" not in ended.out
     assert "\x1b" not in (desk.folder / "job.unenroll/report.html").read_text("utf-8")
+
+
+@pytest.mark.needs("matplotlib")
+def test_a_chart_that_cannot_be_drawn_changes_nothing_of_how_a_run_ends(
+    desk: Desk, witness: Start
+) -> None:
+    witness()
+    desk.environment["MPLBACKEND"] = "none such"
+    desk.write("job.csv", [(who, 1001, 2001) for who in (7, 8, 9)])
+    ended = desk.do("run", "job.csv", "--yes", "--rate", "1/s")
+    assert ended.code == 0
+    assert "no_chart" in ended.err
+    paper = Paper(desk.folder / "job.unenroll/report.html")
+    assert not paper.all("svg")
+    assert paper.table("line")

@@ -7,10 +7,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.kit.command import Desk, Witness
 from tests.kit.notifications import Inbox, metrics_of
 from tests.kit.terminal import talk
+from tests.kit.tiers import thorough
 
+pytestmark = pytest.mark.in_process
 Start = Callable[..., Witness]
 FAST = ("--rate", "2000/s", "--yes")
 CUSTOMERS = [10101, 10102, 999310011]
@@ -121,11 +125,14 @@ class TestFollow:
         assert "killed" in followed.out
         assert "next: bulk-unenroll resume a.unenroll" in followed.out
 
-    def test_looking_keeps_nobody_from_working(self, desk: Desk, witness: Start) -> None:
+    @pytest.mark.parametrize("number", [2, *thorough(6)])
+    def test_looking_keeps_nobody_from_working(
+        self, desk: Desk, witness: Start, number: int
+    ) -> None:
         witness()
         desk.write("a.csv", [(1, 1001, 2001)])
         desk.do("plan", "a.csv")
-        lookers = [desk.start("status", "a.unenroll") for _ in range(6)]
+        lookers = [desk.start("status", "a.unenroll") for _ in range(number)]
         assert desk.do("run", "a.csv", *FAST).code == 0
         for looker in lookers:
             looker.communicate(timeout=20)

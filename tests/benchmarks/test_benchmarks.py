@@ -10,6 +10,7 @@ from tests.benchmarks import chart, loading, pace, sending
 from tests.benchmarks.contenders import OURS, PLAIN, PROGRAM, Contender
 from tests.benchmarks.page import write_section
 
+pytestmark = pytest.mark.needs("matplotlib")
 FEW_ROWS = 200
 
 

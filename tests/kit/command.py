@@ -1,4 +1,4 @@
-"""The real command and the sandbox, each in its own process."""
+"""The command, in a new process each time, and the sandbox that it calls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bulk_unenroll.sandbox import SANDBOX_PASSWORD, SANDBOX_USERNAME
+from bulk_unenroll.sandbox import (
+    SANDBOX_PASSWORD,
+    SANDBOX_USERNAME,
+    load_scenario,
+    start_in_thread,
+)
 
 REPO = Path(__file__).parents[2]
 SAMPLES = REPO / "sample_inputs"
@@ -97,26 +102,23 @@ class Desk:
 
 
 class Witness:
-    """The sandbox in its own process, which knows what was really called."""
+    """The sandbox, which knows what was really called. It runs in a thread of the tests."""
 
     def __init__(self, folder: Path, scenario: str = "") -> None:
-        command: list[object] = [*PROGRAM, "sandbox", "--port", "0"]
         self.journal = folder / "journal.jsonl"
-        command += ["--journal", self.journal]
+        self._scenario: Path | None = None
         if scenario:
-            path = folder / "scenario.toml"
-            path.write_text(scenario)
-            command += ["--scenario", path]
-        self._process = subprocess.Popen(
-            list(map(str, command)), stdout=subprocess.PIPE, env=clean_environment(), text=True
-        )
-        assert self._process.stdout
-        first = self._process.stdout.readline()
-        self.base_url = first.split()[2]
+            self._scenario = folder / "scenario.toml"
+            self._scenario.write_text(scenario)
+        self.base_url = self._start()
+
+    def _start(self) -> str:
+        loaded = load_scenario(self._scenario) if self._scenario else None
+        base_url, self._stop = start_in_thread(loaded, self.journal)
+        return base_url
 
     def stop(self) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        self._process.communicate(timeout=10)
+        self._stop()
 
     def ask(self, what: str, content: object = None) -> Any:
         url = self.base_url.replace("/v3.1", f"/_sandbox/{what}")
@@ -140,3 +142,22 @@ class Witness:
 
     def applied(self) -> set[int]:
         return {entry["customer"] for entry in self.ask("book")}
+
+
+class WitnessProcess(Witness):
+    """The sandbox as a process of its own, as a person starts it."""
+
+    def _start(self) -> str:
+        command: list[object] = [*PROGRAM, "sandbox", "--port", "0", "--journal", self.journal]
+        if self._scenario:
+            command += ["--scenario", self._scenario]
+        self._process = subprocess.Popen(
+            list(map(str, command)), stdout=subprocess.PIPE, env=clean_environment(), text=True
+        )
+        assert self._process.stdout
+        first = self._process.stdout.readline()
+        return first.split()[2]
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        self._process.communicate(timeout=10)

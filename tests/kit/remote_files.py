@@ -14,9 +14,6 @@ from threading import Event, Thread
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import boto3
-from moto.server import ThreadedMotoServer
-
 BUCKET = "drop"
 
 
@@ -38,6 +35,10 @@ class Bucket:
 
 @contextmanager
 def local_s3() -> Iterator[Bucket]:
+    """An S3 server in a thread of the tests. Needs the package moto."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

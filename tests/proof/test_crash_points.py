@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 
 from bulk_unenroll.ledger.sqlite.loading import BULK_FROM_ROWS
 from tests.kit.command import PROGRAM, Desk, Witness
+from tests.kit.tiers import long, thorough
 from tests.proof.failpoints import BULK_POINTS, ONCE, POINTS, program
 from tests.proof.laws import check_laws, check_strangers
 from tests.proof.sabotaged import program as sabotaged
@@ -17,9 +19,26 @@ Start = Callable[..., Witness]
 CUSTOMERS = range(5_000_001, 5_000_061)
 REPEATED_IN_BULK = BULK_FROM_ROWS // len(CUSTOMERS) + 1
 CONCURRENCY = 4
-ROUNDS = [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 10))]
+QUICK = {
+    "after the intents are committed",
+    "a request is on its way",
+    "before the results are committed",
+    "within a batch of the bulk",
+}
+ROUNDS = [0, *long(*range(1, 10))]
 SLOW = "[[rule]]\nact = 'apply'\ndelay_s = 0.03\n"
 SEND = ("--rate", "500/s", "--concurrency", str(CONCURRENCY), "--canary", "0", "-q")
+
+
+def in_tiers(points: Iterable[str]) -> list[Any]:
+    """The points as parameters: those that are not quick in the thorough tier."""
+    return [value for one in points for value in ([one] if one in QUICK else thorough(one))]
+
+
+def beside(point: str) -> int:
+    """How many points are tried in the tier of this one."""
+    points = POINTS if point in POINTS else BULK_POINTS
+    return sum((one in QUICK) == (point in QUICK) for one in points)
 
 
 def crash(desk: Desk, witness: Witness, point: str, passes: int, repeated: int = 1) -> None:
@@ -47,27 +66,28 @@ def crash(desk: Desk, witness: Witness, point: str, passes: int, repeated: int =
 
 @pytest.mark.attack("crash points", "the laws of kill -9, at each point; a resume finishes")
 @pytest.mark.parametrize("round_", ROUNDS)
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", in_tiers(POINTS))
 def test_a_crash_there_loses_nobody(
     desk: Desk, witness: Start, seed: int, point: str, round_: int, proof: Callable[..., None]
 ) -> None:
     dice = random.Random(f"{seed}/{point}/{round_}")
     passes = 1 if point in ONCE else dice.randint(1, 12)
     crash(desk, witness(SLOW), point, passes)
-    proof(points=len(POINTS), lost=0)
+    proof(points=len(POINTS) if round_ else beside(point), lost=0)
 
 
 @pytest.mark.attack(
     "crash points of a large load", "nothing of it can be sent; the next run loads all of it"
 )
-@pytest.mark.parametrize("point", BULK_POINTS)
+@pytest.mark.parametrize("point", in_tiers(BULK_POINTS))
 def test_a_crash_in_a_large_load_loses_nobody(
     desk: Desk, witness: Start, point: str, proof: Callable[..., None]
 ) -> None:
     crash(desk, witness(SLOW), point, 1, REPEATED_IN_BULK)
-    proof(points=len(BULK_POINTS), lost=0)
+    proof(points=beside(point), lost=0)
 
 
+@pytest.mark.thorough
 def test_a_ledger_that_keeps_half_a_load_does_not_pass(desk: Desk, witness: Start) -> None:
     """The control."""
     witnessed = witness(SLOW)

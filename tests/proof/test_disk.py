@@ -12,6 +12,7 @@ import pytest
 
 from bulk_unenroll.ledger.sqlite.loading import BULK_FROM_ROWS
 from tests.kit.command import PROGRAM, Desk, Witness
+from tests.kit.tiers import long, thorough
 from tests.proof.disks import break_disk, compiled, mend_disk, needs_a_compiler
 from tests.proof.laws import check_laws, check_strangers
 from tests.proof.sabotaged import program
@@ -85,7 +86,7 @@ def spread(seed: int, moments: int) -> list[int]:
     "disk full, I/O error",
     "exit 74 (73 for a folder that cannot be made), nothing is sent after that; resume finishes",
 )
-@pytest.mark.parametrize("moments", [8, pytest.param(120, marks=pytest.mark.long)])
+@pytest.mark.parametrize("moments", [3, *thorough(8), *long(120)])
 def test_the_nth_write_fails(
     desk: Desk,
     witness: Start,
@@ -103,6 +104,7 @@ def test_the_nth_write_fails(
     )
 
 
+@pytest.mark.thorough
 def test_a_program_that_is_deaf_to_the_disk_does_not_pass(
     desk: Desk, witness: Start, library: Path, seed: int
 ) -> None:

@@ -24,10 +24,12 @@ from bulk_unenroll.inputs.rows import Mapper
 from bulk_unenroll.ledger.batch import StagedRow
 from bulk_unenroll.model import Record
 from tests.kit.command import Desk, Ended, Witness
+from tests.kit.in_process import InProcess
+from tests.kit.tiers import thorough
 from tests.proof import file_controls as controls
+from tests.proof.as_large import treat_all_as_large
 from tests.proof.file_cases import CASES
 from tests.proof.file_cases.case import HEADER, ROW_A, ROW_B, WIDE, A, Case, Refused, Rows, table
-from tests.proof.in_process import InProcess, treat_all_as_large
 from tests.proof.sabotaged import program
 
 BY_PROCESS_TOO = [
@@ -142,6 +144,7 @@ def test_a_named_file_meets_its_verdict(case: Case, tmp_path: Path, proof: Proof
     proof(files=IN_PROCESS.files, refused=IN_PROCESS.refused, rows=IN_PROCESS.rows, tracebacks=0)
 
 
+@pytest.mark.thorough
 @pytest.mark.attack("file cases, by columns and in bulk", PROMISE)
 @by_name(CASES)
 def test_a_named_file_meets_it_as_a_large_one_would(
@@ -157,6 +160,7 @@ def test_a_named_file_meets_it_as_a_large_one_would(
     proof(files=AS_LARGE.files, refused=AS_LARGE.refused, rows=AS_LARGE.rows, tracebacks=0)
 
 
+@pytest.mark.thorough
 @pytest.mark.attack("file cases, each a process", PROMISE)
 @by_name(BY_PROCESS_TOO)
 def test_a_process_of_its_own_comes_to_the_same(case: Case, desk: Desk, proof: Proof) -> None:
@@ -193,17 +197,18 @@ def sending(desk: Desk, witness: Callable[..., Witness]) -> tuple[InProcess, Wit
 
 
 @pytest.mark.attack("after a refused file", "nothing of it is sent by any later command")
+@pytest.mark.parametrize("files", [4, *thorough(len(REFUSED) // 6)])
 def test_nothing_of_a_refused_file_is_ever_sent(
-    sending: tuple[InProcess, Witness], proof: Proof
+    sending: tuple[InProcess, Witness], proof: Proof, files: int
 ) -> None:
     desk, witness = sending
-    for customer, case in enumerate(REFUSED[::6], 1):
+    for customer, case in enumerate(REFUSED[:: len(REFUSED) // files][:files], 1):
         place = InProcess(desk.folder / str(customer))
         place.folder.mkdir()
         place.environment = desk.environment
         provoke(place, case, customer)
         assert witness.seen()[-1]["customer"] == len(witness.seen()) == customer, case.name
-    proof(files=len(REFUSED[::6]), sent=0)
+    proof(files=files, sent=0)
 
 
 def test_a_reader_that_keeps_what_it_could_read_sends_it(
@@ -304,6 +309,8 @@ BOMBS = {
     "endless cell of short lines": ("gz", HEADER + '"', b"\n" * 16 * MEGABYTE, 64, "row 1"),
     "rows of a megabyte": ("gz", WIDE, LONG_ROW, 300, ""),
 }
+QUICK_BOMB = "header and a gigabyte of zeros"
+OTHER_BOMBS = [name for name in BOMBS if name != QUICK_BOMB]
 
 
 MEASURED = "tests.proof.file_controls:measure_memory"
@@ -316,7 +323,7 @@ measurable = pytest.mark.skipif(
 
 @measurable
 @pytest.mark.attack("decompression bombs", f"at most {MOST_MEMORY_MB} MB")
-@pytest.mark.parametrize("name", BOMBS)
+@pytest.mark.parametrize("name", [QUICK_BOMB, *thorough(*OTHER_BOMBS)])
 def test_a_bomb_does_not_fill_the_memory(desk: Desk, proof: Proof, name: str) -> None:
     ending, head, block, times, says = BOMBS[name]
     file = bomb(desk.folder, ending, head, block, times)
@@ -327,6 +334,7 @@ def test_a_bomb_does_not_fill_the_memory(desk: Desk, proof: Proof, name: str) ->
     assert says in ended.err
 
 
+@pytest.mark.thorough
 @measurable
 def test_rows_of_a_megabyte_would_fill_it_without_a_limit(desk: Desk) -> None:
     """The control."""

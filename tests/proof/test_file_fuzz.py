@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.in_process import InProcess
+from tests.kit.tiers import long
 from tests.proof import file_controls as controls
-from tests.proof.in_process import InProcess, treat_all_as_large
+from tests.proof.as_large import treat_all_as_large
 from tests.proof.mutated_files import (
     Key,
     Mutated,
@@ -119,7 +121,7 @@ def _check_rows(findings: Findings, number: int, file: Mutated, lines: list[Line
 
 
 PROMISE = "refused whole, or read = invalid + duplicate + unique; no id that stands nowhere"
-TIERS = [10_000, pytest.param(200_000, marks=pytest.mark.long)]
+TIERS = [10_000, *long(200_000)]
 
 
 def check_all(place: Path, seed: int, proof: Callable[..., None], records: int) -> None:

@@ -12,12 +12,18 @@ import pytest
 from tests.kit.accidents import any_mask, read_only
 from tests.kit.command import Desk, Witness
 
+pytestmark = pytest.mark.in_process
 Start = Callable[..., Witness]
 FAST = ("--rate", "2000/s", "--yes")
 NAMES = ("results.csv", "failed.csv", "ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm",
          "ledger.sqlite-mark", "lock", "report.html")  # fmt: skip
 VICTIM = "not for this program\n"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+
+
+@pytest.fixture
+def kind_of_witness() -> type[Witness]:
+    return Witness
 
 
 @pytest.fixture

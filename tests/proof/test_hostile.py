@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,6 +12,7 @@ from typing import Final
 import pytest
 
 from tests.kit.command import CREDENTIALS, PROGRAM, Desk, Ended
+from tests.kit.tiers import thorough
 from tests.proof.measured import measuring
 from tests.proof.rude_server import Manner, RudeServer, Talk, answer, replies
 from tests.proof.sabotaged import program
@@ -21,6 +22,7 @@ CUSTOMERS: Final = range(501, 517)
 AT_ONCE: Final = len(CUSTOMERS)
 MIB: Final = 1 << 20
 QUICK_MIB, LONG_MIB = 64, 1024
+QUICK_KINDS: Final = ("a long body in chunks", "a gzip bomb", "1,000 levels")
 HEAD: Final = b"HTTP/1.1 200 OK\r\n"
 
 
@@ -144,12 +146,22 @@ EXIT_CODES: Final[Mapping[str, int]] = {"in_doubt": 3, "succeeded": 0, "review":
 
 
 @pytest.mark.attack("hostile server", "memory stays under 200 MB, the row is in doubt")
-@pytest.mark.parametrize("mib", [QUICK_MIB, pytest.param(LONG_MIB, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("mib", "names"),
+    [
+        (QUICK_MIB, QUICK_KINDS),
+        pytest.param(QUICK_MIB, kinds(QUICK_MIB), marks=pytest.mark.thorough),
+        pytest.param(LONG_MIB, kinds(LONG_MIB), marks=pytest.mark.long),
+    ],
+    ids=["some kinds", "all kinds", "all kinds and large"],
+)
 def test_no_answer_costs_much_memory_or_ends_in_a_traceback(
-    tmp_path: Path, mib: int, proof: Callable[..., None]
+    tmp_path: Path, mib: int, names: Iterable[str], proof: Callable[..., None]
 ) -> None:
     peaks_mb = {}
-    for number, (name, (manner, state)) in enumerate(kinds(mib).items()):
+    all_kinds = kinds(mib)
+    for number, name in enumerate(names):
+        manner, state = all_kinds[name]
         came = commanded(tmp_path / f"{number}", manner)
         assert came.states == {state}, f"{name}: {came.states} {came.ended.err}"
         assert came.ended.code == EXIT_CODES[state], f"{name}: {came.ended.err}"
@@ -182,7 +194,7 @@ def shown(desk: Desk) -> str:
 LOOKS: Final = ((("status",), ()), (("explain",), ("501",)), (("verify",), ()))
 
 
-@pytest.mark.parametrize("careless", [False, True], ids=["as it is", "control"])
+@pytest.mark.parametrize("careless", [False, *thorough(True)], ids=["as it is", "control"])
 def test_no_server_commands_a_terminal(desk: Desk, careless: bool) -> None:
     if careless:
         desk.program = program("tests.proof.hostile_controls:show_as_it_is")
@@ -194,6 +206,7 @@ def test_no_server_commands_a_terminal(desk: Desk, careless: bool) -> None:
     assert bool(raw) == careless, set(raw)
 
 
+@pytest.mark.in_process
 def test_no_server_s_words_run_in_a_spreadsheet_and_failed_csv_is_an_input(desk: Desk) -> None:
     document = {"errors": [{"code": FORMULA, "message": f"{FORMULA}{ESCAPES}"}]}
     body = json.dumps(document).encode()
@@ -208,6 +221,7 @@ def test_no_server_s_words_run_in_a_spreadsheet_and_failed_csv_is_an_input(desk:
     assert desk.do("plan", "job.unenroll/failed.csv", "--out", "again").code == 0
 
 
+@pytest.mark.in_process
 def test_a_request_id_of_odd_bytes_ends_no_run(desk: Desk) -> None:
     """Header bytes that are no UTF-8 become half pairs, which no database takes."""
     manner = replies(answer(b'{"data":501,"errors":null}', "X-CAP-REQUEST-ID: r\udcff\udc80"))

@@ -17,6 +17,7 @@ import pytest
 
 from bulk_unenroll.ledger.sqlite.loading import BULK_FROM_ROWS
 from tests.kit.command import Desk, Witness
+from tests.kit.tiers import long, thorough
 from tests.proof.laws import Account, check_laws, check_strangers
 from tests.proof.sabotaged import program
 
@@ -151,7 +152,7 @@ def kill_often(
     "0 customers lost, 0 seen by the server without a line in the ledger, 0 false `succeeded`;"
     " repeats at most 2 × concurrency a kill, each listed",
 )
-@pytest.mark.parametrize("moments", [100, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("moments", [8, *thorough(100), *long(1000)])
 def test_a_kill_at_any_moment_loses_nobody(
     desk: Desk, witness: Start, seed: int, moments: int, proof: Callable[..., None]
 ) -> None:
@@ -184,7 +185,10 @@ def kill_while_sending(desk: Desk, witness: Witness, jobs: int, dice: random.Ran
 
 @pytest.mark.parametrize(
     ("control", "said"),
-    [("no_intent", "without a line"), ("result_before_answer", "never took out")],
+    [
+        ("no_intent", "without a line"),
+        pytest.param("result_before_answer", "never took out", marks=pytest.mark.thorough),
+    ],
 )
 def test_a_program_without_the_law_does_not_pass(
     desk: Desk, witness: Start, seed: int, control: str, said: str

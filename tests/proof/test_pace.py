@@ -17,6 +17,7 @@ from bulk_unenroll.sending.landing import Flight
 from bulk_unenroll.sending.runner import Runner
 from bulk_unenroll.settings import Rate, parse_rate
 from tests.kit.command import Desk, Witness
+from tests.kit.tiers import long
 from tests.proof.clockwork import Mortal, in_virtual_time
 from tests.sending.scripted import LOST, Answer, error, http, keys, success
 from tests.sending.test_rate_limit import most_within
@@ -46,7 +47,7 @@ def used(rate: Rate, starts: list[float]) -> float:
     ("text", "rows"),
     [
         ("100/min", 8),
-        ("600/min", 45),
+        pytest.param("600/min", 45, marks=pytest.mark.thorough),
         pytest.param("100/min", 400, marks=pytest.mark.long),
         pytest.param("600/min", 1800, marks=pytest.mark.long),
     ],
@@ -126,7 +127,7 @@ RATES = ["7/s", "50/s", "100/min", "600/min", "60/h", "500/s"]
 
 @pytest.mark.attack("pace", PROMISE)
 @pytest.mark.parametrize("text", RATES)
-@pytest.mark.parametrize("rounds", [1, pytest.param(40, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [1, *long(40)])
 def test_the_rate_is_kept_over_kills_pauses_and_steps_of_the_clock(
     tmp_path: Path, seed: int, proof: Callable[..., None], text: str, rounds: int
 ) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.kit.command import Desk, Witness
+from tests.kit.in_process import InProcess
+from tests.kit.tiers import long, thorough
 from tests.proof import file_controls as controls
 from tests.proof.file_cases.case import HEADER
-from tests.proof.in_process import InProcess
 
 VERSIONS = 4
 KEYS = 20
@@ -83,7 +84,7 @@ def sending(desk: Desk, witness: Callable[..., Witness]) -> Callable[[int], tupl
 @pytest.mark.attack(
     "files re-sorted, extended, shortened, repeated", "each run calls what was never settled, once"
 )
-@pytest.mark.parametrize("jobs", [15, pytest.param(500, marks=pytest.mark.long)])
+@pytest.mark.parametrize("jobs", [4, *thorough(15), *long(500)])
 def test_position_never_matters(
     sending: Callable[[int], tuple[Desk, Witness]],
     seed: int,

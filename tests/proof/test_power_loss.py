@@ -13,6 +13,7 @@ import pytest
 
 from bulk_unenroll.ledger.sqlite.loading import BULK_FROM_ROWS
 from tests.kit.command import Desk, Witness
+from tests.kit.tiers import long, thorough
 from tests.proof.disks import PoweredDisk, compiled, mend_disk, needs_a_compiler
 from tests.proof.laws import check_laws, check_strangers
 from tests.proof.sabotaged import program
@@ -78,7 +79,7 @@ def cut_often(
 @pytest.mark.attack(
     "power loss", "0 requests without an intent in what survives; a resume finishes"
 )
-@pytest.mark.parametrize("cuts", [5, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("cuts", [2, *thorough(5), *long(60)])
 def test_what_was_synced_holds_every_call(
     desk: Desk,
     witness: Start,
@@ -91,6 +92,7 @@ def test_what_was_synced_holds_every_call(
     proof(cuts=cuts, **dict(sorted(found.items())), without_an_intent=0)
 
 
+@pytest.mark.thorough
 def test_with_synchronous_normal_it_does_not(
     desk: Desk, witness: Start, library: Path, seed: int
 ) -> None:

@@ -18,6 +18,7 @@ from bulk_unenroll.capillary.retry_after import RETRY_AFTER_CAP_S
 from bulk_unenroll.capillary.verdicts import Retry
 from bulk_unenroll.model import Enrollment, State
 from tests.capillary.test_client import ENROLLMENT, answer, at_once, says, wired
+from tests.kit.tiers import long
 from tests.proof.clockwork import in_virtual_time
 from tests.sending.scripted import Answer, Job, keys, success
 
@@ -145,7 +146,7 @@ async def waited(folder: Path, status: int, what: Said) -> tuple[float, dict[Sta
 
 
 @pytest.mark.attack("`Retry-After`", PROMISE)
-@pytest.mark.parametrize("status", [429, pytest.param(503, marks=pytest.mark.long)])
+@pytest.mark.parametrize("status", [429, *long(503)])
 def test_nobody_goes_early_and_nothing_stalls(
     tmp_path: Path, proof: Callable[..., None], status: int
 ) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from bulk_unenroll.commands.export import export
 from tests.kit.command import PROGRAM, Desk, Ended
+from tests.kit.tiers import long, thorough
 from tests.proof.rude_server import PATIENCE_S, Manner, RudeServer, Talk, answer, replies, says
 from tests.proof.sabotaged import program
 
@@ -136,24 +137,30 @@ FAILURES: Final[Mapping[str, Failure]] = {
 }
 
 
-LONG_ONLY: Final = frozenset(
-    {
-        "403",
-        "across the end of a message",
-        "in a nested message",
-        "across the end of a request id",
-        "for a customer",
-        "in the status line",
-        "in a page",
-        "in a redirect",
-        "in what halts an org",
-        "token call fails",
-        "TLS fails",
-        "a bad port in such a URL",
-        "two pairs",
-    }
+LONG_ONLY: Final = {
+    "403",
+    "across the end of a message",
+    "in a nested message",
+    "across the end of a request id",
+    "for a customer",
+    "in the status line",
+    "in a page",
+    "in a redirect",
+    "in what halts an org",
+    "token call fails",
+    "TLS fails",
+    "a bad port in such a URL",
+    "two pairs",
+}
+"""They differ little from others."""
+QUICK: Final = (
+    "401",
+    "in a message",
+    "in a request id",
+    "token given and refused",
+    "an internal error",
 )
-"""They differ little from others; the quick tier leaves them out."""
+THOROUGH: Final = tuple(name for name in FAILURES if name not in LONG_ONLY)
 
 
 # ── the attack ───────────────────────────────────────────────────────────────────────────────────
@@ -228,11 +235,13 @@ def attacks(folder: Path, names: Sequence[str], *, every_way: bool, broken: str 
 
 
 @pytest.mark.attack("secrets", "no hit in argv, output, logs, ledger, exports")
-@pytest.mark.parametrize("every_way", [False, pytest.param(True, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "names", [QUICK, *thorough(THOROUGH), *long(tuple(FAILURES))], ids=["some", "most", "all"]
+)
 def test_no_failure_lets_a_secret_out(
-    tmp_path: Path, every_way: bool, proof: Callable[..., None]
+    tmp_path: Path, names: Sequence[str], proof: Callable[..., None]
 ) -> None:
-    names = [name for name in FAILURES if every_way or name not in LONG_ONLY]
+    every_way = len(names) == len(FAILURES)
     found = attacks(tmp_path, names, every_way=every_way)
     runs = len(names) * (len(LOGGING) if every_way else 1)
     proof(kinds=len(names), ways_to_log=len(LOGGING), runs=runs, hits=len(found))
@@ -243,8 +252,10 @@ def test_no_failure_lets_a_secret_out(
     ("broken", "names"),
     [
         ("redact_nothing", ["in a message", "token given and refused"]),
-        ("redact_messages_only", ["in a code", "in a request id"]),
-        ("cut_first", ["across the end of a code"]),
+        pytest.param(
+            *("redact_messages_only", ["in a code", "in a request id"]), marks=pytest.mark.thorough
+        ),
+        pytest.param("cut_first", ["across the end of a code"], marks=pytest.mark.thorough),
     ],
 )
 def test_a_program_that_is_less_discreet_is_found_out(
@@ -308,7 +319,9 @@ def test_what_is_sent_is_right_wherever_the_secret_came_from(
     [
         ((), PROGRAM, False),
         (("--log-ids",), PROGRAM, True),
-        ((), program("tests.proof.secret_controls:log_ids"), True),
+        pytest.param(
+            *((), program("tests.proof.secret_controls:log_ids"), True), marks=pytest.mark.thorough
+        ),
     ],
     ids=["by default", "if asked for", "control"],
 )

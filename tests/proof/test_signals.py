@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.command import PROGRAM, Desk, Witness
+from tests.kit.tiers import long, thorough
 from tests.proof.laws import check_laws, check_strangers
 from tests.proof.sabotaged import program
 
@@ -110,7 +111,7 @@ def stop_often(
     "signals",
     "after one signal nobody is in doubt; the right exit code every time; a resume finishes",
 )
-@pytest.mark.parametrize("moments", [6, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("moments", [2, *thorough(6), *long(200)])
 def test_a_signal_at_any_moment(
     desk: Desk, witness: Start, seed: int, moments: int, proof: Callable[..., None]
 ) -> None:

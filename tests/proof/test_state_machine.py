@@ -26,6 +26,7 @@ from bulk_unenroll.ledger.sqlite import ledger
 from bulk_unenroll.ledger.sqlite.connection import Writer
 from bulk_unenroll.ledger.sqlite.ledger import SqliteLedger
 from bulk_unenroll.model import Blocked, Call, State
+from tests.kit.tiers import long, thorough
 from tests.ledger import kit
 
 ANSWERS = {
@@ -333,7 +334,7 @@ def attack(seed: int, examples: int, phases: Sequence[Phase] = tuple(Phase)) -> 
 
 
 @pytest.mark.attack("state machine", "no divergence from the model")
-@pytest.mark.parametrize("runs", [40, pytest.param(5000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("runs", [10, *thorough(40), *long(5000)])
 def test_the_ledger_keeps_to_the_model(seed: int, proof: Callable[..., None], runs: int) -> None:
     attack(seed, runs)
     proof(runs=runs, divergences=0)
@@ -349,6 +350,7 @@ def test_control_position_instead_of_key(seed: int, monkeypatch: pytest.MonkeyPa
         attack(seed, 60, WITHOUT_SHRINKING)
 
 
+@pytest.mark.thorough
 def test_control_a_doubt_forgotten_at_opening(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def forgetful(connection: Writer) -> None:
         connection.raw.execute("UPDATE item SET state = 'pending' WHERE state = 'sending'")

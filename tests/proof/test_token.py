@@ -22,6 +22,7 @@ from bulk_unenroll.model import Enrollment, State
 from bulk_unenroll.sandbox import SANDBOX_CLIENT_KEY, SANDBOX_CLIENT_SECRET
 from bulk_unenroll.settings import Rate
 from tests.kit.command import Desk, Witness
+from tests.kit.tiers import long
 from tests.sending.scripted import LOST, REFUSED, Job, error, http, keys, success
 
 IN_FLIGHT: Final = 64
@@ -168,7 +169,7 @@ async def test_tokens_that_die_early_are_replaced_once_for_all(
 
 @pytest.mark.looptime
 @pytest.mark.attack("token call fails", PROMISE)
-@pytest.mark.parametrize("rounds", [5, pytest.param(30, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [5, *long(30)])
 async def test_a_token_call_that_fails_costs_no_row(
     job: Job, seed: int, proof: Callable[..., None], rounds: int
 ) -> None:
@@ -208,6 +209,7 @@ delay_s = 1.0
 """
 
 
+@pytest.mark.thorough
 def test_the_real_command_renews_a_token_of_a_second_once_for_all(
     desk: Desk, witness: Callable[..., Witness]
 ) -> None:

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.kit.command import PROGRAM, Desk, Witness
+from tests.kit.tiers import long, thorough
 from tests.proof.laws import check_laws, check_strangers
 from tests.proof.sabotaged import program
 
@@ -58,7 +59,7 @@ def first_to_end(
 
 
 @pytest.mark.attack("two senders", "one sends; the others exit 75 while it does; nobody twice")
-@pytest.mark.parametrize("rounds", [2, pytest.param(50, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [1, *thorough(2), *long(50)])
 def test_one_of_many_sends(
     desk: Desk, witness: Start, seed: int, rounds: int, proof: Callable[..., None]
 ) -> None:
@@ -86,6 +87,7 @@ def test_the_next_one_starts_at_once_after_a_kill(desk: Desk, witness: Start) ->
     assert check_laws(desk.folder / "job.unenroll", api, customers).left == 0
 
 
+@pytest.mark.thorough
 def test_a_lock_that_does_not_lock_does_not_pass(desk: Desk, witness: Start, seed: int) -> None:
     """The control."""
     desk.program = program("tests.proof.crash_controls:lock_that_does_not_lock")

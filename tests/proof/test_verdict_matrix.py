@@ -24,6 +24,7 @@ from bulk_unenroll.ledger.counts import count
 from bulk_unenroll.model import Enrollment, State, Target
 from bulk_unenroll.reports.summary import conclude
 from tests.kit.command import CREDENTIALS, Desk
+from tests.kit.tiers import long, thorough
 from tests.proof.rude_server import RudeServer, answer, replies
 from tests.sending.scripted import Basic, Job, ScriptedApi
 
@@ -286,7 +287,14 @@ SAMPLE: Final = [
 @pytest.mark.attack(
     "verdict matrix, the real command", "each cell is the table's verdict, send count and exit code"
 )
-@pytest.mark.parametrize("cells", [SAMPLE, pytest.param(CELLS, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "cells",
+    [
+        SAMPLE[:1],
+        *thorough(SAMPLE),
+        *long(CELLS),
+    ],
+)
 def test_the_real_command_ends_as_the_table_says(
     desk: Desk, cells: Sequence[tuple[str, int]], proof: Callable[..., None]
 ) -> None:

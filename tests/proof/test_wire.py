@@ -23,6 +23,7 @@ from bulk_unenroll.capillary.calls import Fault, Loss, Reply
 from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.model import Enrollment, Target
 from tests.kit.command import CREDENTIALS, Desk
+from tests.kit.tiers import long
 from tests.proof.rude_server import (
     PATIENCE_S,
     Manner,
@@ -299,7 +300,7 @@ def faults(found: list[Found]) -> list[str]:
     "wire faults",
     '"not sent" only where the server saw nothing; no hidden resend; no answer of another call',
 )
-@pytest.mark.parametrize("rounds", [3, pytest.param(25, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [3, *long(25)])
 async def test_not_sent_is_said_only_where_the_server_saw_nothing(
     rounds: int, proof: Callable[..., None]
 ) -> None:
@@ -314,7 +315,7 @@ async def test_not_sent_is_said_only_where_the_server_saw_nothing(
     assert broken == []
 
 
-@pytest.mark.parametrize("rounds", [20, pytest.param(500, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [20, *long(500)])
 async def test_a_kept_connection_that_ends_as_it_is_used_again_costs_at_most_a_doubt(
     rounds: int, seed: int
 ) -> None:
@@ -339,7 +340,7 @@ async def test_a_kept_connection_that_ends_as_it_is_used_again_costs_at_most_a_d
 @pytest.mark.attack(
     "wire faults, no connection", "not sent, no line in the record; the next call is clean"
 )
-@pytest.mark.parametrize("rounds", [3, pytest.param(25, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [3, *long(25)])
 async def test_what_a_server_that_went_away_did_not_get_was_not_sent(
     rounds: int, proof: Callable[..., None]
 ) -> None:
@@ -443,11 +444,11 @@ async def test_a_pool_that_lends_any_open_connection_is_found_out(
 @pytest.mark.parametrize(
     ("name", "state", "exit_code"),
     [
-        ("no answer ever", "in_doubt", 3),
+        pytest.param("no answer ever", "in_doubt", 3, marks=pytest.mark.thorough),
         ("reset after reading the body", "in_doubt", 3),
-        ("half a status line", "in_doubt", 3),
-        ("two answers at once", "succeeded", 0),
-        ("408 while idle", "succeeded", 0),
+        pytest.param("half a status line", "in_doubt", 3, marks=pytest.mark.thorough),
+        pytest.param("two answers at once", "succeeded", 0, marks=pytest.mark.thorough),
+        pytest.param("408 while idle", "succeeded", 0, marks=pytest.mark.thorough),
     ],
 )
 def test_every_call_that_the_server_saw_stands_in_the_record(

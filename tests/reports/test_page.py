@@ -316,7 +316,9 @@ class TestAlone:
         assert "too soon for a chart" in attacked.root.text
         assert attacked.table("line")
 
-    @pytest.mark.parametrize("extra", ["with charts", "without"])
+    @pytest.mark.parametrize(
+        "extra", [pytest.param("with charts", marks=pytest.mark.needs("matplotlib")), "without"]
+    )
     def test_a_folder_in_which_nothing_was_read_has_a_page(
         self, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: str
     ) -> None:
@@ -354,6 +356,7 @@ class TestReaders:
             widths = {len(list(row.all("th", "td"))) for row in table.all("tr")}
             assert len(widths) == 1
 
+    @pytest.mark.needs("matplotlib")
     def test_the_picture_is_named_by_its_caption_and_told_by_a_table(self, paper: Paper) -> None:
         (svg,) = paper.all("svg")
         assert svg.attributes["role"] == "img"

@@ -12,6 +12,7 @@ from itertools import pairwise
 import pytest
 
 from bulk_unenroll.sending.adaptive_rate import AdaptiveRate
+from tests.kit.tiers import thorough
 
 Carries = Callable[[float], float]
 """What an API can carry, in calls a second, at a time in seconds."""
@@ -93,7 +94,7 @@ def test_a_weak_api_is_held_at_90_to_105_percent_of_what_it_carries(
         assert 0.9 * 40 <= minutes[minute] / 60 <= 1.05 * 40
 
 
-@pytest.mark.parametrize("ceiling_per_s", [2, 20, 100, 500])
+@pytest.mark.parametrize("ceiling_per_s", [2, 20, 100, *thorough(500)])
 @pytest.mark.parametrize("jitter", [0.0, 0.1, 0.5, 1.0])
 @pytest.mark.parametrize("base_s", [0.005, 0.05, 0.4])
 def test_a_healthy_one_is_never_slowed_by_more_than_two_percent(

@@ -53,6 +53,7 @@ def by_minute(api: ScriptedApi) -> list[float]:
     return [counted[minute] / 60 for minute in range(int(api.starts[-1][0] // 60))]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("refuses", [False, True], ids=["slows down", "refuses"])
 async def test_an_api_that_is_weaker_than_the_rate_is_held_at_what_it_carries(
     job: Job, refuses: bool
@@ -68,6 +69,7 @@ async def test_an_api_that_is_weaker_than_the_rate_is_held_at_what_it_carries(
         assert 0.9 * 40 <= per_s <= 1.05 * 40, minutes
 
 
+@pytest.mark.thorough
 async def test_a_healthy_one_is_not_slowed(job: Job) -> None:
     job.plan(keys(range(1, 6_001)))
     fixed, adaptive = WeakApi(carries=lambda at_s: 1e6), WeakApi(carries=lambda at_s: 1e6)
@@ -76,6 +78,7 @@ async def test_a_healthy_one_is_not_slowed(job: Job) -> None:
     assert len(adaptive.starts) >= 0.98 * len(fixed.starts)
 
 
+@pytest.mark.thorough
 async def test_it_comes_back_by_itself(job: Job) -> None:
     job.plan(keys(range(1, 15_001)))
     api = WeakApi(carries=lambda at_s: 20.0 if 60 <= at_s < 180 else 1e6)

@@ -12,11 +12,16 @@ import pytest
 
 from bulk_unenroll.sending.rate_limit import RateLimit
 from bulk_unenroll.settings import Rate, parse_rate
+from tests.kit.tiers import thorough
 
 pytestmark = [pytest.mark.looptime]
 
-RATES = ["1/s", "7/s", "50/s", "100/min", "600/min", "500/s", "3000/s", "10/h"]
-every_rate = pytest.mark.parametrize("rate", [parse_rate(text) for text in RATES], ids=str)
+RATES = ["1/s", "7/s", "50/s", "100/min", "600/min", "500/s", "10/h"]
+HIGH_RATE = Rate(3000, 1.0)
+"""It takes most of the time of these tests."""
+every_rate = pytest.mark.parametrize(
+    "rate", [*map(parse_rate, RATES), *thorough(HIGH_RATE)], ids=str
+)
 
 
 def most_within(starts: Sequence[float], width_s: float) -> int:
@@ -84,7 +89,7 @@ async def test_a_stall_is_not_made_up_for_by_a_burst(rate: Rate, seed: int) -> N
     assert_kept(rate, starts)
 
 
-@pytest.mark.parametrize("rate", [Rate(500, 1.0), Rate(3000, 1.0)], ids=str)
+@pytest.mark.parametrize("rate", [Rate(500, 1.0), *thorough(HIGH_RATE)], ids=str)
 @pytest.mark.parametrize("before", range(1, 31))
 async def test_what_was_granted_before_a_stall_is_not_added_to_what_came_after(
     rate: Rate, before: int
@@ -134,13 +139,13 @@ async def test_a_kill_and_resume_at_once_costs_little(rate: Rate) -> None:
         ("600/min", "100/min"),
         ("600/min", "30/min"),
         ("50/s", "7/s"),
-        ("3000/s", "500/s"),
-        ("3000/s", "1000/s"),
-        ("3000/s", "600/min"),
+        pytest.param("3000/s", "500/s", marks=pytest.mark.thorough),
+        pytest.param("3000/s", "1000/s", marks=pytest.mark.thorough),
+        pytest.param("3000/s", "600/min", marks=pytest.mark.thorough),
         ("1/s", "10/h"),
         ("100/min", "600/min"),
-        ("7/s", "3000/s"),
-        ("6000/s", "3000/s"),
+        pytest.param("7/s", "3000/s", marks=pytest.mark.thorough),
+        pytest.param("6000/s", "3000/s", marks=pytest.mark.thorough),
     ],
 )
 @pytest.mark.parametrize("gap", [0.0, 0.1, 0.5])

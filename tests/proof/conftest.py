@@ -1,0 +1,12 @@
+"""What is seen of an attack is seen by another process than the one that is attacked."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.kit.command import Witness, WitnessProcess
+
+
+@pytest.fixture
+def kind_of_witness() -> type[Witness]:
+    return WitnessProcess
