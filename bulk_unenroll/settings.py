@@ -9,6 +9,7 @@ import datetime
 import math
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -131,6 +132,18 @@ def parse_delimiter(given: str) -> str:
 
 RUN_MAX_INVALID: Final = Limit(10, percent=True)
 """``--max-invalid`` of a run, where it is not given."""
+RANGES: Final[Mapping[str, tuple[int, int | None]]] = {
+    "concurrency": (1, 1024),
+    "max_attempts": (1, 100),
+    "canary": (0, None),
+    "expect": (0, None),
+}
+"""The least and the most of each option that is a whole number."""
+CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "in_doubt": ("resend", "hold"),
+    "pace": ("fixed", "adaptive"),
+}
+"""The words of each option that takes one of a few."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +197,6 @@ class RunSettings:
     stop_after_s: float | None = None
     stop_at: datetime.time | None = None
     export: bool = True
-    json: bool = False
     metrics_file: Path | None = None
     began_at: datetime.datetime = field(default_factory=_local_time)
     began_s: float = field(default_factory=time.monotonic)

@@ -45,6 +45,15 @@ def finish(summary: Summary, *, json: bool, notify: str = "never", show: bool = 
     return code
 
 
+def print_abandoned(summary: Summary, *, json: bool) -> None:
+    """Print how a run ended whose process is about to be gone, past all buffers."""
+    if json:
+        print_json(summary.as_json())
+    _print_two_lines(summary.exit.code, summary.exit.reason, summary.next)
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
 # ── a command that could not go on ───────────────────────────────────────────────────────────────
 
 

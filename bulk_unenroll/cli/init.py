@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bulk_unenroll.cli.option_types import PATH
-from bulk_unenroll.cli.options import options_of, settings_from
+from bulk_unenroll.cli.options import options_of
 from bulk_unenroll.errors import FolderUnusable, UsageError
 from bulk_unenroll.urls import is_remote, without_secrets
 
@@ -39,13 +39,13 @@ def init(file: Path, input_: str | None, base_url: str | None, **given: Any) -> 
     """
     from bulk_unenroll.capillary.base_url import parse_base_url
     from bulk_unenroll.cli.job_template import Start, job_text
-    from bulk_unenroll.inputs.mapping import ReadSettings
+    from bulk_unenroll.commands.options import settings_among
 
     if file.exists():
         raise UsageError(f"{file} already exists: nothing was written", "give another name")
     asked = sys.stdin.isatty() and not input_
     name = input_ or _ask_input()
-    header, read_settings = _look(name, settings_from(ReadSettings, given))
+    header, read_settings = _look(name, settings_among(given).read)
     if asked and not base_url:
         question = "Base URL with its prefix, or nothing for a rehearsal"
         base_url = click.prompt(question, err=True, default="", show_default=False)

@@ -166,15 +166,11 @@ def _drop_wrong_options(context: click.Context, job_command: JobCommand) -> Iter
 
 def _faults_found_by_looking(given: Given, job_command: JobCommand) -> list[Stop]:
     """What is wrong with the inputs, the folder, the URL and the credentials."""
-    from bulk_unenroll.cli.options import settings_from
-    from bulk_unenroll.cli.run_commands import inputs_from
+    from bulk_unenroll.cli.run_commands import options_from
     from bulk_unenroll.commands.check import check
     from bulk_unenroll.inputs.finding import default_folder
-    from bulk_unenroll.settings import RUN_MAX_INVALID, RunSettings
 
-    run_settings = settings_from(RunSettings, given)
     if job_command.command != "run":
-        return check(Path(job_command.arguments[0]), None, run_settings)
+        return check(Path(job_command.arguments[0]), (), options_from(given))
     names = tuple(job_command.arguments)
-    folder = given["out"] or default_folder(names)
-    return check(folder, inputs_from(names, given, RUN_MAX_INVALID), run_settings)
+    return check(given["out"] or default_folder(names), names, options_from(given))

@@ -70,7 +70,7 @@ def export(folder: Path, to: str, states: tuple[str, ...], codes: tuple[str, ...
     """
     from bulk_unenroll.commands import export as commands
 
-    number = commands.export(folder, to, states, codes)
+    number = commands.export(folder, to, states=states, codes=codes)
     click.echo(f"{number:,} rows → {to}")
     return 0
 

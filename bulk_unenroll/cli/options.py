@@ -12,7 +12,8 @@ To add an option, write two things:
    which is ``--max-customers N`` of run, resume and retry, and ``limits.max_customers`` of a job;
 2. a field of that name, which holds the default, in the settings that commands read:
    ``SendSettings`` (how calls are sent), ``RunSettings`` (all else of a run) or ``ReadSettings``
-   (what the rows mean). ``settings_from`` fills it. What only the command line needs has no field.
+   (what the rows mean), and its keyword in ``commands.options``, which fills it. What only the
+   command line needs has no field.
 
 Values of a new kind get a parser in ``settings``, for Python callers give the same texts, and a
 type in ``option_types``. ``python -m tests.reference`` writes the reference again. Options that
@@ -45,12 +46,9 @@ from bulk_unenroll.cli.option_types import (
     URL,
 )
 from bulk_unenroll.model import REOPENABLE
-from bulk_unenroll.settings import RUN_MAX_INVALID, RunSettings, SendSettings
+from bulk_unenroll.settings import CHOICES, RANGES, RUN_MAX_INVALID, RunSettings, SendSettings
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-    Settings = TypeVar("Settings", bound=DataclassInstance)
     Kind = click.ParamType[Any]
 
 Given = dict[str, Any]
@@ -166,7 +164,7 @@ OPTIONS: Final = (
     # ── how to send ──
     Option("rate", RATE, ALL, "pace",
            "Start at most N calls in any sliding window: N/s, N/min or N/h."),
-    Option("in_doubt", Choice(["resend", "hold"]), ALL, "retry",
+    Option("in_doubt", Choice(CHOICES["in_doubt"]), ALL, "retry",
            "Calls without an answer: resend within 15 minutes, or hold for a person."),
     Option("base_url", URL, SENDING, "api",
            "The API, prefix included: https://HOST/v3.1. [env: BULK_UNENROLL_BASE_URL]"),
@@ -174,18 +172,18 @@ OPTIONS: Final = (
            "Send to a local fake of the API instead."),
     Option("sandbox_scenario", PATH, SENDING, "api",
            "A TOML file that says how the fake misbehaves."),
-    Option("pace", Choice(["fixed", "adaptive"]), SENDING, "pace.mode",
+    Option("pace", Choice(CHOICES["pace"]), SENDING, "pace.mode",
            "adaptive: slower while the API struggles, never above --rate."),
-    Option("concurrency", IntRange(1, 1024), SENDING, "api",
+    Option("concurrency", IntRange(*RANGES["concurrency"]), SENDING, "api",
            "Keep at most N calls in flight."),
-    Option("max_attempts", IntRange(1, 100), SENDING, "retry",
+    Option("max_attempts", IntRange(*RANGES["max_attempts"]), SENDING, "retry",
            "Call a customer/target at most N times in a run."),
     Option("read_timeout_s", SECONDS, SENDING, "api",
            "Seconds from sending to the last byte of the answer."),
     Option("connect_timeout_s", SECONDS, SENDING, "api",
            "Seconds for the connection."),
     # ── when not to start, and when to stop ──
-    Option("canary", IntRange(0), SENDING, "limits",
+    Option("canary", IntRange(*RANGES["canary"]), SENDING, "limits",
            "Send this many rows first, and stop if none succeeds. 0 disables it."),
     Option("max_failures", LIMIT, SENDING, "limits",
            "Stop when more than N or P% failed. 0 stops at the first, 100% never."),
@@ -193,7 +191,7 @@ OPTIONS: Final = (
            "Stop cleanly this long after the start: 90s, 15m, 1h30m."),
     Option("stop_at", TIME_OF_DAY, SENDING, "schedule",
            "Stop cleanly at this local time: HH:MM."),
-    Option("expect", IntRange(0), SENDING, "limits",
+    Option("expect", IntRange(*RANGES["expect"]), SENDING, "limits",
            "Refuse to start unless exactly N customers/targets would be called."),
     Option("yes", FLAG, SENDING, "schedule.unattended",
            "Do not ask for confirmation."),
@@ -238,9 +236,3 @@ def options_of(command: str) -> Callable[[Decorated], Decorated]:
         return function
 
     return decorate
-
-
-def settings_from(kind: type[Settings], given: Given) -> Settings:
-    """Settings of this kind, each field of which is the option of its name."""
-    names = {field.name for field in fields(kind)}
-    return kind(**{name: value for name, value in given.items() if name in names})

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
 from bulk_unenroll.cli.endings import finish, same_command
-from bulk_unenroll.cli.options import FOLDER, INPUTS, Given, options_of, settings_from
+from bulk_unenroll.cli.options import FOLDER, INPUTS, Given, options_of
 from bulk_unenroll.errors import UsageError
-from bulk_unenroll.model import State
-from bulk_unenroll.settings import RUN_MAX_INVALID, Limit, RunSettings, SendSettings
+from bulk_unenroll.settings import RUN_MAX_INVALID
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
 
-    from bulk_unenroll.cli.progress import ProgressDisplay
-    from bulk_unenroll.commands.plan import Inputs
-    from bulk_unenroll.ledger.interface import Reopening
-    from bulk_unenroll.reports.plan import Plan
+    from bulk_unenroll.reports.summary import Summary
+
+OWN: Final = frozenset(
+    {"json", "notify", "yes", "quiet", "verbose", "log_format", "log_file", "log_ids"}
+)
+"""Options of the command line alone: how it asks, logs and shows. The commands take the rest."""
 
 
 @click.command()
@@ -44,20 +43,17 @@ def plan(inputs: tuple[str, ...], **given: Any) -> int:
     """
     from bulk_unenroll.cli import screens
     from bulk_unenroll.commands.plan import plan as plan_inputs
-    from bulk_unenroll.inputs.finding import default_folder
+    from bulk_unenroll.reports.summary import Summary
 
+    began_s = time.monotonic()
     set_up_log(given)
-    folder = given["out"] or default_folder(inputs)
-
-    def show(found: Plan) -> None:
-        if not given["json"]:
-            screens.show_plan(screens.out(), found, given["rate"], str(folder))
-
-    send_settings = settings_from(SendSettings, given)
-    summary = plan_inputs(folder, inputs_from(inputs, given), send_settings, show)
-    counts = summary.counts
-    refused = counts is not None and RUN_MAX_INVALID.exceeded(counts.invalid, counts.read)
-    summary = replace(summary, next=same_command(instead=None if refused else "run"))
+    found = plan_inputs(*inputs, **options_from(given))
+    if not given["json"]:
+        screens.show_plan(screens.out(), found, given["rate"])
+    refused = RUN_MAX_INVALID.exceeded(found.counts.invalid, found.counts.read)
+    then = same_command(instead=None if refused else "run")
+    seconds = time.monotonic() - began_s
+    summary = Summary(found.folder, found.exit, then, counts=found.counts, seconds=seconds)
     return finish(summary, json=given["json"], show=False)
 
 
@@ -72,20 +68,9 @@ def run(inputs: tuple[str, ...], **given: Any) -> int:
     bulk-unenroll run members.csv --target-group-id 1001 --target-id 2001 \\
         --column customerId="Member No"
     """
-    from bulk_unenroll.commands import run as commands
-    from bulk_unenroll.inputs.finding import default_folder
+    from bulk_unenroll.commands.run import run as run_inputs
 
-    set_up_log(given)
-    folder = given["out"] or default_folder(inputs)
-    summary = commands.run(
-        folder,
-        inputs_from(inputs, given, RUN_MAX_INVALID),
-        settings_from(SendSettings, given),
-        settings_from(RunSettings, given),
-        partial(_confirm, folder=folder, given=given),
-        _watching(given),
-    )
-    return finish(summary, json=given["json"], notify=given["notify"])
+    return _send(partial(run_inputs, *inputs), given)
 
 
 @click.command()
@@ -98,84 +83,42 @@ def resume(folder: Path, **given: Any) -> int:
     bulk-unenroll resume customers.unenroll
     bulk-unenroll resume customers.unenroll --stop-at 05:00
     """
-    return _resume(folder, given)
+    from bulk_unenroll.commands.run import resume as resume_folder
+
+    return _send(partial(resume_folder, folder), given)
 
 
 @click.command()
 @FOLDER
 @options_of("retry")
-def retry(
-    folder: Path,
-    states: tuple[str, ...],
-    codes: tuple[str, ...],
-    targets: tuple[str, ...],
-    **given: Any,
-) -> int:
+def retry(folder: Path, **given: Any) -> int:
     """Reopen failed rows, then continue as resume does.
 
     \b
     bulk-unenroll retry customers.unenroll --code 310011
     bulk-unenroll retry customers.unenroll --state in_doubt
     """
-    from bulk_unenroll.ledger.interface import Reopening
+    from bulk_unenroll.commands.run import retry as retry_folder
 
-    chosen = [State(state) for state in states] or [State.FAILED, State.BLOCKED]
-    return _resume(folder, given, Reopening(chosen, codes, targets))
-
-
-def _resume(folder: Path, given: Given, reopening: Reopening | None = None) -> int:
-    from bulk_unenroll.commands import run as commands
-
-    set_up_log(given)
-    summary = commands.resume(
-        folder,
-        settings_from(SendSettings, given),
-        settings_from(RunSettings, given),
-        _watching(given),
-        reopening,
-    )
-    return finish(summary, json=given["json"], notify=given["notify"])
+    if not given["states"]:
+        del given["states"]
+    return _send(partial(retry_folder, folder), given)
 
 
 # ── what the commands share ──────────────────────────────────────────────────────────────────────
 
 
-def inputs_from(names: Sequence[str], given: Given, max_invalid: Limit | None = None) -> Inputs:
-    """What to read, and how; ``max_invalid`` where the option is not given."""
-    from bulk_unenroll.commands.plan import Inputs
-    from bulk_unenroll.inputs.mapping import ReadSettings
-
-    return Inputs(names, settings_from(ReadSettings, given), given["max_invalid"] or max_invalid)
+def options_from(given: Given) -> dict[str, Any]:
+    """The options that the commands take, by name."""
+    return {name: value for name, value in given.items() if name not in OWN}
 
 
-def _watching(given: Given) -> Callable[..., AbstractContextManager[ProgressDisplay]]:
-    from bulk_unenroll.cli.progress import watching
+def _send(command: Callable[..., Summary], given: Given) -> int:
+    from bulk_unenroll.cli.terminal import Terminal
 
-    live = not (given["quiet"] or given["json"])
-    return partial(watching, log_ids=given["log_ids"], live=live)
-
-
-def _confirm(found: Plan, folder: Path, given: Given) -> None:
-    """Show the plan, then let a person type the number of customers; raises ``UsageError``."""
-    from bulk_unenroll.cli import screens
-
-    console = screens.err() if given["json"] else screens.out()
-    if not given["quiet"] or not given["yes"]:
-        screens.show_plan(console, found, given["rate"], str(folder))
-    if given["yes"] or found.to_call == 0:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError(
-            "cannot ask for confirmation: standard input is not a terminal. Nothing was sent",
-            lacking={"yes": True},
-        )
-    question = "This cannot be undone. Type the number of customers to call"
-    try:
-        typed = click.prompt(question, err=True, default="", show_default=False)
-    except click.Abort:
-        raise UsageError("no answer: nothing was sent") from None
-    if typed.strip() != str(found.to_call):
-        raise UsageError(f"{typed!r} is not {found.to_call}: nothing was sent")
+    set_up_log(given)
+    summary = command(frontend=Terminal(given), **options_from(given))
+    return finish(summary, json=given["json"], notify=given["notify"])
 
 
 def set_up_log(given: Given) -> None:

@@ -66,7 +66,7 @@ def duration(seconds: float) -> str:
 # ── plan ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def show_plan(console: Console, plan: Plan, rate: Rate, folder: str) -> None:
+def show_plan(console: Console, plan: Plan, rate: Rate) -> None:
     """Print a plan."""
     for source in plan.sources:
         console.print(f"[bold]{escape(source.name)}[/]  {source.row_count:,} rows")
@@ -82,15 +82,15 @@ def show_plan(console: Console, plan: Plan, rate: Rate, folder: str) -> None:
         console.print(_invalid_table(plan))
     for line in _history(plan):
         console.print(line)
-    for warning in plan.warnings:
-        console.print(f"[yellow]warning:[/] {escape(warning)}")
+    for alarm in plan.alarms:
+        console.print(f"[yellow]warning:[/] {escape(alarm.text)}")
     if RUN_MAX_INVALID.exceeded(counts.invalid, counts.read):
         console.print(
             f"[yellow]warning:[/] more than {RUN_MAX_INVALID} invalid: `run` refuses this input"
         )
     console.print(
-        f"[bold]{plan.to_call:,} to call[/], at {rate} about {duration(plan.seconds)};"
-        f" run folder {escape(folder)}"
+        f"[bold]{plan.to_call:,} to call[/], at {rate} about {duration(plan.estimate_s)};"
+        f" run folder {escape(plan.folder)}"
     )
 
 

@@ -4,46 +4,48 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from bulk_unenroll.capillary.base_url import check_scope, same_api
 from bulk_unenroll.capillary.credentials import credentials, read_environment
 from bulk_unenroll.commands.connect import api, base_url, other_api
-from bulk_unenroll.commands.plan import Inputs, too_invalid
+from bulk_unenroll.commands.options import Settings, settings_among
 from bulk_unenroll.errors import FolderUnusable, InputRefused, Stop
 from bulk_unenroll.inputs.finding import find_inputs
 from bulk_unenroll.inputs.source import open_source
-from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.ledger.folder import existing_folder, ledger_path
 from bulk_unenroll.ledger.opening import open_reader
 from bulk_unenroll.model import Enrollment, Invalid
-from bulk_unenroll.settings import RunSettings
+from bulk_unenroll.reports.plan import too_many_invalid
+from bulk_unenroll.settings import RUN_MAX_INVALID
 
 ANY_URL: Final = "https://localhost"
 """Credentials are looked for whatever is wrong with the job's own URL."""
 
 
-def check(folder: Path, inputs: Inputs | None, going: RunSettings) -> list[Stop]:
+def check(folder: Path, names: Sequence[str], options: Mapping[str, Any]) -> list[Stop]:
     """All that would keep a run from sending, found without sending and without a new folder.
 
-    ``inputs`` is None for a job that goes on with its folder.
+    ``names`` are the inputs: none, for a job that continues with its folder. ``options`` are those
+    of the command that the job is.
     """
+    settings = settings_among(options)
     faults: list[Stop] = []
     orgs = False
     with _collecting(faults):
-        orgs = inputs is not None and _check_inputs(inputs)
+        orgs = bool(names) and _check_inputs(names, settings)
     kept: str | None = None
     with _collecting(faults):
-        kept = _check_folder(folder, new=inputs is not None)
-    if going.sandbox:
-        with _collecting(faults), api(going, kept) as rehearsal:
+        kept = _check_folder(folder, new=bool(names))
+    if settings.run.sandbox:
+        with _collecting(faults), api(settings.run, kept) as rehearsal:
             _check_url(rehearsal.base_url, kept, orgs=orgs)
         return faults
     with _collecting(faults):
-        _check_url(base_url(going, kept), kept, orgs=orgs)
+        _check_url(base_url(settings.run, kept), kept, orgs=orgs)
     with _collecting(faults):
         credentials(read_environment(), ANY_URL)
     return faults
@@ -63,21 +65,19 @@ def _collecting(faults: list[Stop]) -> Iterator[None]:
         faults.append(stop)
 
 
-def _check_inputs(inputs: Inputs) -> bool:
+def _check_inputs(names: Sequence[str], settings: Settings) -> bool:
     """Read the inputs to their end; whether they name connected orgs."""
     read, invalid, orgs = 0, 0, False
     with tempfile.TemporaryDirectory() as spool:
-        for file in find_inputs(inputs.names):
-            with open_source(file, inputs.reading, Path(spool)) as source:
+        for file in find_inputs(names):
+            with open_source(file, settings.read, Path(spool)) as source:
                 for record in source.records():
                     found = source.mapper.enrollment(record)
                     read += 1
                     invalid += isinstance(found, Invalid)
                     orgs = orgs or (isinstance(found, Enrollment) and found.target.org is not None)
-    counts = Counts(read=read, invalid=invalid)
-    refused = too_invalid(counts, inputs.max_invalid)
-    if refused:
-        raise InputRefused(refused.reason)
+    if (settings.max_invalid or RUN_MAX_INVALID).exceeded(invalid, read):
+        raise InputRefused(too_many_invalid(invalid, read))
     return orgs
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,15 +21,15 @@ class Explained:
     attempts: list[CustomerAttempt]
 
 
-def explain(given: Path, customer: int) -> Explained:
-    """What is known of one customer."""
-    with open_reader(existing_folder(given)) as reader:
+def explain(folder: str | os.PathLike[str], customer: int) -> Explained:
+    """Return every row and every attempt of the customer with this id."""
+    with open_reader(existing_folder(Path(folder))) as reader:
         return Explained(customer, reader.rows_of(customer), reader.attempts_of(customer))
 
 
-def verify(given: Path) -> None:
-    """Prove the ledger; raises ``LedgerFailed`` naming the first thing that is wrong."""
-    folder = existing_folder(given)
+def verify(folder: str | os.PathLike[str]) -> None:
+    """Prove the ledger of ``folder``; raises ``LedgerFailed`` for the first fault."""
+    folder = existing_folder(Path(folder))
     with open_reader(folder) as reader:
         try:
             prove(reader)

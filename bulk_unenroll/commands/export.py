@@ -1,7 +1,8 @@
-"""A folder's rows as a file, and its page, here or in a bucket."""
+"""A folder's rows as a file, and its page: on this machine, or in a bucket."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,37 +10,42 @@ from pathlib import Path, PurePosixPath
 
 from bulk_unenroll import remote
 from bulk_unenroll.commands.finish import REPORT_NAME
+from bulk_unenroll.commands.results import selection
 from bulk_unenroll.commands.status import status
 from bulk_unenroll.errors import FolderUnusable, UsageError
+from bulk_unenroll.exports import export as exporting
 from bulk_unenroll.ledger.folder import existing_folder
-from bulk_unenroll.ledger.interface import LedgerReader, Selection
+from bulk_unenroll.ledger.interface import LedgerReader
 from bulk_unenroll.ledger.opening import open_reader
-from bulk_unenroll.model import State
 from bulk_unenroll.reports.summary import Summary
-from bulk_unenroll.results import export as results
 from bulk_unenroll.urls import is_remote, without_secrets
 
 
-def export(given: Path, to: str, states: Sequence[str], codes: Sequence[str]) -> int:
-    """Write the chosen rows to ``to``, here or elsewhere; how many."""
-    if PurePosixPath(to).suffix.lower() not in results.ENDINGS:
+def export(
+    folder: str | os.PathLike[str],
+    to: str,
+    *,
+    states: Sequence[str] = (),
+    codes: Sequence[str] = (),
+) -> int:
+    """Write rows of ``folder`` to ``to``, a file or an address; return how many.
+
+    The ending decides the format: .csv, .parquet, .jsonl or .xlsx. ``states`` and ``codes`` choose
+    rows, as for ``results``.
+    """
+    if PurePosixPath(to).suffix.lower() not in exporting.ENDINGS:
         shown = without_secrets(to)
         raise UsageError(
-            f"{shown} ends in none of {', '.join(results.ENDINGS)}", "give --to FILE.csv"
+            f"{shown} does not end in one of {', '.join(exporting.ENDINGS)}", "give --to FILE.csv"
         )
-    known = {*(state.value for state in State), "invalid", "duplicate"}
-    for state in states:
-        if state not in known:
-            raise UsageError(f"{state!r} is no state", f"one of {', '.join(sorted(known))}")
-    folder = existing_folder(given)
-    chosen = Selection(states=states or None, codes=codes or None)
-    with _destination(to) as path, open_reader(folder) as reader:
-        return results.export(reader, path, chosen)
+    chosen, found = selection(states, codes), existing_folder(Path(folder))
+    with _destination(to) as path, open_reader(found) as reader:
+        return exporting.export(reader, path, chosen)
 
 
 @contextmanager
 def _destination(to: str) -> Iterator[Path]:
-    """Where to write what shall lie at ``to``; if that is elsewhere, it is copied there after."""
+    """A path to write to; if ``to`` is an address, what was written is uploaded there."""
     if not is_remote(to):
         _check_place(Path(to))
         yield Path(to)
@@ -52,7 +58,7 @@ def _destination(to: str) -> Iterator[Path]:
 
 
 def report(given: Path, to: str | None) -> str:
-    """Write the page of a folder to ``to``, here or elsewhere, or into it; where it lies now."""
+    """Write the page of a folder to ``to`` (a file, an address) or into it; return where it is."""
     folder = existing_folder(given)
     to = to or str(folder / REPORT_NAME)
     if PurePosixPath(to).suffix.lower() not in (".html", ".htm"):
@@ -71,4 +77,4 @@ def _write_page_of(reader: LedgerReader, to: Path, summary: Summary) -> None:
 
 def _check_place(to: Path) -> None:
     if not to.parent.is_dir():
-        raise FolderUnusable(f"{to.parent} is no folder", "make it, or give another --to")
+        raise FolderUnusable(f"{to.parent} is not a folder", "make it, or give another --to")

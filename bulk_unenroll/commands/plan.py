@@ -2,65 +2,68 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 from bulk_unenroll.commands.connect import working_ledger
-from bulk_unenroll.exits import Exit, ExitCode
-from bulk_unenroll.inputs.finding import InputFile, find_inputs
+from bulk_unenroll.commands.options import PlanOptions, Settings, settings_from
+from bulk_unenroll.errors import UsageError
+from bulk_unenroll.inputs.finding import InputFile, default_folder, find_inputs
 from bulk_unenroll.inputs.loading import load
-from bulk_unenroll.inputs.mapping import ReadSettings
-from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.ledger.interface import Ledger
 from bulk_unenroll.ledger.opening import check_conservation
 from bulk_unenroll.reports.plan import Plan, survey
-from bulk_unenroll.reports.summary import Summary
-from bulk_unenroll.settings import Limit, SendSettings
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """What to read, how, and how many invalid rows are too many (None: a plan refuses none)."""
-
-    names: Sequence[str]
-    reading: ReadSettings
-    max_invalid: Limit | None
+from bulk_unenroll.settings import Limit
 
 
 def plan(
-    folder: Path, inputs: Inputs, sending: SendSettings, show: Callable[[Plan], None]
-) -> Summary:
-    """Read the inputs into the folder and show what a run would do. Cannot send."""
-    began_s = time.monotonic()
-    files = find_inputs(inputs.names)
+    *inputs: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    **options: Unpack[PlanOptions],
+) -> Plan:
+    """Read ``inputs`` into the run folder ``out``, and return what a run of them would do.
+
+    Cannot send. ``options`` are those of the command line. Raises the errors of
+    ``bulk_unenroll.errors``, among them ``InputRefused`` and ``InputMissing``.
+    """
+    settings = settings_from(options)
+    names, folder = names_and_folder(inputs, out)
+    files = find_inputs(names)
     with working_ledger(folder) as ledger:
-        _, seen = _plan(ledger, folder, files, inputs, sending)
-        show(seen)
+        _, found = load_and_survey(ledger, folder, files, settings, settings.max_invalid)
         check_conservation(ledger.reader)
-    ended = too_invalid(seen.counts, inputs.max_invalid) or _planned(seen)
-    seconds = time.monotonic() - began_s
-    return Summary(str(folder), ended, counts=seen.counts, seconds=seconds)
+    return found
 
 
-def _planned(seen: Plan) -> Exit:
-    if seen.counts.invalid:
-        return Exit(ExitCode.ROWS_FAILED, f"{seen.counts.invalid} invalid rows")
-    return Exit(ExitCode.FINISHED, f"{seen.to_call} to call")
+def names_and_folder(
+    inputs: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str] | None
+) -> tuple[list[str], Path]:
+    """The names of the inputs, and the run folder: ``out``, or named after the first of them."""
+    names = [os.fspath(name) for name in inputs]
+    if not names:
+        raise UsageError("no input was given", "give the path of a file")
+    return names, default_folder(names) if out is None else Path(out)
 
 
-def _plan(
-    ledger: Ledger, folder: Path, files: list[InputFile], inputs: Inputs, sending: SendSettings
+def load_and_survey(
+    ledger: Ledger,
+    folder: Path,
+    files: list[InputFile],
+    settings: Settings,
+    max_invalid: Limit | None,
 ) -> tuple[list[int], Plan]:
-    sources = load(ledger, files, inputs.reading, folder)
-    return sources, survey(
-        ledger.reader, sources, sending.rate, sending.resend_after_s(time.time())
+    """Load what is not known yet; the ids of the sources, and what a run of them would do."""
+    sources = load(ledger, files, settings.read, folder)
+    found = survey(
+        ledger.reader,
+        str(folder),
+        sources,
+        reading=settings.read.signature(),
+        rate=settings.send.rate,
+        resend_after_s=settings.send.resend_after_s(time.time()),
+        max_invalid=max_invalid,
     )
-
-
-def too_invalid(counts: Counts, most: Limit | None) -> Exit | None:
-    if most is None or not most.exceeded(counts.invalid, counts.read):
-        return None
-    reason = f"{counts.invalid} of {counts.read} rows are invalid: more than --max-invalid allows"
-    return Exit(ExitCode.INPUT_REFUSED, f"{reason}; fix the file, or allow more")
+    return sources, found

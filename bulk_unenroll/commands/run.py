@@ -1,38 +1,36 @@
-"""Planning, running, going on: from options to summary. Printing and exit codes are the CLI's."""
+"""Running: plan, confirm, send, record; and going on with what is not settled."""
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Unpack
 
 from bulk_unenroll.capillary.credentials import Endpoint
-from bulk_unenroll.commands.connect import (
-    api,
-    check_orgs,
-    check_same_api,
-    working_ledger,
-)
+from bulk_unenroll.commands.connect import api, check_orgs, check_same_api, working_ledger
+from bulk_unenroll.commands.events import EventFrontend, OnEvent
 from bulk_unenroll.commands.finish import RunEnd
-from bulk_unenroll.commands.plan import Inputs, _plan, too_invalid
-from bulk_unenroll.errors import (
-    InputRefused,
-    LedgerFailed,
-    Next,
-    UsageError,
-)
+from bulk_unenroll.commands.frontend import Frontend, work
+from bulk_unenroll.commands.options import RunOptions, SendOptions, Settings, settings_from
+from bulk_unenroll.commands.plan import load_and_survey, names_and_folder
+from bulk_unenroll.errors import InputRefused, LedgerFailed, Next, UsageError
+from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.inputs.finding import find_inputs
 from bulk_unenroll.ledger.counts import Counts, callable_count, count
 from bulk_unenroll.ledger.facts import confirmed_ids
 from bulk_unenroll.ledger.folder import existing_folder, who_works
 from bulk_unenroll.ledger.interface import Expected, Ledger, Reopening, UnexpectedCalls
 from bulk_unenroll.log import get_logger
+from bulk_unenroll.model import REOPENABLE, State
 from bulk_unenroll.reports.plan import Plan
 from bulk_unenroll.reports.summary import Summary
-from bulk_unenroll.settings import RunSettings, SendSettings
+from bulk_unenroll.sending.stopping import StopRequest
+from bulk_unenroll.settings import RUN_MAX_INVALID, RunSettings
 
 if TYPE_CHECKING:
     from bulk_unenroll.reports.metrics import MetricsFile
@@ -43,30 +41,116 @@ log = get_logger()
 NOTHING_CONFIRMED = "nothing in this folder was confirmed by a `run`"
 
 
-# ── plan and run ─────────────────────────────────────────────────────────────────────────────────
+# ── the functions ────────────────────────────────────────────────────────────────────────────────
 
 
 def run(
-    folder: Path,
-    inputs: Inputs,
-    sending: SendSettings,
-    going: RunSettings,
-    confirm: Callable[[Plan], None],
-    watching: Callable[..., AbstractContextManager[Observer]],
+    *inputs: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    plan: str | None = None,
+    allow: Collection[str] = (),
+    on_event: OnEvent | None = None,
+    stop: StopRequest | None = None,
+    frontend: Frontend | None = None,
+    **options: Unpack[RunOptions],
 ) -> Summary:
-    """Plan, confirm, send, record, export. ``confirm`` raises if the person does not."""
-    files = find_inputs(inputs.names)
-    with api(going, None) as reached, working_ledger(folder) as ledger:
-        check_same_api(ledger, reached)
-        sources, seen = _plan(ledger, folder, files, inputs, sending)
-        check_orgs(ledger, reached)
-        refused = too_invalid(seen.counts, inputs.max_invalid)
-        if refused:
-            return Summary(str(folder), refused, counts=seen.counts)
-        _check_expected(seen.to_call, going.expect)
-        confirm(seen)
-        ledger.confirm(sources, reached.base_url)
-        return _go(folder, ledger, reached, sources, "run", sending, going, watching)
+    """Plan ``inputs``, send what is not settled, record and export; return how it ended.
+
+    ``plan`` is the ``id`` of the plan that was looked at: another one is refused, as is an alarm
+    that ``allow`` does not name. ``on_event`` is called with ``Planned``, ``Started``,
+    ``Progress``, ``Paused`` and ``Ended``, in the thread that sends. ``stop`` lets another thread
+    stop the run cleanly. ``frontend`` is for programs with a user interface of their own: it takes
+    the place of ``allow`` and ``on_event``. ``options`` are those of the command line.
+
+    Raises the errors of ``bulk_unenroll.errors`` where nothing can be sent. How a run ended that
+    began is a value: see ``Summary.exit``.
+    """
+    settings = settings_from(options)
+    names, folder = names_and_folder(inputs, out)
+    stop = stop or StopRequest()
+    given = frontend or EventFrontend(on_event or _ignore, allow, stop)
+    return work(partial(_run, names, folder, settings, plan, _Run(given, stop)), given, stop)
+
+
+def resume(
+    folder: str | os.PathLike[str],
+    *,
+    on_event: OnEvent | None = None,
+    stop: StopRequest | None = None,
+    frontend: Frontend | None = None,
+    **options: Unpack[SendOptions],
+) -> Summary:
+    """Send what is confirmed in ``folder`` and not settled; see ``run``. Needs no input file."""
+    return _continue(Path(folder), None, options, on_event, stop, frontend)
+
+
+def retry(
+    folder: str | os.PathLike[str],
+    *,
+    states: Sequence[str | State] = (State.FAILED, State.BLOCKED),
+    codes: Sequence[str] = (),
+    targets: Sequence[str] = (),
+    on_event: OnEvent | None = None,
+    stop: StopRequest | None = None,
+    frontend: Frontend | None = None,
+    **options: Unpack[SendOptions],
+) -> Summary:
+    """Reopen rows of ``folder`` by state, code and target, then do as ``resume`` does.
+
+    ``states`` are ``failed``, ``blocked``, ``review`` or ``in_doubt``; no ``codes`` and no
+    ``targets`` (``"1001/2001"``) mean any.
+    """
+    reopening = Reopening([_reopenable(state) for state in states], codes, targets)
+    return _continue(Path(folder), reopening, options, on_event, stop, frontend)
+
+
+# ── planning and confirming ──────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Who watches a run, and who may stop it."""
+
+    frontend: Frontend
+    stop: StopRequest
+
+
+def _ignore(_: object) -> None:
+    pass
+
+
+def _reopenable(given: str | State) -> State:
+    known = [state for state in REOPENABLE if state == given]
+    if not known:
+        names = ", ".join(sorted(REOPENABLE))
+        raise UsageError(f"{given!r} is not a state that can be reopened", f"one of {names}")
+    return known[0]
+
+
+def _run(
+    names: Sequence[str], folder: Path, settings: Settings, plan_id: str | None, runs: _Run
+) -> Summary:
+    files = find_inputs(names)
+    max_invalid = settings.max_invalid or RUN_MAX_INVALID
+    with api(settings.run, None) as endpoint, working_ledger(folder) as ledger:
+        check_same_api(ledger, endpoint)
+        sources, plan = load_and_survey(ledger, folder, files, settings, max_invalid)
+        check_orgs(ledger, endpoint)
+        if plan.exit == ExitCode.INPUT_REFUSED:
+            return _ended(Summary(str(folder), plan.exit, counts=plan.counts), runs)
+        _check_plan(plan, plan_id)
+        _check_expected(plan.to_call, settings.run.expect)
+        runs.frontend.confirm(plan)
+        ledger.confirm(sources, endpoint.base_url)
+        return _send(folder, ledger, endpoint, sources, "run", settings, runs)
+
+
+def _check_plan(plan: Plan, plan_id: str | None) -> None:
+    if plan_id is not None and plan.id != plan_id:
+        raise InputRefused(
+            f"the plan is now {plan.id}, not {plan_id}: the inputs, or how they are read, changed",
+            "look at the plan",
+        )
 
 
 def _check_expected(to_call: int, expected: int | None) -> None:
@@ -81,40 +165,51 @@ def _unexpected(to_call: int, expected: int) -> InputRefused:
     )
 
 
-# ── resume and retry ─────────────────────────────────────────────────────────────────────────────
+# ── going on ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def resume(
+def _continue(
     given: Path,
-    sending: SendSettings,
-    going: RunSettings,
-    watching: Callable[..., AbstractContextManager[Observer]],
-    reopening: Reopening | None = None,
+    reopening: Reopening | None,
+    options: Mapping[str, Any],
+    on_event: OnEvent | None,
+    stop: StopRequest | None,
+    frontend: Frontend | None,
 ) -> Summary:
-    """Go on with what is confirmed and not settled; ``retry`` reopens rows before."""
+    settings = settings_from(options)
+    stop = stop or StopRequest()
+    watched = frontend or EventFrontend(on_event or _ignore, (), stop)
+    return work(partial(_resume, given, settings, reopening, _Run(watched, stop)), watched, stop)
+
+
+def _resume(given: Path, settings: Settings, reopening: Reopening | None, runs: _Run) -> Summary:
     folder = existing_folder(given)
     with working_ledger(folder) as ledger:
         sources = confirmed_ids(ledger.reader.sources())
         if not sources:
             then = Next("run", ("INPUT",), {"out": str(folder)})
             raise UsageError(NOTHING_CONFIRMED, next=then)
-        with api(going, ledger.reader.base_url()) as reached:
-            check_same_api(ledger, reached)
-            check_orgs(ledger, reached)
-            resend_after_s = sending.resend_after_s(time.time())
+        with api(settings.run, ledger.reader.base_url()) as endpoint:
+            check_same_api(ledger, endpoint)
+            check_orgs(ledger, endpoint)
+            resend_after_s, expect = (
+                settings.send.resend_after_s(time.time()),
+                settings.run.expect,
+            )
             if reopening:
-                _reopen(ledger, reopening, going.expect, resend_after_s)
-            elif going.expect is not None:
-                to_call = callable_count(ledger.reader, sources, resend_after_s)
-                _check_expected(to_call, going.expect)
+                _reopen(ledger, reopening, expect, resend_after_s)
+            elif expect is not None:
+                _check_expected(callable_count(ledger.reader, sources, resend_after_s), expect)
             name = "retry" if reopening else "resume"
-            return _go(folder, ledger, reached, sources, name, sending, going, watching)
+            return _send(folder, ledger, endpoint, sources, name, settings, runs)
 
 
-def _reopen(ledger: Ledger, reopening: Reopening, calls: int | None, resend_after_s: float) -> None:
-    expect = None if calls is None else Expected(calls, resend_after_s)
+def _reopen(
+    ledger: Ledger, reopening: Reopening, expect: int | None, resend_after_s: float
+) -> None:
+    expected = None if expect is None else Expected(expect, resend_after_s)
     try:
-        number = ledger.reopen(reopening, now_s=time.time(), expect=expect)
+        number = ledger.reopen(reopening, now_s=time.time(), expect=expected)
     except UnexpectedCalls as found:
         raise _unexpected(found.to_call, found.expected) from None
     log.info("reopened", customers=number)
@@ -123,56 +218,67 @@ def _reopen(ledger: Ledger, reopening: Reopening, calls: int | None, resend_afte
 # ── sending ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _go(
+def _send(
     folder: Path,
     ledger: Ledger,
-    reached: Endpoint,
+    endpoint: Endpoint,
     sources: list[int],
     name: str,
-    sending: SendSettings,
-    going: RunSettings,
-    watching: Callable[..., AbstractContextManager[Observer]],
+    settings: Settings,
+    runs: _Run,
 ) -> Summary:
     from bulk_unenroll.sending.observers import Observers
     from bulk_unenroll.sending.send import RunRequest, send  # aiohttp is slow to import
 
-    running = RunEnd(folder, ledger, sources, uuid.uuid4().hex[:12], sending, going)
+    end = RunEnd(folder, ledger, sources, uuid.uuid4().hex[:12], settings, runs.frontend)
     before = count(ledger.reader, sources)
-    to_call = callable_count(ledger.reader, sources, sending.resend_after_s(time.time()), before)
-    log.info("run", run_id=running.run_id, command=name, to_call=to_call, rate=str(sending.rate))
-    order = RunRequest(
-        running.run_id, name, who_works(), sources, _time_left_s(going), running.end_now
+    resend_after_s = settings.send.resend_after_s(time.time())
+    to_call = callable_count(ledger.reader, sources, resend_after_s, before)
+    log.info("run", run_id=end.run_id, command=name, to_call=to_call, rate=str(settings.send.rate))
+    request = RunRequest(
+        end.run_id,
+        name,
+        who_works(),
+        sources,
+        stop_in_s=_time_left_s(settings.run),
+        end_now=end.end_now if runs.frontend.owns_process else None,
+        stop=runs.stop,
     )
-    metrics = _metrics(folder, before, going)
+    metrics = _metrics(folder, before, settings.run)
     try:
-        with watching(before, to_call) as watch:
-            observers: list[Observer] = [watch, *metrics]
-            endings = send(ledger, reached, sending, order, Observers(observers))
+        with runs.frontend.watch(before, to_call) as watcher:
+            observers: list[Observer] = [watcher, *metrics]
+            reasons = send(ledger, endpoint, settings.send, request, Observers(observers))
     except LedgerFailed as failed:
-        summary = running.fail(failed)
+        summary = end.fail(failed)
     else:
-        summary = running.finish(endings)
+        summary = end.finish(reasons)
     for file in metrics:
         file.ended(summary.counts, summary.exit.code)
+    return _ended(summary, runs)
+
+
+def _ended(summary: Summary, runs: _Run) -> Summary:
+    runs.frontend.ended(summary)
     return summary
 
 
-def _metrics(folder: Path, before: Counts, going: RunSettings) -> list[MetricsFile]:
-    if going.metrics_file is None:
+def _metrics(folder: Path, before: Counts, settings: RunSettings) -> list[MetricsFile]:
+    if settings.metrics_file is None:
         return []
     try:
         from bulk_unenroll.reports.metrics import MetricsFile
 
-        return [MetricsFile(going.metrics_file, folder.name, before)]
+        return [MetricsFile(settings.metrics_file, folder.name, before)]
     except ImportError:
         raise UsageError(
             "--metrics-file needs an extra", "pip install 'bulk-unenroll[metrics]'"
         ) from None
     except OSError as error:
-        raise UsageError(f"cannot write {going.metrics_file}: {error.strerror}") from None
+        raise UsageError(f"cannot write {settings.metrics_file}: {error.strerror}") from None
 
 
-def _time_left_s(going: RunSettings) -> float | None:
-    if going.stop_in_s is None:
+def _time_left_s(settings: RunSettings) -> float | None:
+    if settings.stop_in_s is None:
         return None
-    return going.stop_in_s - (time.monotonic() - going.began_s)
+    return settings.stop_in_s - (time.monotonic() - settings.began_s)

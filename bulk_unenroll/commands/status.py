@@ -6,6 +6,7 @@ Read-only, also while a run is going.
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,9 +35,9 @@ class Status:
     going_on: bool
 
 
-def status(given: Path) -> Status:
-    """Where a folder stands; read-only, also while a run is going."""
-    folder = existing_folder(given)
+def status(folder: str | os.PathLike[str]) -> Status:
+    """Return the state of ``folder``. Reads only; works while a run is going."""
+    folder = existing_folder(Path(folder))
     going_on = is_locked(folder)
     with open_reader(folder) as reader:
         runs = reader.runs()

@@ -38,6 +38,41 @@ class Counts:
         return sum(self.states[s] for s in (State.PENDING, State.SENDING, State.IN_DOUBT))
 
     @property
+    def succeeded(self) -> int:
+        """Customers/targets in the state ``succeeded``."""
+        return self.states[State.SUCCEEDED]
+
+    @property
+    def not_enrolled(self) -> int:
+        """Customers/targets in the state ``not_enrolled``."""
+        return self.states[State.NOT_ENROLLED]
+
+    @property
+    def failed(self) -> int:
+        """Customers/targets in the state ``failed``."""
+        return self.states[State.FAILED]
+
+    @property
+    def blocked(self) -> int:
+        """Customers/targets in the state ``blocked``."""
+        return self.states[State.BLOCKED]
+
+    @property
+    def review(self) -> int:
+        """Customers/targets in the state ``review``."""
+        return self.states[State.REVIEW]
+
+    @property
+    def in_doubt(self) -> int:
+        """Customers/targets in the state ``in_doubt``."""
+        return self.states[State.IN_DOUBT]
+
+    @property
+    def pending(self) -> int:
+        """Customers/targets in the state ``pending``."""
+        return self.states[State.PENDING]
+
+    @property
     def worst_code(self) -> tuple[State, str] | None:
         """The most frequent code of what went wrong, and its state; those to review come last."""
         ranked = sorted(

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from bulk_unenroll.exits import Exit, ExitCode
 from bulk_unenroll.ledger.counts import Counts, callable_count, count
 from bulk_unenroll.ledger.facts import InvalidCount, PhoneLike, Source, StateCount
 from bulk_unenroll.ledger.interface import LedgerReader
 from bulk_unenroll.model import Target
 from bulk_unenroll.reports.problems import TargetFact
-from bulk_unenroll.settings import Rate
+from bulk_unenroll.settings import Limit, Rate
 
 FAR_MORE: Final = 2
 FAR_MORE_LEAST_ROWS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Everything that a plan shows. ``to_call`` customers/targets would be called."""
+class Alarm:
+    """Something that looks wrong with an order: its name, and what was seen in plain words."""
 
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that a plan shows. ``to_call`` customers/targets would be called.
+
+    ``id`` is the same as long as the contents of the inputs, how they are read and their targets
+    are. ``exit`` is how the command ends; ``estimate_s`` how long the calls take at this rate.
+    """
+
+    folder: str
+    id: str
+    exit: Exit
     sources: list[Source]
     counts: Counts
     targets: list[TargetFact]
@@ -28,34 +46,69 @@ class Plan:
     to_call: int
     known: int
     gone: int
-    warnings: list[str]
-    seconds: float
-    """How long the calls take at this rate."""
+    alarms: list[Alarm]
+    estimate_s: float
 
 
-def survey(reader: LedgerReader, sources: Sequence[int], rate: Rate, resend_after_s: float) -> Plan:
-    """Look at ``sources`` as they are in the ledger."""
+def survey(
+    reader: LedgerReader,
+    folder: str,
+    sources: Sequence[int],
+    *,
+    reading: str,
+    rate: Rate,
+    resend_after_s: float,
+    max_invalid: Limit | None,
+) -> Plan:
+    """Look at ``sources`` as they are in the ledger of ``folder``.
+
+    ``reading`` is the signature of how they were read; ``max_invalid`` None refuses nothing.
+    """
     by_target = reader.counts_by_target(sources)
     counts = count(reader, sources, by_target)
     to_call = callable_count(reader, sources, resend_after_s, counts)
     targets = _targets(by_target)
     compared = reader.compare(sources)
     every_source, planned = reader.sources(), frozenset(sources)
+    shown = [source for source in every_source if source.id in planned]
     return Plan(
-        sources=[source for source in every_source if source.id in planned],
+        folder=folder,
+        id=_plan_id(shown, reading, targets),
+        exit=_exit(counts, to_call, max_invalid),
+        sources=shown,
         counts=counts,
         targets=targets,
         invalid=reader.invalid_counts(sources),
         to_call=to_call,
         known=compared.known,
         gone=compared.gone,
-        warnings=[
+        alarms=[
             *_phones(reader.phone_like(sources)),
             *_swaps(targets, swapped_before=reader.swapped_before(sources)),
             *_growth(planned, every_source),
         ],
-        seconds=to_call / rate.per_s,
+        estimate_s=to_call / rate.per_s,
     )
+
+
+def _plan_id(sources: Iterable[Source], reading: str, targets: Iterable[TargetFact]) -> str:
+    contents = sorted(source.sha256 for source in sources)
+    counted = sorted((str(fact), fact.unique) for fact in targets)
+    return hashlib.sha256(json.dumps([contents, reading, counted]).encode()).hexdigest()[:12]
+
+
+def _exit(counts: Counts, to_call: int, max_invalid: Limit | None) -> Exit:
+    if max_invalid is not None and max_invalid.exceeded(counts.invalid, counts.read):
+        return Exit(ExitCode.INPUT_REFUSED, too_many_invalid(counts.invalid, counts.read))
+    if counts.invalid:
+        return Exit(ExitCode.ROWS_FAILED, f"{counts.invalid} invalid rows")
+    return Exit(ExitCode.FINISHED, f"{to_call} to call")
+
+
+def too_many_invalid(invalid: int, read: int) -> str:
+    """Why an input is refused that has more invalid rows than ``--max-invalid`` allows."""
+    what = f"{invalid} of {read} rows are invalid: more than --max-invalid allows"
+    return f"{what}; fix the file, or allow more"
 
 
 def _targets(by_target: Iterable[StateCount]) -> list[TargetFact]:
@@ -65,15 +118,16 @@ def _targets(by_target: Iterable[StateCount]) -> list[TargetFact]:
     return list(facts.values())
 
 
-def _phones(found: PhoneLike) -> Iterator[str]:
+def _phones(found: PhoneLike) -> Iterator[Alarm]:
     number, phones = found
     if number and phones * 2 > number:
-        yield f"{phones} of {number} customer ids have 10 to 12 digits: are these phone numbers?"
+        text = f"{phones} of {number} customer ids have 10 to 12 digits: are these phone numbers?"
+        yield Alarm("phones", text)
 
 
-def _swaps(targets: Sequence[TargetFact], *, swapped_before: bool) -> Iterator[str]:
+def _swaps(targets: Sequence[TargetFact], *, swapped_before: bool) -> Iterator[Alarm]:
     if swapped_before or _look_swapped(targets):
-        yield "targetGroupId and targetId look swapped: a group holds targets"
+        yield Alarm("swapped", "targetGroupId and targetId look swapped: a group holds targets")
 
 
 def _look_swapped(targets: Sequence[TargetFact]) -> bool:
@@ -83,7 +137,7 @@ def _look_swapped(targets: Sequence[TargetFact]) -> bool:
     return len(rules) < len(groups) == len(targets)
 
 
-def _growth(planned: Collection[int], every_source: Iterable[Source]) -> Iterator[str]:
+def _growth(planned: Collection[int], every_source: Iterable[Source]) -> Iterator[Alarm]:
     rows_before: dict[str, int] = {}
     for source in every_source:
         rows, last = source.row_count, rows_before.get(source.path)
@@ -91,4 +145,5 @@ def _growth(planned: Collection[int], every_source: Iterable[Source]) -> Iterato
         if last is None or source.id not in planned:
             continue
         if rows > FAR_MORE * last and rows - last >= FAR_MORE_LEAST_ROWS:
-            yield f"{source.name} has {rows} rows, far more than the {last} it had last time"
+            text = f"{source.name} has {rows} rows, far more than the {last} it had last time"
+            yield Alarm("more-rows", text)

@@ -38,6 +38,11 @@ class StopRequest:
         self._reason: str | None = None
         self._listener: Callable[[str], object] | None = None
 
+    @property
+    def requested(self) -> bool:
+        """Whether somebody asked."""
+        return self._reason is not None
+
     def stop(self, reason: str = "stopped by the caller") -> None:
         """Start no more calls; those in flight are awaited and recorded. Returns at once."""
         with self._lock:
@@ -97,9 +102,9 @@ def stopped_by_signals(stop: Stop, end_now: Callable[[int], None]) -> Iterator[N
             end_now(code)
             os._exit(code)
         seen.append(number)
+        stop(code, f"stopped by {number.name}")  # before anything that may fail
         log.warning("stopping", signal=number.name, hint="waiting for calls in flight")
         sys.stderr.flush()
-        stop(code, f"stopped by {number.name}")
 
     for number, code in SIGNALS.items():
         loop.add_signal_handler(number, signalled, number, code)

@@ -14,7 +14,8 @@ import pytest
 from bulk_unenroll.cli.app import cli
 from bulk_unenroll.cli.job_file import Base, read_job
 from bulk_unenroll.cli.job_keys import MODELS, OPTION_AT
-from bulk_unenroll.cli.options import BY_NAME, OPTIONS, Option, settings_from
+from bulk_unenroll.cli.options import BY_NAME, OPTIONS, Option
+from bulk_unenroll.commands.options import settings_among, settings_from
 from bulk_unenroll.inputs.mapping import ReadSettings
 from bulk_unenroll.settings import Limit, Rate, RunSettings, SendSettings
 from tests import reference
@@ -25,7 +26,7 @@ NOT_IN_A_JOB: Mapping[str, str] = {}
 """Options that a job file cannot say, each with the reason."""
 OF_THE_COMMAND_LINE = {
     *("out", "max_invalid", "states", "codes", "targets"),
-    *("yes", "notify", "verbose", "quiet", "log_file", "log_format", "log_ids"),
+    *("json", "yes", "notify", "verbose", "quiet", "log_file", "log_format", "log_ids"),
 }
 """Options that no settings hold: they choose what is done, not how."""
 EXAMPLES: Mapping[str, tuple[str, str, object]] = {
@@ -127,21 +128,19 @@ def test_every_option_is_a_field_of_the_settings_or_of_the_command_line() -> Non
 
 
 def test_without_options_the_settings_are_their_defaults() -> None:
-    given = parsed("run", [])
-    assert settings_from(SendSettings, given) == SendSettings()
-    assert settings_from(ReadSettings, given) == ReadSettings()
-    found, default = settings_from(RunSettings, given), RunSettings()
+    found, default = settings_among(parsed("run", [])), settings_from({})
+    assert (found.read, found.send) == (default.read, default.send)
     for field in fields(RunSettings):
         if not field.name.startswith("began"):
-            assert getattr(found, field.name) == getattr(default, field.name)
+            assert getattr(found.run, field.name) == getattr(default.run, field.name)
 
 
 def test_what_is_given_arrives_in_the_settings() -> None:
     words = ["--rate", "7/h", "--in-doubt", "hold", "--no-export", "--target-id", "9"]
-    given = parsed("run", words)
-    assert settings_from(SendSettings, given) == SendSettings(rate=Rate(7, 3600.0), in_doubt="hold")
-    assert settings_from(RunSettings, given).export is False
-    assert settings_from(ReadSettings, given) == ReadSettings(target_id=9)
+    found = settings_among(parsed("run", words))
+    assert found.send == SendSettings(rate=Rate(7, 3600.0), in_doubt="hold")
+    assert found.run.export is False
+    assert found.read == ReadSettings(target_id=9)
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ def written(folder: Path) -> dict[str, bytes]:
     """Every file under ``folder``, and what an export would write."""
     run_folder = folder / "job.unenroll"
     if (run_folder / "results.csv").exists():
-        export(run_folder, str(folder / "all.jsonl"), [], [])
+        export(run_folder, str(folder / "all.jsonl"))
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 

@@ -10,12 +10,12 @@ from typing import Any, Final, Protocol
 import orjson
 
 from bulk_unenroll.errors import UsageError
+from bulk_unenroll.exports.columns import ADDED, SHOWN, Columns, added, as_text
+from bulk_unenroll.exports.csv_writer import CsvWriter
 from bulk_unenroll.files import replacing
 from bulk_unenroll.ledger.facts import ResultRow
 from bulk_unenroll.ledger.folder import writing
 from bulk_unenroll.ledger.interface import LedgerReader, Selection
-from bulk_unenroll.results.columns import ADDED, SHOWN, Columns, added, as_text
-from bulk_unenroll.results.csv_writer import CsvWriter
 
 SETTLED_WELL: Final = frozenset({"succeeded", "not_enrolled", "duplicate"})
 ENDINGS: Final = (".csv", ".parquet", ".jsonl", ".xlsx")
@@ -70,14 +70,14 @@ def _writer(ending: str, path: Path, columns: Columns) -> _Writer:
 
 
 def _parquet_writer(path: Path, columns: Columns) -> _Writer:
-    from bulk_unenroll.results.parquet_writer import ParquetWriter  # pandas is slow to import
+    from bulk_unenroll.exports.parquet_writer import ParquetWriter  # pandas is slow to import
 
     return ParquetWriter(path, columns.named)
 
 
 def _workbook_writer(path: Path, columns: Columns) -> _Writer:
     try:
-        from bulk_unenroll.results.excel_writer import WorkbookWriter
+        from bulk_unenroll.exports.excel_writer import WorkbookWriter
     except ImportError:
         raise UsageError(
             "workbooks need an extra", "pip install 'bulk-unenroll[xlsx]', or give --to FILE.csv"

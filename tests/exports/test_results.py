@@ -19,6 +19,9 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from bulk_unenroll.errors import LedgerFailed
+from bulk_unenroll.exports.columns import ADDED
+from bulk_unenroll.exports.csv_writer import escape_formula
+from bulk_unenroll.exports.export import export, write_results
 from bulk_unenroll.files import replacing
 from bulk_unenroll.inputs.finding import find_inputs
 from bulk_unenroll.inputs.loading import load
@@ -29,9 +32,6 @@ from bulk_unenroll.ledger.interface import Selection
 from bulk_unenroll.ledger.opening import open_reader
 from bulk_unenroll.ledger.sqlite.ledger import SqliteLedger
 from bulk_unenroll.model import MAX_ID, State
-from bulk_unenroll.results.columns import ADDED
-from bulk_unenroll.results.csv_writer import escape_formula
-from bulk_unenroll.results.export import export, write_results
 from tests.kit.accidents import any_mask, full_disk, read_only
 from tests.ledger.kit import (
     NOW_S,

@@ -14,17 +14,17 @@ import pytest
 from python_calamine import CalamineWorkbook
 
 from bulk_unenroll.errors import UsageError
+from bulk_unenroll.exports import excel_writer as workbook
+from bulk_unenroll.exports.columns import ADDED
+from bulk_unenroll.exports.excel_writer import WorkbookWriter
 from bulk_unenroll.inputs.finding import find_inputs
 from bulk_unenroll.inputs.mapping import ReadSettings
 from bulk_unenroll.inputs.source import open_source
 from bulk_unenroll.ledger.facts import ResultRow
 from bulk_unenroll.ledger.interface import Selection
 from bulk_unenroll.model import MAX_ID, Enrollment, State, Target
-from bulk_unenroll.results import excel_writer as workbook
-from bulk_unenroll.results.columns import ADDED
-from bulk_unenroll.results.excel_writer import WorkbookWriter
+from tests.exports.test_results import IDS, Job
 from tests.kit.accidents import full_disk
-from tests.results.test_results import IDS, Job
 
 Sheets = dict[str, list[list[Any]]]
 
@@ -129,7 +129,7 @@ def test_nothing_is_a_formula_or_a_link(job: Job) -> None:
 
 
 def test_without_the_extra_it_says_which(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "bulk_unenroll.results.excel_writer", None)
+    monkeypatch.setitem(sys.modules, "bulk_unenroll.exports.excel_writer", None)
     with pytest.raises(UsageError, match=r"pip install 'bulk-unenroll\[xlsx\]'"):
         job.export(".xlsx")
     assert not (job.root / "export.xlsx").exists()

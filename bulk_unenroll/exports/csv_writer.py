@@ -10,9 +10,9 @@ from pathlib import Path
 from types import NoneType
 from typing import Final, cast
 
+from bulk_unenroll.exports.columns import ADDED, Columns, added, as_text
 from bulk_unenroll.files import open_text
 from bulk_unenroll.ledger.facts import ResultRow
-from bulk_unenroll.results.columns import ADDED, Columns, added, as_text
 
 
 class CsvWriter:

@@ -1,0 +1,39 @@
+"""Rows as Arrow tables, with typed columns; the input's own cells as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+import pandas as pd
+import pyarrow as pa
+
+from bulk_unenroll.ledger.facts import ResultRow
+
+SCHEMA: Final = pa.schema(
+    [
+        ("source", pa.string()),
+        ("row", pa.int64()),
+        ("org_id", pa.int64()),
+        ("target_group_id", pa.int64()),
+        ("target_id", pa.int64()),
+        ("customer_id", pa.int64()),
+        ("status", pa.string()),
+        ("code", pa.string()),
+        ("message", pa.string()),
+        ("http_status", pa.int64()),
+        ("attempts", pa.int64()),
+        ("updated_at", pa.string()),
+        ("input", pa.string()),
+    ]
+)
+
+
+def batch_of(
+    rows: Sequence[ResultRow], named: Callable[[ResultRow], Mapping[str, Any]]
+) -> pa.RecordBatch:
+    """Rows as a batch; ``named`` gives the cells of the input's own columns."""
+    frame = pd.DataFrame(rows, columns=ResultRow._fields, dtype=object)
+    frame["input"] = [orjson.dumps(named(row)).decode() for row in rows]
+    return pa.RecordBatch.from_pandas(frame[SCHEMA.names], schema=SCHEMA, preserve_index=False)
