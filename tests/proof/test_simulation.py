@@ -98,7 +98,7 @@ class Network:
             (state,) = reader.execute(
                 "SELECT state FROM item JOIN target t ON t.id = target"
                 " WHERE customer_id = ? AND t.target_id = ?",
-                (key.customer, key.target),
+                (key.customer, key.target.rule),
             ).fetchone()
         if state != "sending":
             raise Broken(f"{key} was sent while its durable state was {state}")
