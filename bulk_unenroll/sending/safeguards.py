@@ -39,7 +39,7 @@ class Canary:
     @property
     def died(self) -> bool:
         """Whether no call may go any more."""
-        return self.size > 0 and self.full and self.good == 0 and self.ended >= self.admitted
+        return self.good == 0 and self.size > 0 and self.full and self.ended >= self.admitted
 
     @property
     def waits(self) -> bool:

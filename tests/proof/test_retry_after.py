@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from bulk_unenroll.capillary import judge as protocol
 from bulk_unenroll.capillary.calls import Fault, Reply
 from bulk_unenroll.capillary.judge import judge
 from bulk_unenroll.capillary.retry_after import RETRY_AFTER_CAP_S
@@ -194,12 +193,12 @@ async def test_one_too_long_to_be_read_leaves_the_call_in_doubt() -> None:
 def test_control_deaf_to_it_the_next_call_goes_early(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(protocol, "retry_after_s", lambda *_: None)
+    monkeypatch.setattr("bulk_unenroll.capillary.judge.retry_after_s", lambda *_: None)
     wait_s, _ = in_virtual_time(waited(tmp_path, 429, CASES[name]))
     assert wait_s < CASES[name].wait_s[0]
 
 
 def test_control_without_a_cap_it_stalls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "RETRY_AFTER_CAP_S", 1e9)
+    monkeypatch.setattr("bulk_unenroll.capillary.retry_after.RETRY_AFTER_CAP_S", 1e9)
     wait_s, _ = in_virtual_time(waited(tmp_path, 429, CASES["large"]))
     assert wait_s > CASES["large"].wait_s[1]
