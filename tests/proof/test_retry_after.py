@@ -199,6 +199,6 @@ def test_control_deaf_to_it_the_next_call_goes_early(
 
 
 def test_control_without_a_cap_it_stalls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "RETRY_AFTER_CAP_S", 1e9)
+    monkeypatch.setattr("bulk_unenroll.capillary.retry_after.RETRY_AFTER_CAP_S", 1e9)
     wait_s, _ = in_virtual_time(waited(tmp_path, 429, CASES["large"]))
     assert wait_s > CASES["large"].wait_s[1]
