@@ -47,7 +47,7 @@ class Meaning:
             return "blocked, with its whole " + self.reach.name.lower()
         if self.verdict == "halt":
             return "stops the " + self.reach.name.lower()
-        return {"retry": "retried", "refresh": "a new token, then stops the run"}.get(
+        return {"retry": "retried", "refresh": "retried with a new token, then stops the run"}.get(
             self.verdict, self.verdict
         )
 

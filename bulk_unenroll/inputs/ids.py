@@ -15,7 +15,7 @@ from bulk_unenroll.model import MAX_ID, Invalid
 
 SHOWN_CHARS: Final = 60
 
-_EXPORT_AGAIN: Final = "format the column as text or as a number without decimals, export again"
+_EXPORT_AGAIN: Final = "format the column as text or as a number without decimals, and export again"
 _ID: Final = re.compile(r"[1-9][0-9]{0,18}")  # int() also accepts 1_000 and digits of other scripts
 _FLAWS: Final = tuple(
     (re.compile(pattern, re.DOTALL), code, why)

@@ -119,11 +119,11 @@ class TestSettings:
         [
             (None, "no base URL"),
             ("http://example.com/v3.1", "in the clear"),
-            ("ftp://127.0.0.1/v3.1", "no base URL"),
+            ("ftp://127.0.0.1/v3.1", "not a valid base URL"),
             ("https://user:secret@example.com/v3.1", "user"),
             ("https://example.com/v3.1?x=1", "query"),
-            ("https://[", "wrong"),
-            ("nonsense", "no base URL"),
+            ("https://[", "invalid host"),
+            ("nonsense", "not a valid base URL"),
         ],
     )
     def test_base_urls(self, desk: Desk, url: str | None, word: str) -> None:

@@ -33,7 +33,7 @@ class TestNotify:
         for line in ("succeeded: 2", "failed: 1", "code 310011: 1", "next: bulk-unenroll retry"):
             assert line in message["message"]
         assert not any(str(who) in json.dumps(message) for who in CUSTOMERS)
-        assert "token-in-an-url" not in ended.out + ended.err
+        assert "token-in-a-url" not in ended.out + ended.err
 
     def test_a_halt_is_told_even_before_anything_was_read(self, desk: Desk, inbox: Inbox) -> None:
         assert desk.do("run", "none.csv", "--sandbox", *FAST).code == 66

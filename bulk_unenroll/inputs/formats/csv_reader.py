@@ -128,7 +128,7 @@ class _Framing:
             raise InputRefused(f"the header cannot be read: {error}", QUOTE_REMEDY) from None
         if cells is None:
             raise InputRefused(
-                "the file is empty",
+                "the file is empty: there is no header",
                 "add a first row with the headers customerId, targetGroupId and targetId",
             )
         self._lines_done = reader.line_num
