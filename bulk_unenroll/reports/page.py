@@ -36,7 +36,7 @@ from bulk_unenroll.ledger.facts import (
 from bulk_unenroll.ledger.folder import writing
 from bulk_unenroll.ledger.interface import LedgerReader
 from bulk_unenroll.log import get_logger
-from bulk_unenroll.model import State
+from bulk_unenroll.model import STATES, State
 from bulk_unenroll.reports.next_command import rerun
 from bulk_unenroll.reports.problems import Problem, Problems, find_problems, full_name
 from bulk_unenroll.reports.summary import Summary
@@ -229,6 +229,7 @@ def render(page: Page) -> str:
         fix=page.summary.fix,
         folder=Path(page.summary.folder).name,
         states=[state for state in State if state is not State.WITHDRAWN],
+        meanings=STATES,
         kinds=KINDS,
         rerun=_rerun(page.summary),
         advice=advice,
