@@ -136,7 +136,13 @@ WORDS: Final[dict[str, Word]] = {
     "no_code": Word("review", "an error without a code", "read the message", True),
     "http_401": Word("stops the run", "unauthorised", "check the credentials"),
     "http_403": Word("stops the run", "access denied", "ask for the default access group"),
+    "no_token": Word(
+        "pending, or stops the run", "the token URL gave no token", "check the credentials"
+    ),
+    "http_3xx": Word("stops the run", "redirected to another address", "check the base URL"),
     "http_404": Word("stops the run", "no such path on this host", "check the base URL's prefix"),
+    "http_405": Word("stops the run", "method not allowed there", "check the base URL's prefix"),
+    "http_415": Word("stops the run", "content not accepted there", "check the base URL's prefix"),
     "http_429": Word(
         "failed after the last attempt", "too many requests", "lower --rate, then retry this code"
     ),

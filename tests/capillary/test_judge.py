@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulk_unenroll.capillary.calls import Fault, Loss, Reply, body, path, scope_headers
-from bulk_unenroll.capillary.codes import CODES, Reach, advice
+from bulk_unenroll.capillary.codes import CODES, WORDS, Reach, advice
 from bulk_unenroll.capillary.judge import judge
 from bulk_unenroll.capillary.redaction import legible, recordable
 from bulk_unenroll.capillary.retry_after import retry_after_s
@@ -352,3 +352,20 @@ def test_every_answer_gets_a_verdict_and_only_data_gives_success(
         assert 200 <= status < 300
         assert document["data"] is not None
         assert document.get("errors") in (None, [])
+
+
+LEADS_TO = {
+    Halt: "stops the run",
+    Unauthorised: "stops the run",
+    Settle: "failed",
+    InDoubt: "in_doubt",
+    Retry: "failed after the last attempt",
+}
+
+
+@pytest.mark.parametrize("status", [*range(300, 600)])
+def test_the_code_table_explains_every_status(status: int) -> None:
+    verdict = answered(status, HTML)
+    word = WORDS.get(f"http_{status}") or WORDS[f"http_{status // 100}xx"]
+    if status not in (498, 503):  # 498 is a code of the table; 503 depends on Retry-After
+        assert word.leads_to == LEADS_TO[type(verdict)], verdict
