@@ -1,11 +1,11 @@
 """Why a command cannot go on. A row's failure is a value (see ``model``), never one of these.
 
-Stop                 what happened, the exit code, and what to do next
+Stop                      what happened, the exit code, and what to do next
 ├── UsageError       2    a wrong option, or a question that could not be asked
 ├── InputRefused     65   the input cannot be trusted: nothing of it is sent
-├── InputMissing     66   no such input or folder
-├── FolderUnusable   73   the run folder cannot be made
-├── LedgerFailed     74   damaged ledger, disk full, I/O error
+├── InputMissing     66   the input or folder does not exist
+├── FolderUnusable   73   the run folder cannot be made or written
+├── LedgerFailed     74   ledger damaged, disk full or I/O error
 ├── FolderBusy       75   another process works in this folder
 ├── Misconfigured    78   base URL, scope, missing credentials, redirect, certificate
 └── Interrupted      130, 143   a signal came before anything was sent
@@ -27,10 +27,10 @@ OptionValue = str | bool | Sequence[str]
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """A command to go on with, as data; ``str()`` gives the line to paste into a shell.
+    """The next command, as data; ``str()`` gives the line to paste into a shell.
 
-    ``options`` are named as on the command line, without dashes in front: a text, True for a flag,
-    or several texts for an option that is repeated.
+    ``options`` are named as on the command line, without the leading dashes. A value is a text,
+    True for a flag, or several texts for an option that is repeated.
     """
 
     command: str
@@ -47,7 +47,7 @@ class Next:
 
 
 def option_words(options: Mapping[str, OptionValue]) -> Iterator[str]:
-    """The words of a command line that give ``options``."""
+    """``options`` as words of a command line."""
     for name, value in options.items():
         for one in [value] if isinstance(value, str | bool) else value:
             if one is not False:
@@ -57,11 +57,11 @@ def option_words(options: Mapping[str, OptionValue]) -> Iterator[str]:
 
 
 class Stop(Exception):
-    """An expected end of a command.
+    """An expected error: the command cannot go on.
 
-    ``reason`` says what happened and ``remedy`` what helps, in one line together. ``next`` is the
-    command to go on with; without one it is the same command again, with the options of
-    ``lacking`` added.
+    ``reason`` says what happened, ``remedy`` what to do; they are shown as one line. ``next`` is
+    the next command. Without it, that is the same command again, with the options of ``lacking``
+    added.
     """
 
     code: int = ExitCode.INTERNAL
@@ -70,7 +70,7 @@ class Stop(Exception):
         self,
         reason: str,
         remedy: str = "",
-        next: Next | None = None,  # noqa: A002 - the word that users read
+        next: Next | None = None,  # noqa: A002 - the word that users see
         lacking: Mapping[str, OptionValue] | None = None,
     ) -> None:
         super().__init__(reason)
@@ -96,7 +96,7 @@ class InputRefused(Stop):
 
 
 class InputMissing(Stop):
-    """The named input or folder is not there."""
+    """The input or folder does not exist."""
 
     code = ExitCode.INPUT_MISSING
 
@@ -114,7 +114,7 @@ class LedgerFailed(Stop):
 
 
 class FolderBusy(Stop):
-    """Another process sends from, or writes to, ``folder``."""
+    """Another process works in ``folder``."""
 
     code = ExitCode.FOLDER_BUSY
 

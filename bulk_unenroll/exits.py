@@ -1,6 +1,6 @@
-"""Exit codes: one table of what each means and what to do, read by everything that names one.
+"""The exit codes: one table of what each means and what to do.
 
-The numbers are those of BSD's ``sysexits.h`` where it has one.
+Numbers from 64 to 78 are those of BSD's ``sysexits.h``.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class ExitCode(IntEnum):
 
 
 class Exit(int):
-    """An exit code with the reason for it. Equal to the plain number, and to no other reason."""
+    """An exit code with its reason. Equal to the plain number, whatever the reason."""
 
     reason: str
 
     def __new__(cls, code: int, reason: str = "") -> Self:
-        made = super().__new__(cls, code)
-        made.reason = reason
-        return made
+        exit_ = super().__new__(cls, code)
+        exit_.reason = reason
+        return exit_
 
     @property
     def code(self) -> int:
@@ -62,7 +62,7 @@ class Exit(int):
 
 @dataclass(frozen=True, slots=True)
 class ExitMeaning:
-    """What an exit code means, in a title for a notification and in a sentence; what to do."""
+    """What an exit code means, as a title for a notification and in full, and what to do."""
 
     title: str
     meaning: str
@@ -139,9 +139,9 @@ PRECEDENCE: Final = (
 """Of several reasons to stop a run early, the first of these applies."""
 
 SETTLED: Final = frozenset({ExitCode.FINISHED, ExitCode.ROWS_FAILED, ExitCode.LEFT_OVER})
-"""A run that ended so settled what it could; any other end is a halt."""
+"""A run that ended with one of these settled all it could; any other end is a halt."""
 
 
 def is_halt(code: int) -> bool:
-    """Whether a run ended otherwise than by settling what it could."""
+    """Whether a run ended before it settled all it could."""
     return code not in SETTLED

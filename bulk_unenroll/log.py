@@ -1,6 +1,6 @@
-"""The log: structlog over the standard logger ``bulk_unenroll``, which a command line sets up once.
+"""The log: structlog over the standard logger ``bulk_unenroll``, which the command line sets up.
 
-Whoever imports the package gets no output until they give that logger a handler.
+A program that imports the package sees no output until it gives that logger a handler.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _processors: Final[list[structlog.typing.Processor]] = [
     structlog.stdlib.filter_by_level,
     structlog.stdlib.render_to_log_kwargs,
 ]
-"""Shared by every logger of the package, so that ``set_up`` reaches those made before."""
+"""Shared by all loggers of the package, so that ``set_up`` also changes those made before."""
 
 
 class _Stderr:
-    """``sys.stderr`` as it is at the moment: a live display puts itself in its place."""
+    """The current ``sys.stderr``: a live display replaces it while it is shown."""
 
     def write(self, text: str) -> int:
         return sys.stderr.write(text)
@@ -34,7 +34,7 @@ class _Stderr:
 
 
 def get_logger() -> Any:
-    """Return the package's logger. It takes the name of an event, and its facts as keywords."""
+    """Return the package's logger. Its methods take the name of an event, and facts as keywords."""
     return structlog.wrap_logger(
         _logger, processors=_processors, wrapper_class=structlog.stdlib.BoundLogger
     )
@@ -48,9 +48,9 @@ def logs_calls() -> bool:
 def set_up(
     *, json: bool, verbosity: int, file: TextIO | None = None, colours: bool = False
 ) -> None:
-    """Log to ``file`` or stderr. ``verbosity``: -1 warnings only, 0 what happens, 1 every call.
+    """Log to ``file`` or stderr. ``verbosity``: -1 warnings only, 0 normal, 1 every call.
 
-    Tracebacks never show local variables: these hold credentials.
+    Tracebacks never show local variables, which may hold credentials.
     """
     plain = structlog.dev.plain_traceback
     renderers: list[structlog.typing.Processor] = (

@@ -1,6 +1,6 @@
-"""What a command can be given, checked once, as frozen values with their defaults.
+"""The settings of a command: frozen values with their defaults, and the parsers of options.
 
-No secret is among them: credentials come from the environment.
+They hold no secret: credentials come from the environment.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Final, Literal
 
 RESEND_WINDOW_S: Final = 900.0
-"""An unanswered attempt is sent again by itself only while it is younger than this."""
+"""An unanswered attempt is resent automatically only while it is younger than this."""
 TIMEOUT_MOST_S: Final = 3600
 UNITS_S: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
 
 # ── values of options ────────────────────────────────────────────────────────────────────────────
 #
-# A parser reads the text of a command line, what a job file or a Python caller gives as a number,
-# and takes what it once made as it is.
+# A parser takes the text of a command line, the number of a job file or a Python caller, or a value
+# that is parsed already.
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def parse_timeout_s(given: str | float) -> float:
         seconds = float(given)
     except ValueError:
         seconds = 0.0
-    if not 0 < seconds <= TIMEOUT_MOST_S:  # not a number is neither
+    if not 0 < seconds <= TIMEOUT_MOST_S:  # also refuses NaN
         raise ValueError(
             f"{given!r} is not a valid number of seconds: write more than 0,"
             f" and at most {TIMEOUT_MOST_S}"
@@ -131,26 +131,26 @@ def parse_delimiter(given: str) -> str:
 # Each field is named as the option that sets it, and holds its default.
 
 RUN_MAX_INVALID: Final = Limit(10, percent=True)
-"""``--max-invalid`` of a run, where it is not given."""
+"""The default of ``--max-invalid`` for a run; a plan has none."""
 RANGES: Final[Mapping[str, tuple[int, int | None]]] = {
     "concurrency": (1, 1024),
     "max_attempts": (1, 100),
     "canary": (0, None),
     "expect": (0, None),
 }
-"""The least and the most of each option that is a whole number."""
+"""The least and the largest value of each option that is a whole number."""
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "in_doubt": ("resend", "hold"),
     "pace": ("fixed", "adaptive"),
 }
-"""The words of each option that takes one of a few."""
+"""The possible values of each option that has only a few."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendSettings:
     """How to send.
 
-    ``in_doubt`` says what becomes of calls that were not answered, ``pace`` whether a run slows
+    ``in_doubt`` says what to do with calls that were not answered, ``pace`` whether the run slows
     down while the API struggles.
     """
 
@@ -166,16 +166,16 @@ class SendSettings:
 
     @property
     def resend(self) -> bool:
-        """Whether a young call in doubt is sent again by itself."""
+        """Whether a recent call in doubt is resent automatically."""
         return self.in_doubt == "resend"
 
     @property
     def adaptive(self) -> bool:
-        """Whether the rate is a ceiling, below which the run finds its own."""
+        """Whether the rate is a ceiling, and the run finds its own rate below it."""
         return self.pace == "adaptive"
 
     def resend_after_s(self, now_s: float) -> float:
-        """Calls in doubt that were sent later than this may be sent again: Unix seconds."""
+        """Calls in doubt that were sent after this moment may be resent. Unix seconds."""
         return now_s - RESEND_WINDOW_S if self.resend else math.inf
 
 
@@ -185,7 +185,7 @@ def _local_time() -> datetime.datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
-    """Where to send, when to stop, what to write: all of a run beside how it sends.
+    """Where to send, when to stop and what to write.
 
     ``began_at`` and ``began_s`` are the command's start, in local time and on the monotonic clock.
     """
@@ -203,7 +203,7 @@ class RunSettings:
 
     @property
     def stop_in_s(self) -> float | None:
-        """Seconds from the start to a clean stop, None for never."""
+        """Seconds from the command's start to a clean stop; None for never."""
         waits_s = []
         if self.stop_after_s is not None:
             waits_s.append(self.stop_after_s)
@@ -213,7 +213,7 @@ class RunSettings:
 
 
 def _seconds_until(clock: datetime.time, now: datetime.datetime) -> float:
-    """From ``now`` to this time of day: of tomorrow, if it has passed today."""
+    """Seconds from ``now`` to this time of day: tomorrow's, if today's has passed."""
     at = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
     return ((at if at > now else at + datetime.timedelta(days=1)) - now).total_seconds()
 
@@ -222,7 +222,7 @@ def _seconds_until(clock: datetime.time, now: datetime.datetime) -> float:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host`` is this machine by its name or address alone."""
+    """Whether ``host`` is this machine, judged by its name or address alone."""
     import ipaddress  # slow to import, and no option needs it
 
     try:

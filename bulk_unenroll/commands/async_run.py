@@ -1,4 +1,4 @@
-"""Runs inside a running event loop: each works in a thread, and its events come to the loop."""
+"""Runs for callers inside an event loop: each works in a thread, and its events are awaited."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class _Work(Protocol):
 
 
 class AsyncRun:
-    """A run that goes on in a thread: an async context manager, and an iterator of its events.
+    """A run in a thread: an async context manager, and an async iterator of its events.
 
-    Entering it begins the run. Leaving it early, also by cancellation, stops the run cleanly, and
-    waits until calls in flight are recorded. What the run raises is raised where its events are
-    awaited, or when it is left.
+    Entering it starts the run. Leaving it early, also by cancellation, stops the run cleanly and
+    waits until calls in flight are recorded. An error of the run is raised where its events are
+    awaited, or on leaving.
     """
 
     def __init__(self, work: _Work) -> None:
@@ -67,13 +67,13 @@ class AsyncRun:
 
     @property
     def end(self) -> Summary:
-        """How the run ended. Raises ``RuntimeError`` while it goes on, and what the run raised."""
+        """How the run ended. Raises ``RuntimeError`` before that, and the error of a failed run."""
         if self._task is None or not self._task.done():
             raise RuntimeError("the run has not ended")
         return self._task.result()
 
     def stop(self) -> None:
-        """Start no more calls; those in flight are awaited and recorded. Returns at once."""
+        """Ask for a clean stop, and return at once: calls in flight are awaited and recorded."""
         self._stop.stop()
 
     async def __aenter__(self) -> Self:
@@ -115,6 +115,6 @@ class AsyncRun:
         if event is None:
             self._events.put_nowait(None)
             self._has_raised = True
-            self.end  # noqa: B018 - raises what the run raised
+            self.end  # noqa: B018 - raises the error of the run
             raise StopAsyncIteration
         return event

@@ -1,4 +1,4 @@
-"""Checking a job: all that would keep it from sending, at once."""
+"""Check a job: report everything that would keep it from sending, at once."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from bulk_unenroll.reports.plan import too_many_invalid
 from bulk_unenroll.settings import RUN_MAX_INVALID
 
 ANY_URL: Final = "https://localhost"
-"""Credentials are looked for whatever is wrong with the job's own URL."""
+"""Credentials are checked with it, so that a wrong URL of the job does not hide their faults."""
 
 
 def check(folder: Path, names: Sequence[str], options: Mapping[str, Any]) -> list[Stop]:
-    """All that would keep a run from sending, found without sending and without a new folder.
+    """Return everything that would keep a run from sending. Sends nothing, makes no folder.
 
-    ``names`` are the inputs: none, for a job that continues with its folder. ``options`` are those
-    of the command that the job is.
+    ``names`` are the inputs; a job that continues its folder has none. ``options`` are those of
+    the job's command.
     """
     settings = settings_among(options)
     faults: list[Stop] = []
@@ -66,7 +66,7 @@ def _collecting(faults: list[Stop]) -> Iterator[None]:
 
 
 def _check_inputs(names: Sequence[str], settings: Settings) -> bool:
-    """Read the inputs to their end; whether they name connected orgs."""
+    """Read the inputs to their end; return whether they name connected orgs."""
     read, invalid, orgs = 0, 0, False
     with tempfile.TemporaryDirectory() as spool:
         for file in find_inputs(names):
@@ -82,11 +82,11 @@ def _check_inputs(names: Sequence[str], settings: Settings) -> bool:
 
 
 def _check_folder(folder: Path, *, new: bool) -> str | None:
-    """The base URL that the folder was confirmed for, if it is there."""
+    """Return the base URL that the folder was confirmed for; None for a new folder."""
     if new and not ledger_path(folder).exists():
-        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-            raise FolderUnusable(f"{folder} cannot be made in {there}", "give another folder")
+        nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+            raise FolderUnusable(f"{folder} cannot be made in {nearest}", "give another folder")
         return None
     with open_reader(existing_folder(folder)) as reader:
         return reader.base_url()

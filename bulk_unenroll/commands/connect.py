@@ -1,4 +1,4 @@
-"""What a command works with: the folder's ledger, held alone or proven; the API, or a sandbox."""
+"""What a command works with: the ledger of a folder, and the API or a sandbox."""
 
 from __future__ import annotations
 
@@ -34,25 +34,28 @@ def working_ledger(folder: Path) -> Iterator[Ledger]:
 
 
 @contextmanager
-def api(going: RunSettings, kept_url: str | None) -> Iterator[Endpoint]:
-    """Where to send: ``--base-url``, the environment, or what the folder was confirmed for."""
-    if going.sandbox:
-        with _sandbox(going.sandbox_scenario) as rehearsal:
+def api(run_settings: RunSettings, kept_url: str | None) -> Iterator[Endpoint]:
+    """The endpoint to send to; a sandbox runs until the context ends. Raises ``Misconfigured``."""
+    if run_settings.sandbox:
+        with _sandbox(run_settings.sandbox_scenario) as rehearsal:
             yield rehearsal
         return
-    url = base_url(going, kept_url)
+    url = base_url(run_settings, kept_url)
     yield Endpoint(url, credentials(read_environment(), url))
 
 
-def base_url(going: RunSettings, kept_url: str | None) -> str:
-    """The URL that ``api`` sends to; raises ``Misconfigured`` (78)."""
-    given = going.base_url or read_environment().base_url or kept_url
-    if not given:
+def base_url(run_settings: RunSettings, kept_url: str | None) -> str:
+    """The URL from ``--base-url``, the environment, or ``kept_url``, which the folder has.
+
+    Raises ``Misconfigured`` (78) if there is none, or it is not valid.
+    """
+    url = run_settings.base_url or read_environment().base_url or kept_url
+    if not url:
         raise Misconfigured(
             "no base URL: there is no default host for a call that cannot be undone",
             "give --base-url https://HOST/v3.1 or set BULK_UNENROLL_BASE_URL, or add --sandbox",
         )
-    return parse_base_url(given)
+    return parse_base_url(url)
 
 
 @contextmanager
@@ -64,7 +67,7 @@ def _sandbox(scenario: Path | None) -> Iterator[Endpoint]:
     try:
         loaded = sandbox.load_scenario(scenario) if scenario else None
     except (OSError, sandbox.ScenarioError) as error:
-        raise UsageError(f"the scenario is wrong: {error}") from None
+        raise UsageError(f"the scenario is not valid: {error}") from None
     base_url, stop = sandbox.start_in_thread(loaded)
     till = SecretStr(sandbox.SANDBOX_USERNAME)
     password = SecretStr(sandbox.SANDBOX_PASSWORD)
@@ -74,18 +77,21 @@ def _sandbox(scenario: Path | None) -> Iterator[Endpoint]:
         stop()
 
 
-def check_same_api(ledger: Ledger, reached: Endpoint) -> None:
+def check_same_api(ledger: Ledger, endpoint: Endpoint) -> None:
+    """Raise ``Misconfigured`` (78) if the folder was confirmed for another API."""
     kept = ledger.reader.base_url()
-    if kept and not same_api(kept, reached.base_url):
-        raise other_api(kept, reached.base_url)
+    if kept and not same_api(kept, endpoint.base_url):
+        raise other_api(kept, endpoint.base_url)
 
 
-def other_api(kept: str, reached: str) -> Misconfigured:
+def other_api(kept_url: str, url: str) -> Misconfigured:
+    """The error of a folder that was confirmed for ``kept_url`` and is now to send to ``url``."""
     return Misconfigured(
-        f"this folder was confirmed for {kept}, not for {reached}",
+        f"this folder was confirmed for {kept_url}, not for {url}",
         "use the same base URL, or another --out folder",
     )
 
 
-def check_orgs(ledger: Ledger, reached: Endpoint) -> None:
-    check_scope(reached.base_url, ledger.reader.has_other_orgs())
+def check_orgs(ledger: Ledger, endpoint: Endpoint) -> None:
+    """Raise ``Misconfigured`` (78) if the endpoint does not take the orgs of the ledger."""
+    check_scope(endpoint.base_url, ledger.reader.has_other_orgs())

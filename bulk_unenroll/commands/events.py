@@ -1,4 +1,4 @@
-"""What a run reports while it goes on, as values."""
+"""The events of a run, as values."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ PROGRESS_EVERY_S: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The inputs were read; nothing is sent yet. Raise to send nothing."""
+    """The inputs were read; nothing is sent yet. If ``on_event`` raises, nothing will be."""
 
     plan: Plan
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Sending begins: ``to_call`` enrollments would be called."""
+    """Sending begins: ``to_call`` enrollments are to be called."""
 
     to_call: int
 
@@ -54,9 +54,9 @@ OnEvent = Callable[[Event], object]
 
 
 class EventFrontend:
-    """The frontend of a Python caller, who is asked nothing: events go to ``on_event``.
+    """The frontend of a Python caller: it asks no questions, and passes events to ``on_event``.
 
-    ``allow`` are the names of alarms that do not refuse the run.
+    An alarm refuses the run unless ``allow`` has its name.
     """
 
     owns_process = False
@@ -67,7 +67,7 @@ class EventFrontend:
         self._stop = stop
 
     def confirm(self, plan: Plan) -> None:
-        """Raise ``InputRefused`` (65) for an alarm, or what ``on_event`` raises."""
+        """Raise ``InputRefused`` (65) for an alarm, and whatever ``on_event`` raises."""
         for alarm in plan.alarms:
             if alarm.name not in self._allow:
                 raise InputRefused(f"alarm {alarm.name}: {alarm.text}", f"allow={alarm.name!r}")
@@ -88,11 +88,11 @@ class EventFrontend:
         self._on_event(Ended(summary))
 
     def abandoned(self, summary: Summary) -> None:
-        """Never comes: no signals are handled."""
+        """Never called: this frontend leaves signals to its caller."""
 
 
 class EventObserver:
-    """Makes events of what a run does, at most one ``Progress`` each ``PROGRESS_EVERY_S``."""
+    """Turns what a run does into events, with at most one ``Progress`` per ``PROGRESS_EVERY_S``."""
 
     def __init__(self, counter: ProgressCounter, on_event: OnEvent) -> None:
         self._counter = counter
@@ -115,6 +115,6 @@ class EventObserver:
         self._on_event(Paused(seconds, why))
 
     def report(self, now_s: float) -> None:
-        """Report the progress of now."""
+        """Report the progress at ``now_s``, monotonic."""
         self._reported_s = now_s
         self._on_event(self._counter.progress(now_s))

@@ -1,4 +1,4 @@
-"""One customer's rows and attempts; the proof of a ledger."""
+"""Explain what happened to one customer; verify a ledger."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def explain(folder: str | os.PathLike[str], customer: int) -> Explained:
 
 
 def verify(folder: str | os.PathLike[str]) -> None:
-    """Prove the ledger of ``folder``; raises ``LedgerFailed`` for the first fault."""
+    """Verify the ledger of ``folder``; raise ``LedgerFailed`` for the first fault."""
     folder = existing_folder(Path(folder))
     with open_reader(folder) as reader:
         try:

@@ -1,4 +1,4 @@
-"""A folder's rows as a file, and its page: on this machine, or in a bucket."""
+"""Write the rows or the page of a folder, to a path or to a remote address."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ def export(
     states: Sequence[str] = (),
     codes: Sequence[str] = (),
 ) -> int:
-    """Write rows of ``folder`` to ``to``, a file or an address; return how many.
+    """Write rows of ``folder`` to ``to``, a path or a remote address; return how many.
 
-    The ending decides the format: .csv, .parquet, .jsonl or .xlsx. ``states`` and ``codes`` choose
-    rows, as for ``results``.
+    The ending decides the format: .csv, .parquet, .jsonl or .xlsx. ``states`` and ``codes`` select
+    rows, as in ``results``.
     """
     if PurePosixPath(to).suffix.lower() not in exporting.ENDINGS:
         shown = without_secrets(to)
         raise UsageError(
             f"{shown} does not end in one of {', '.join(exporting.ENDINGS)}", "give --to FILE.csv"
         )
-    chosen, found = selection(states, codes), existing_folder(Path(folder))
-    with _destination(to) as path, open_reader(found) as reader:
-        return exporting.export(reader, path, chosen)
+    selected, folder = selection(states, codes), existing_folder(Path(folder))
+    with _destination(to) as path, open_reader(folder) as reader:
+        return exporting.export(reader, path, selected)
 
 
 @contextmanager
 def _destination(to: str) -> Iterator[Path]:
-    """A path to write to; if ``to`` is an address, what was written is uploaded there."""
+    """A path to write to. If ``to`` is remote, the file is uploaded when the context ends."""
     if not is_remote(to):
-        _check_place(Path(to))
+        _check_parent(Path(to))
         yield Path(to)
         return
     remote.check_writable(to)
@@ -57,24 +57,24 @@ def _destination(to: str) -> Iterator[Path]:
         remote.upload(path, to)
 
 
-def report(given: Path, to: str | None) -> str:
-    """Write the page of a folder to ``to`` (a file, an address) or into it; return where it is."""
-    folder = existing_folder(given)
+def report(folder: Path, to: str | None) -> str:
+    """Write the page of ``folder`` to ``to``, by default into the folder; return where it is."""
+    folder = existing_folder(folder)
     to = to or str(folder / REPORT_NAME)
     if PurePosixPath(to).suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"{without_secrets(to)} does not end in .html", f"give --to {REPORT_NAME}")
-    found = status(folder)
+    summary = status(folder).summary
     with _destination(to) as path, open_reader(folder) as reader:
-        _write_page_of(reader, path, found.summary)
+        _write_page(reader, path, summary)
     return to
 
 
-def _write_page_of(reader: LedgerReader, to: Path, summary: Summary) -> None:
+def _write_page(reader: LedgerReader, to: Path, summary: Summary) -> None:
     from bulk_unenroll.reports.page import write_page  # jinja2 and matplotlib are slow to import
 
     write_page(reader, to, summary)
 
 
-def _check_place(to: Path) -> None:
+def _check_parent(to: Path) -> None:
     if not to.parent.is_dir():
         raise FolderUnusable(f"{to.parent} is not a folder", "make it, or give another --to")

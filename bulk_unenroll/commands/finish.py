@@ -1,4 +1,4 @@
-"""The end of a run: its summary, its results and page, and the next command."""
+"""Finish a run: write its results and its page, and return its summary."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REPORT_NAME: Final = "report.html"
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """The ways in which a run that is going on may end."""
+    """The ways in which a run may end: it finished, its ledger failed, or a second signal came."""
 
     folder: Path
     ledger: Ledger
@@ -38,9 +38,9 @@ class RunEnd:
     frontend: Frontend
 
     def finish(self, stop_reasons: dict[int, str]) -> Summary:
-        """Write the results of a run that sent all it could.
+        """Write the results and the page of a run that sends no more.
 
-        ``stop_reasons`` say why it stopped early, by exit code.
+        ``stop_reasons`` hold why it stopped early, by exit code.
         """
         reader = self.ledger.reader
         check_conservation(reader)
@@ -55,14 +55,14 @@ class RunEnd:
         return self._conclude(stop_reasons) if ExitCode.LEDGER_FAILED in stop_reasons else summary
 
     def fail(self, failed: LedgerFailed) -> Summary:
-        """End a run whose ledger failed: with counts, where it can still be read."""
+        """Summarise a run whose ledger failed, with counts if it can still be read."""
         counts = None
         with suppress(LedgerFailed):
             counts = count(self.ledger.reader, self.sources)
         return self._summary(Exit(failed.code, str(failed)), self._resume(), counts)
 
     def end_now(self, code: int) -> None:
-        """Say that a second signal ends the run at once: the process is about to be gone."""
+        """Report that a second signal ends the run: the process is about to exit."""
         why = "ended at once by a second signal: calls in flight stay in doubt"
         self.frontend.abandoned(
             Summary(str(self.folder), Exit(code, why), self._resume(), self.run_id)
@@ -98,7 +98,7 @@ def next_of(
     sources: Sequence[int],
     resend_after_s: float,
 ) -> Next | None:
-    """The next command after a run that ended so; None when all is done."""
+    """The next command after a run with this end; None when all is done."""
     left = callable_count(reader, sources, resend_after_s, counts)
     fix = fix_of(reader, folder, sources)
     return next_command(folder, ended, counts, counts.worst_code, fix, callable_=left)
@@ -107,8 +107,8 @@ def next_of(
 def fix_of(reader: LedgerReader, folder: str, sources: Sequence[int]) -> Next:
     """The command for invalid rows once they are fixed.
 
-    Rows that were read in several ways get no mapping: one that fits some may find wrong ids in
-    others.
+    It has the column options that the rows were read with. If these differ, it has none: columns
+    that are right for some rows may hold other ids in others.
     """
     mappings = [mapping_options(reading) for reading in reader.readings_of_invalid_rows(sources)]
     agreed = all(mapping == mappings[0] for mapping in mappings)

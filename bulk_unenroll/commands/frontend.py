@@ -1,4 +1,4 @@
-"""Whoever starts a command: asked before anything is sent, and shown how it goes."""
+"""The interface of whoever starts a command: it confirms the plan and follows the run."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ T = TypeVar("T")
 class Frontend(Protocol):
     """A command line, a page, or a Python caller.
 
-    ``owns_process``: the process is the command's own, so that it handles signals, and works in the
-    thread that called it.
+    ``owns_process``: the process belongs to the command, so it handles signals and works in the
+    calling thread.
     """
 
     @property
@@ -32,7 +32,7 @@ class Frontend(Protocol):
         """Raise ``Stop`` unless the calls of ``plan`` may be made."""
 
     def watch(self, before: Counts, to_call: int) -> AbstractContextManager[Observer]:
-        """Watch a run that would make ``to_call`` calls; ``before`` is the accounting until now."""
+        """Follow a run with ``to_call`` calls to make; ``before`` are the counts at its start."""
 
     def ended(self, summary: Summary) -> None:
         """The run ended, and its results are written."""
@@ -42,10 +42,10 @@ class Frontend(Protocol):
 
 
 def work(task: Callable[[], T], frontend: Frontend, stop: StopRequest) -> T:
-    """Do ``task``: here if the process is the command's own, otherwise in a thread of its own.
+    """Do ``task`` in this thread if the frontend owns the process, otherwise in a new one.
 
-    There it works beside a running event loop. ``KeyboardInterrupt`` stops it cleanly, and is
-    raised once calls in flight are recorded.
+    In a new thread it can run an event loop although the caller's thread has one.
+    ``KeyboardInterrupt`` stops it cleanly, and is raised once calls in flight are recorded.
     """
     if frontend.owns_process:
         return task()

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class SendOptions(TypedDict, total=False):
-    """How to send: ``resume`` and ``retry`` take these. The README's reference says what each does.
+    """How to send: ``resume`` and ``retry`` take these. ``docs/reference.md`` explains each one.
 
     ``rate`` is text such as ``"100/min"``; limits are ``12`` or ``"10%"``; durations are seconds or
     text such as ``"1h30m"``; times of day are ``"05:00"``.
@@ -60,7 +60,7 @@ class SendOptions(TypedDict, total=False):
 
 
 class ReadOptions(TypedDict, total=False):
-    """How to read an input. ``columns`` maps ``customerId`` and its kin to headers."""
+    """How to read an input. ``columns`` maps ``customerId``, ``targetId`` and so on to headers."""
 
     columns: Mapping[str, str] | Sequence[tuple[str, str]]
     target_group_id: int
@@ -73,7 +73,7 @@ class ReadOptions(TypedDict, total=False):
 
 
 class PlanOptions(ReadOptions, total=False):
-    """What ``plan`` takes: how to read, and what the estimate of its time depends on."""
+    """What ``plan`` takes: how to read, and what its estimate depends on."""
 
     rate: str | Rate
     in_doubt: Literal["resend", "hold"]
@@ -85,7 +85,7 @@ class RunOptions(ReadOptions, SendOptions, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All options, checked. ``max_invalid`` is None where it was not given."""
+    """All options, checked. ``max_invalid`` is None if it was not given."""
 
     read: ReadSettings
     send: SendSettings
@@ -94,15 +94,15 @@ class Settings:
 
 
 def settings_from(options: Mapping[str, Any]) -> Settings:
-    """Check ``options`` and fill the settings; None means not given.
+    """Check ``options`` and return them as settings; None means not given.
 
-    Raises ``UsageError`` (2) for a value, and ``TypeError`` for a name, that is not valid.
+    Raises ``UsageError`` (2) for a wrong value, ``TypeError`` for an unknown name.
     """
-    given = {_field(name): value for name, value in options.items() if value is not None}
-    unknown = given.keys() - OPTIONS
+    named = {_field(name): value for name, value in options.items() if value is not None}
+    unknown = named.keys() - OPTIONS
     if unknown:
         raise TypeError(f"unexpected option {sorted(unknown)[0]!r}")
-    checked = {name: _checked(name, value) for name, value in given.items()}
+    checked = {name: _checked(name, value) for name, value in named.items()}
     return Settings(
         _fill(ReadSettings, checked),
         _fill(SendSettings, checked),
@@ -111,13 +111,13 @@ def settings_from(options: Mapping[str, Any]) -> Settings:
     )
 
 
-def settings_among(given: Mapping[str, Any]) -> Settings:
-    """The settings that are among the values of a command line, which holds other values too."""
-    return settings_from({name: value for name, value in given.items() if name in OPTIONS})
+def settings_among(values: Mapping[str, Any]) -> Settings:
+    """``settings_from`` for the values of a command line, of which some are not settings."""
+    return settings_from({name: value for name, value in values.items() if name in OPTIONS})
 
 
 def _field(name: str) -> str:
-    """The name of the field: where the unit is seconds, it says so."""
+    """The field of an option: ``stop_after`` is ``stop_after_s``."""
     return f"{name}_s" if f"{name}_s" in OPTIONS else name
 
 

@@ -1,4 +1,4 @@
-"""Planning: what a run would do. Cannot send."""
+"""Plan: read the inputs, and say what a run would do. Cannot send."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def plan(
 def names_and_folder(
     inputs: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str] | None
 ) -> tuple[list[str], Path]:
-    """The names of the inputs, and the run folder: ``out``, or named after the first of them."""
+    """The names of the inputs, and the run folder: ``out``, or one named after the first input."""
     names = [os.fspath(name) for name in inputs]
     if not names:
         raise UsageError("no input was given", "give the path of a file")
@@ -55,7 +55,7 @@ def load_and_survey(
     settings: Settings,
     max_invalid: Limit | None,
 ) -> tuple[list[int], Plan]:
-    """Load what is not known yet; the ids of the sources, and what a run of them would do."""
+    """Load new inputs. Return the ids of all sources, and what a run of them would do."""
     sources = load(ledger, files, settings.read, folder)
     found = survey(
         ledger.reader,

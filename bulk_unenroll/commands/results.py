@@ -1,4 +1,4 @@
-"""The result rows of a folder as values: one by one, or as a table."""
+"""The result rows of a folder, one by one or as a table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def results(
     folder: str | os.PathLike[str], *, states: Sequence[str] = (), codes: Sequence[str] = ()
 ) -> Results:
-    """Return the result rows of ``folder``, all or those with one of ``states`` and ``codes``.
+    """Return the result rows of ``folder``: all, or those with one of ``states`` and ``codes``.
 
     ``states`` may name ``invalid`` and ``duplicate`` too. Works while a run is going.
     """
@@ -67,12 +67,13 @@ class Results:
 
 
 def selection(states: Sequence[str], codes: Sequence[str]) -> Selection:
-    """The rows with one of ``states`` and ``codes``; none of them mean any.
+    """The rows with one of ``states`` and one of ``codes``; empty means any.
 
     Raises ``UsageError`` (2) for a state that does not exist.
     """
     known = {*(state.value for state in State), "invalid", "duplicate"}
     for state in states:
         if state not in known:
-            raise UsageError(f"{state!r} is not a state", f"one of {', '.join(sorted(known))}")
+            remedy = f"use one of {', '.join(sorted(known))}"
+            raise UsageError(f"{state!r} is not a state", remedy)
     return Selection(states=states or None, codes=codes or None)

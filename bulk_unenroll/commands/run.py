@@ -1,4 +1,4 @@
-"""Running: plan, confirm, send, record; and going on with what is not settled."""
+"""Run inputs; resume and retry what is not settled."""
 
 from __future__ import annotations
 
@@ -56,20 +56,21 @@ def run(
 ) -> Summary:
     """Plan ``inputs``, send what is not settled, record and export; return how it ended.
 
-    ``plan`` is the ``id`` of the plan that was looked at: another one is refused, as is an alarm
-    that ``allow`` does not name. ``on_event`` is called with ``Planned``, ``Started``,
-    ``Progress``, ``Paused`` and ``Ended``, in the thread that sends. ``stop`` lets another thread
-    stop the run cleanly. ``frontend`` is for programs with a user interface of their own: it takes
-    the place of ``allow`` and ``on_event``. ``options`` are those of the command line.
+    ``plan`` is the ``id`` of the plan that you looked at: the run is refused if its plan is another
+    one, or has an alarm that ``allow`` does not name. ``on_event`` is called with ``Planned``,
+    ``Started``, ``Progress``, ``Paused`` and ``Ended``, in the thread that sends. ``stop`` lets
+    another thread stop the run cleanly. ``frontend`` is for programs with a user interface of their
+    own, and replaces ``allow`` and ``on_event``. ``options`` are those of the command line.
 
-    Raises the errors of ``bulk_unenroll.errors`` where nothing can be sent. How a run ended that
-    began is a value: see ``Summary.exit``.
+    Raises the errors of ``bulk_unenroll.errors`` if the run cannot begin. Once it began, how it
+    ended is a value: see ``Summary.exit``.
     """
     settings = settings_from(options)
     names, folder = names_and_folder(inputs, out)
     stop = stop or StopRequest()
-    given = frontend or EventFrontend(on_event or _ignore, allow, stop)
-    return work(partial(_run, names, folder, settings, plan, _Run(given, stop)), given, stop)
+    frontend = frontend or EventFrontend(on_event or _ignore, allow, stop)
+    task = partial(_run, names, folder, settings, plan, _Control(frontend, stop))
+    return work(task, frontend, stop)
 
 
 def resume(
@@ -108,8 +109,8 @@ def retry(
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """Who watches a run, and who may stop it."""
+class _Control:
+    """Who follows a run, and who may stop it."""
 
     frontend: Frontend
     stop: StopRequest
@@ -119,16 +120,20 @@ def _ignore(_: object) -> None:
     pass
 
 
-def _reopenable(given: str | State) -> State:
-    known = [state for state in REOPENABLE if state == given]
+def _reopenable(name: str | State) -> State:
+    known = [state for state in REOPENABLE if state == name]
     if not known:
         names = ", ".join(sorted(REOPENABLE))
-        raise UsageError(f"{given!r} is not a state that can be reopened", f"one of {names}")
+        raise UsageError(f"{name!r} is not a state that can be reopened", f"use one of {names}")
     return known[0]
 
 
 def _run(
-    names: Sequence[str], folder: Path, settings: Settings, plan_id: str | None, runs: _Run
+    names: Sequence[str],
+    folder: Path,
+    settings: Settings,
+    plan_id: str | None,
+    control: _Control,
 ) -> Summary:
     files = find_inputs(names)
     max_invalid = settings.max_invalid or RUN_MAX_INVALID
@@ -137,12 +142,12 @@ def _run(
         sources, plan = load_and_survey(ledger, folder, files, settings, max_invalid)
         check_orgs(ledger, endpoint)
         if plan.exit == ExitCode.INPUT_REFUSED:
-            return _ended(Summary(str(folder), plan.exit, counts=plan.counts), runs)
+            return _ended(Summary(str(folder), plan.exit, counts=plan.counts), control)
         _check_plan(plan, plan_id)
         _check_expected(plan.to_call, settings.run.expect)
-        runs.frontend.confirm(plan)
+        control.frontend.confirm(plan)
         ledger.confirm(sources, endpoint.base_url)
-        return _send(folder, ledger, endpoint, sources, "run", settings, runs)
+        return _send(folder, ledger, endpoint, sources, "run", settings, control)
 
 
 def _check_plan(plan: Plan, plan_id: str | None) -> None:
@@ -165,11 +170,11 @@ def _unexpected(to_call: int, expected: int) -> InputRefused:
     )
 
 
-# ── going on ─────────────────────────────────────────────────────────────────────────────────────
+# ── resuming ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def _continue(
-    given: Path,
+    folder: Path,
     reopening: Reopening | None,
     options: Mapping[str, Any],
     on_event: OnEvent | None,
@@ -178,12 +183,15 @@ def _continue(
 ) -> Summary:
     settings = settings_from(options)
     stop = stop or StopRequest()
-    watched = frontend or EventFrontend(on_event or _ignore, (), stop)
-    return work(partial(_resume, given, settings, reopening, _Run(watched, stop)), watched, stop)
+    frontend = frontend or EventFrontend(on_event or _ignore, (), stop)
+    task = partial(_resume, folder, settings, reopening, _Control(frontend, stop))
+    return work(task, frontend, stop)
 
 
-def _resume(given: Path, settings: Settings, reopening: Reopening | None, runs: _Run) -> Summary:
-    folder = existing_folder(given)
+def _resume(
+    folder: Path, settings: Settings, reopening: Reopening | None, control: _Control
+) -> Summary:
+    folder = existing_folder(folder)
     with working_ledger(folder) as ledger:
         sources = confirmed_ids(ledger.reader.sources())
         if not sources:
@@ -192,16 +200,14 @@ def _resume(given: Path, settings: Settings, reopening: Reopening | None, runs: 
         with api(settings.run, ledger.reader.base_url()) as endpoint:
             check_same_api(ledger, endpoint)
             check_orgs(ledger, endpoint)
-            resend_after_s, expect = (
-                settings.send.resend_after_s(time.time()),
-                settings.run.expect,
-            )
+            resend_after_s = settings.send.resend_after_s(time.time())
+            expect = settings.run.expect
             if reopening:
                 _reopen(ledger, reopening, expect, resend_after_s)
             elif expect is not None:
                 _check_expected(callable_count(ledger.reader, sources, resend_after_s), expect)
             name = "retry" if reopening else "resume"
-            return _send(folder, ledger, endpoint, sources, name, settings, runs)
+            return _send(folder, ledger, endpoint, sources, name, settings, control)
 
 
 def _reopen(
@@ -225,12 +231,12 @@ def _send(
     sources: list[int],
     name: str,
     settings: Settings,
-    runs: _Run,
+    control: _Control,
 ) -> Summary:
     from bulk_unenroll.sending.observers import Observers
     from bulk_unenroll.sending.send import RunRequest, send  # aiohttp is slow to import
 
-    end = RunEnd(folder, ledger, sources, uuid.uuid4().hex[:12], settings, runs.frontend)
+    end = RunEnd(folder, ledger, sources, uuid.uuid4().hex[:12], settings, control.frontend)
     before = count(ledger.reader, sources)
     resend_after_s = settings.send.resend_after_s(time.time())
     to_call = callable_count(ledger.reader, sources, resend_after_s, before)
@@ -241,12 +247,12 @@ def _send(
         who_works(),
         sources,
         stop_in_s=_time_left_s(settings.run),
-        end_now=end.end_now if runs.frontend.owns_process else None,
-        stop=runs.stop,
+        end_now=end.end_now if control.frontend.owns_process else None,
+        stop=control.stop,
     )
     metrics = _metrics(folder, before, settings.run)
     try:
-        with runs.frontend.watch(before, to_call) as watcher:
+        with control.frontend.watch(before, to_call) as watcher:
             observers: list[Observer] = [watcher, *metrics]
             reasons = send(ledger, endpoint, settings.send, request, Observers(observers))
     except LedgerFailed as failed:
@@ -255,11 +261,11 @@ def _send(
         summary = end.finish(reasons)
     for file in metrics:
         file.ended(summary.counts, summary.exit.code)
-    return _ended(summary, runs)
+    return _ended(summary, control)
 
 
-def _ended(summary: Summary, runs: _Run) -> Summary:
-    runs.frontend.ended(summary)
+def _ended(summary: Summary, control: _Control) -> Summary:
+    control.frontend.ended(summary)
     return summary
 
 

@@ -1,7 +1,4 @@
-"""What a folder holds: where it stands, its rows as a file, its page, one customer, a proof.
-
-Read-only, also while a run is going.
-"""
+"""The status of a folder: its last run, its counts and its next command. Reads only."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ from bulk_unenroll.settings import RESEND_WINDOW_S
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Where a folder stands. ``going_on``: a process works in it."""
+    """The status of a folder. ``going_on``: a process works in it now."""
 
     summary: Summary
     runs: list[Run]
@@ -36,7 +33,7 @@ class Status:
 
 
 def status(folder: str | os.PathLike[str]) -> Status:
-    """Return the state of ``folder``. Reads only; works while a run is going."""
+    """Return the status of ``folder``. Reads only; works while a run is going on."""
     folder = existing_folder(Path(folder))
     going_on = is_locked(folder)
     with open_reader(folder) as reader:
@@ -76,14 +73,15 @@ def _summary(
 def _next_after(
     reader: LedgerReader, summary: Summary, sources: list[int], *, going_on: bool
 ) -> Next | None:
-    """The next command for a folder as it was found."""
+    """The next command for a folder in this status."""
     folder, counts = summary.folder, summary.counts
     if going_on:
         return Next("status", (folder,), {"follow": True})
     if summary.run_id is None or counts is None:
         return Next("run", ("INPUT",), {"out": folder})
+    left_by_a_kill = counts.states[State.SENDING]
     reopened = summary.exit.code == ExitCode.FINISHED and counts.left
-    if reopened or counts.states[State.SENDING]:  # which a killed run left
+    if reopened or left_by_a_kill:
         then: Next | None = Next("resume", (folder,))
     else:
         resend_after_s = time.time() - RESEND_WINDOW_S

@@ -1,1 +1,1 @@
-"""The ledger's rows as files."""
+"""The rows of the ledger, written to files."""

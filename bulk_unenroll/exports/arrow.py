@@ -1,4 +1,4 @@
-"""Rows as Arrow tables, with typed columns; the input's own cells as JSON."""
+"""Result rows as Arrow tables: typed columns, and the cells of the input as JSON."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SCHEMA: Final = pa.schema(
 def batch_of(
     rows: Sequence[ResultRow], named: Callable[[ResultRow], Mapping[str, Any]]
 ) -> pa.RecordBatch:
-    """Rows as a batch; ``named`` gives the cells of the input's own columns."""
+    """Rows as a batch; ``named`` returns the input's own cells of a row, by column."""
     frame = pd.DataFrame(rows, columns=ResultRow._fields, dtype=object)
     frame["input"] = [orjson.dumps(named(row)).decode() for row in rows]
     return pa.RecordBatch.from_pandas(frame[SCHEMA.names], schema=SCHEMA, preserve_index=False)

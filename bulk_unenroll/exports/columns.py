@@ -1,4 +1,4 @@
-"""The columns of result files: the input's own, and those that are added."""
+"""The columns of result files: those of the input, and those that are added."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Any, Final
 from bulk_unenroll.ledger.facts import ResultRow, Source
 
 RAGGED: Final = frozenset({"missing_fields", "extra_fields"})
-
-
 ADDED: Final = (
     "unenroll_source",
     "unenroll_row",
@@ -22,7 +20,6 @@ ADDED: Final = (
     "unenroll_at",
     "unenroll_request_id",
 )
-
 
 added: Final = attrgetter(
     "source",
@@ -37,13 +34,12 @@ added: Final = attrgetter(
 )
 """A row's cells under ``ADDED``."""
 
-
 SHOWN: Final = ResultRow._fields[: ResultRow._fields.index("request_id")]
-"""What a row begins with, as the view ``results`` has it."""
+"""The columns of the view ``results``, with which a row begins."""
 
 
 class Columns:
-    """The input's own columns: of several inputs the union in order of appearance."""
+    """The columns of the input; for several inputs, their union in order of appearance."""
 
     def __init__(self, sources: Iterable[Source]) -> None:
         self.names: list[str] = []
@@ -58,7 +54,7 @@ class Columns:
         seen: dict[str, int] = {}
         places = []
         for name in source.header:
-            seen[name] = seen.get(name, 0) + 1  # a header may stand twice
+            seen[name] = seen.get(name, 0) + 1  # a header may repeat a name
             key = (name, seen[name])
             if key not in known:
                 known[key] = len(self.names)
@@ -70,8 +66,8 @@ class Columns:
     def cells(self, row: ResultRow) -> Sequence[object]:
         """The row's own cells under ``names``.
 
-        A ragged row stands whole in the first column: spread over the columns it might pass for a
-        good row when the file is read again.
+        A ragged row is written whole into the first column: spread over the columns it might pass
+        for a good row when the file is read again.
         """
         cells: Sequence[object] = row.cells
         places = self._places[row.source_id]
@@ -95,7 +91,7 @@ class Columns:
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """``names``, where one that stands again gets a number: ``note``, ``note_2``."""
+    """``names``, with a number added to each repeated one: ``note``, ``note_2``."""
     distinct: list[str] = []
     for name in names:
         again = 1

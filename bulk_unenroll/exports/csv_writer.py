@@ -1,4 +1,4 @@
-"""Rows as CSV that a spreadsheet opens without running anything."""
+"""Rows as CSV in which a spreadsheet finds no formula to run."""
 
 from __future__ import annotations
 
@@ -36,32 +36,28 @@ class CsvWriter:
             self._csv.writerows(zip(*map(_escape_formulas, chain(cells, ours)), strict=True))
 
 
-_FORMULA: Final = "=+@\t\r-"
-
-
-_BEGUN: Final = re.compile(f"\0[{_FORMULA}]")
-
-
+_FORMULA_STARTS: Final = "=+@\t\r-"
+_FORMULA_AFTER_NUL: Final = re.compile(f"\0[{_FORMULA_STARTS}]")
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 def escape_formula(cell: str) -> str:
     """``cell``, with a leading ``'`` if a spreadsheet would run it (OWASP, "CSV Injection").
 
-    Not before a number, blanks around it or not: an id is one, and must stay what it is.
+    A number, with or without blanks around it, stays as it is: it may be an id.
     """
-    if cell.startswith(tuple(_FORMULA)) and not _NUMBER.fullmatch(cell.strip(" \t")):
+    if cell.startswith(tuple(_FORMULA_STARTS)) and not _NUMBER.fullmatch(cell.strip(" \t")):
         return f"'{cell}"
     return cell
 
 
 def _escape_formulas(column: Sequence[object]) -> Sequence[object]:
-    """The cells of a column, each ``escape_formula``."""
+    """The cells of a column, each escaped by ``escape_formula``; fast if none needs it."""
     kinds = set(map(type, column))
     if kinds <= {int, NoneType}:
         return column
     if kinds <= {str, NoneType}:
         cells = "\0".join(cell or "" for cell in cast("Sequence[str | None]", column))
-        if not _BEGUN.search(f"\0{cells}"):
+        if not _FORMULA_AFTER_NUL.search(f"\0{cells}"):
             return column
     return [escape_formula(as_text(cell)) for cell in column]

@@ -1,6 +1,6 @@
-"""Rows as an Excel workbook: first what its sheets hold, then a sheet for each state and code.
+"""Rows as an Excel workbook: a summary sheet, then a sheet for each state and code.
 
-Needs the extra ``xlsx``. Ids are text, so that no digit is rounded; nothing is run as a formula.
+Needs the extra ``xlsx``. Ids are text, so that no digit is rounded; no cell is a formula.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MOST_COLUMNS: Final = 16_384
 MOST_CHARS: Final = 32_767
 MOST_NAME_CHARS: Final = 31
 MOST_CODES: Final = 100
-"""Each sheet keeps a file open while it is written, and a server may call anything a code."""
+"""The most sheets: each keeps a file open, and a server may send any number of codes."""
 CUT: Final = " … (cut)"
 SUMMARY: Final = {
     "sheet": 31,
@@ -37,7 +37,7 @@ SUMMARY: Final = {
     "what it means": 45,
     "what to do": 60,
 }
-"""The first sheet's columns, and how wide they are in characters."""
+"""The columns of the first sheet, with their widths in characters."""
 OTHER_CODES: Final = "other codes"
 INVALID: Final = "invalid"
 BY_CODE: Final = frozenset({*TROUBLED, INVALID})
@@ -48,9 +48,10 @@ Cell = str | int | None
 
 @dataclass(slots=True)
 class _Sheet:
-    """Rows of one state, and of one code where that is no good one.
+    """Rows of one state; for the states of ``BY_CODE``, of one code too.
 
-    ``part`` is the sheet of the workbook that is being filled, ``names`` are those of all of them.
+    They fill several worksheets if need be: ``part`` is the current one, ``names`` are those of
+    all.
     """
 
     status: str
@@ -64,8 +65,8 @@ class _Sheet:
 class WorkbookWriter:
     """Writes rows to ``path``, each as ``line`` gives it, under ``header``.
 
-    Memory does not grow with the rows: they lie in files beside ``path`` until the end. Rows above
-    what a sheet holds go on to a further one. Raises ``UsageError`` (2) for too many columns.
+    Memory does not grow with the rows: they are in files next to ``path`` until the end. Rows that
+    a worksheet cannot hold go into another one. Raises ``UsageError`` (2) for too many columns.
     """
 
     def __init__(
@@ -73,12 +74,12 @@ class WorkbookWriter:
     ) -> None:
         if len(header) > MOST_COLUMNS:
             raise UsageError(
-                f"{len(header):,} columns are more than a workbook holds", "give --to FILE.csv"
+                f"{len(header):,} columns are more than a workbook can hold", "give --to FILE.csv"
             )
         self._header, self._line = header, line
         self._sheets: dict[tuple[str, str], _Sheet] = {}
         self._names: set[str] = set()
-        # beside the target: rows are personal data, and may be many
+        # next to the target: rows are personal data, and may need much space
         self._spool = tempfile.TemporaryDirectory(dir=path.parent, prefix=f"{path.name}-")
         self._archive = _Archive(path)
         options = {"constant_memory": True, "tmpdir": self._spool.name, "use_zip64": True}
@@ -103,7 +104,7 @@ class WorkbookWriter:
         for row in rows:
             sheet = self._sheet_of(row.status, row.code or "")
             if sheet.part_rows == MOST_ROWS:
-                self._go_on(sheet)
+                self._continue(sheet)
             self._put(sheet.part, sheet.part_rows, self._line(row))
             sheet.part_rows += 1
             sheet.row_count += 1
@@ -117,7 +118,7 @@ class WorkbookWriter:
             self._sheets[key] = _Sheet(*key, [name], part)
         return self._sheets[key]
 
-    def _go_on(self, sheet: _Sheet) -> None:
+    def _continue(self, sheet: _Sheet) -> None:
         self._filter(sheet)
         name, sheet.part = self._new_part(sheet.names[0], self._header)
         sheet.names.append(name)
@@ -139,7 +140,7 @@ class WorkbookWriter:
         for place, cell in enumerate(cells):
             if isinstance(cell, int):
                 part.write_number(number, place, cell, style)
-            elif cell:  # as text whatever it looks like: no formula, no link, no rounded id
+            elif cell:  # always as text: no formula, no link, no rounded id
                 part.write_string(number, place, _fitting(cell), style)
 
     # ── the end ──────────────────────────────────────────────────────────────────────────────────
@@ -147,16 +148,16 @@ class WorkbookWriter:
     def _end(self) -> None:
         for number, sheet in enumerate(self._sheets.values(), 1):
             self._filter(sheet)
-            names, told = ", ".join(sheet.names), _told(sheet)
+            names, meaning = ", ".join(sheet.names), _meaning(sheet)
             self._put(
-                self._summary, number, (names, sheet.row_count, sheet.status, sheet.code, *told)
+                self._summary, number, (names, sheet.row_count, sheet.status, sheet.code, *meaning)
             )
         total = sum(sheet.row_count for sheet in self._sheets.values())
         self._put(self._summary, len(self._sheets) + 1, ("all", total), self._bold)
         try:
             self._book.close()
         except FileCreateError as error:
-            raise error.args[0] from None  # what the system said
+            raise error.args[0] from None  # the error of the system
         self._archive.close()
         if self._archive.failure:
             raise self._archive.failure
@@ -170,9 +171,10 @@ class WorkbookWriter:
 
 
 class _Archive:
-    """A file to write, which keeps its first failure for the end.
+    """A file to write that keeps its first failure, to be raised at the end.
 
-    ``zipfile`` ends an archive that failed once more when it is collected, and complains aloud.
+    Raised earlier, it would leave a ``zipfile`` that is closed once more when it is collected, and
+    prints a traceback.
     """
 
     def __init__(self, path: Path) -> None:
@@ -181,7 +183,7 @@ class _Archive:
         self.failure: OSError | None = None
 
     def write(self, data: bytes) -> int:
-        """Write ``data``, all of it."""
+        """Write all of ``data``."""
         self._try(lambda: self._file.write(data))
         self._at_byte += len(data)
         return len(data)
@@ -193,15 +195,15 @@ class _Archive:
         return at_byte
 
     def tell(self) -> int:
-        """Where the file would stand if nothing had failed."""
+        """The position that the file would have if nothing had failed."""
         return self._at_byte
 
     def flush(self) -> None:
-        """Hand to the system what is written so far."""
+        """Flush what is written so far."""
         self._try(self._file.flush)
 
     def close(self) -> None:
-        """Close it; what is written after that goes nowhere."""
+        """Close the file; later writes are ignored."""
         self._try(self._file.close)
 
     def _try(self, do: Callable[[], object]) -> None:
@@ -215,7 +217,7 @@ class _Archive:
 
 
 def _legal_names(wanted: str) -> Iterator[str]:
-    """``wanted`` as Excel takes it for a sheet, then with numbers, should it be taken."""
+    """``wanted`` as a legal name of a worksheet, then with numbers in case it is taken."""
     name = _ILLEGAL.sub("_", wanted)
     yield name[:MOST_NAME_CHARS].rstrip("'")
     for number in count(2):
@@ -223,12 +225,12 @@ def _legal_names(wanted: str) -> Iterator[str]:
         yield name[: MOST_NAME_CHARS - len(ending)] + ending
 
 
-def _told(sheet: _Sheet) -> tuple[str, str]:
-    """What the code of a sheet means, and what to do."""
+def _meaning(sheet: _Sheet) -> tuple[str, str]:
+    """What the code of a sheet means, and what to do about it."""
     if sheet.status == INVALID:
-        return "no order: unenroll_message says why", "mend the rows, then run them again"
+        return "cannot be called: see unenroll_message", "fix the rows, then run them again"
     if sheet.code == OTHER_CODES:
-        return "rare ones, in unenroll_code", "read the messages"
+        return "rare codes: see unenroll_code", "read unenroll_message"
     return says(sheet.code or None), advice(sheet.code or None)
 
 

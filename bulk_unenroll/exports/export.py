@@ -1,4 +1,4 @@
-"""The ledger as files: ``results.csv``, ``failed.csv``, and ``export`` in four formats."""
+"""Write rows of the ledger: ``results.csv`` and ``failed.csv``, or an export in four formats."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ def write_results(reader: LedgerReader, folder: Path, sources: Sequence[int]) ->
 
 
 def export(reader: LedgerReader, to: Path, selection: Selection) -> int:
-    """Write the selected rows to ``to``, by its ending; how many rows. ``to`` appears whole."""
+    """Write the selected rows to ``to``, whole or not at all; return how many.
+
+    The ending of ``to`` decides the format.
+    """
     columns = Columns(selection.of(reader.sources()))
     number = 0
     ending = to.suffix.lower()

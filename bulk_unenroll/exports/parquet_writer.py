@@ -13,7 +13,7 @@ from bulk_unenroll.ledger.facts import ResultRow
 
 
 class ParquetWriter:
-    """Writes rows; ``named`` gives the cells of the input's own columns."""
+    """Writes rows; ``named`` returns the input's own cells of a row, by column."""
 
     def __init__(self, path: Path, named: Callable[[ResultRow], Mapping[str, Any]]) -> None:
         self._named = named

@@ -1,1 +1,1 @@
-"""What happened, in figures and words."""
+"""Reports on what will happen or has happened: plan, summary, page, metrics, notification."""

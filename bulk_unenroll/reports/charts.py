@@ -1,4 +1,4 @@
-"""A timeline as a picture: an SVG to stand inside a page. Needs the extra ``report``."""
+"""A timeline as an SVG picture, to be put into a page. Needs the extra ``report``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from bulk_unenroll.reports.timeline import KINDS, Timeline
 
 STYLE: Final[dict[Any, Any]] = {
-    "svg.fonttype": "none",  # text stays text: small, and sharp in print
+    "svg.fonttype": "none",  # text stays text, which is smaller and prints sharply
     "svg.hashsalt": "bulk-unenroll",  # the same calls make the same picture
     "hatch.linewidth": 0.6,
     "font.size": 9,
@@ -31,7 +31,7 @@ NO_METADATA: Final = {"Creator": None, "Date": None, "Format": None, "Type": Non
 
 
 def draw(line: Timeline) -> str:
-    """Calls a minute and latency over time, as one ``<svg>`` that refers to nothing outside."""
+    """Calls a minute and latency over time, as one ``<svg>`` without external references."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 4.6), layout="constrained")
         rates, latencies = figure.subplots(2, 1, sharex=True)
@@ -79,7 +79,7 @@ def _svg(figure: Figure) -> str:
     figure.savefig(file, format="svg", metadata=NO_METADATA)
     text = file.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
-    text = re.sub(r'\s(width|height)="[0-9.]+pt"', "", text, count=2)  # as wide as its page
+    text = re.sub(r'\s(width|height)="[0-9.]+pt"', "", text, count=2)  # as wide as the page
     return text[text.index("<svg") :].replace(
         "<svg ", '<svg role="img" aria-labelledby="chart-says" ', 1
     )

@@ -1,4 +1,4 @@
-"""A run as a file for Prometheus' textfile collector. Needs the extra ``metrics``. No ids."""
+"""A file for Prometheus' textfile collector, without ids. Needs the extra ``metrics``."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ PREFIX: Final = "bulk_unenroll"
 
 
 class MetricsFile:
-    """Follows a run as an observer, and writes ``path`` anew every ten seconds while calls end.
+    """An observer that rewrites ``path`` at most every ten seconds as calls end.
 
-    The file appears whole. Raises ``OSError`` where it cannot be written at the beginning; later
-    that only makes it old, which its own time tells.
+    The file is replaced as a whole. Raises ``OSError`` if it cannot be written at the beginning;
+    later the file just gets old, which its ``written_timestamp_seconds`` shows.
     """
 
     def __init__(self, path: Path, folder: str, counts: Counts) -> None:
@@ -29,7 +29,7 @@ class MetricsFile:
         self._folder = folder
         self._states = self._gauge("customers", "Customers/targets by state.", "state")
         self._calls = self._counter("calls", "Calls of this run by outcome.", "outcome")
-        self._pauses = self._counter("pauses", "Pauses of this run for everybody.")
+        self._pauses = self._counter("pauses", "Pauses of this run, during which no call starts.")
         self._paused_s = self._counter("paused_seconds", "Seconds of these pauses.")
         self._running = self._gauge("running", "Whether a run is going on.")
         self._exit = self._gauge("exit_code", "Exit code of the last run; -1 while it goes on.")
@@ -39,29 +39,28 @@ class MetricsFile:
         self._exit.labels(folder).set(-1)
         self._write()
 
-    def recorded(self, call: Call, step: Decision) -> None:
-        """A call has an outcome."""
-        self._calls.labels(self._folder, step.outcome).inc()
-        if step.wait_s is None:
-            before = call.waiting
-            self._states.labels(self._folder, before.value).dec()
-            self._states.labels(self._folder, step.state.value).inc()
+    def recorded(self, call: Call, decision: Decision) -> None:
+        """A call was decided on."""
+        self._calls.labels(self._folder, decision.outcome).inc()
+        if decision.wait_s is None:
+            self._states.labels(self._folder, call.waiting.value).dec()
+            self._states.labels(self._folder, decision.state.value).inc()
         if time.monotonic() - self._written_s >= EVERY_S:
             self._update()
 
     def blocked(self, number: int) -> None:
-        """So many customers/targets will not be sent."""
+        """``number`` enrollments will not be sent."""
         self._states.labels(self._folder, State.PENDING.value).dec(number)
         self._states.labels(self._folder, State.BLOCKED.value).inc(number)
 
     def paused(self, seconds: float, why: str) -> None:
-        """Nobody sends for a while."""
+        """No call starts for ``seconds``."""
         self._pauses.labels(self._folder).inc()
         self._paused_s.labels(self._folder).inc(seconds)
         self._update()
 
     def ended(self, counts: Counts | None, exit_code: int) -> None:
-        """The run ended; what the ledger says of it."""
+        """The run ended with these counts; None if the ledger cannot be read."""
         if counts is not None:
             self._set_states(counts)
         self._running.labels(self._folder).set(0)
@@ -81,12 +80,12 @@ class MetricsFile:
         self._written.labels(self._folder).set_to_current_time()
         prometheus.write_to_textfile(str(self._path), self._registry)
 
-    def _gauge(self, name: str, says: str, *labels: str) -> prometheus.Gauge:
+    def _gauge(self, name: str, description: str, *labels: str) -> prometheus.Gauge:
         return prometheus.Gauge(
-            f"{PREFIX}_{name}", says, ("folder", *labels), registry=self._registry
+            f"{PREFIX}_{name}", description, ("folder", *labels), registry=self._registry
         )
 
-    def _counter(self, name: str, says: str, *labels: str) -> prometheus.Counter:
+    def _counter(self, name: str, description: str, *labels: str) -> prometheus.Counter:
         return prometheus.Counter(
-            f"{PREFIX}_{name}", says, ("folder", *labels), registry=self._registry
+            f"{PREFIX}_{name}", description, ("folder", *labels), registry=self._registry
         )

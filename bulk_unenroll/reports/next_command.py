@@ -1,4 +1,4 @@
-"""The command to go on with, as data. Pure: whoever asks passes what the ledger says."""
+"""The next command, as data. Pure: callers pass in what the ledger says."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def next_command(
     *,
     callable_: int,
 ) -> Next | None:
-    """How to go on after a run that ended so; None when all is done.
+    """The next command after a run with this end; None when all is done.
 
-    ``worst`` is the most frequent code among what failed, and its state; ``fix`` the command for
-    invalid rows; ``callable_`` how many calls ``resume`` would make.
+    ``worst`` is the most frequent code of what did not succeed, with its state; ``fix`` the command
+    for invalid rows; ``callable_`` how many calls ``resume`` would make.
     """
     if ended.code == ExitCode.FINISHED:
         return None
@@ -35,7 +35,7 @@ def next_command(
     in_doubt = State.IN_DOUBT.value
     if ended.code == ExitCode.LEFT_OVER and counts.states[State.IN_DOUBT]:
         return Next("retry", (folder,), {"state": in_doubt})
-    if ended.code == ExitCode.LEFT_OVER:  # in superseded inputs only: nothing may call these again
+    if ended.code == ExitCode.LEFT_OVER:  # in superseded sources only, which are never called again
         return Next("export", (folder,), {"to": "in_doubt.csv", "state": in_doubt})
     if worst is None:
         return fix
@@ -52,9 +52,10 @@ def rerun(
     *,
     sandbox: bool = False,
 ) -> Next:
-    """How to call again what ended in ``state`` with ``code``, at one target or at all.
+    """The command that retries what ended in ``state`` with ``code``, at one target or at all.
 
-    The code comes from a server: one that is not plain is left out of what will be pasted.
+    The code comes from a server, and the command is pasted into a shell: a code with unusual
+    characters is left out.
     """
     options: dict[str, OptionValue] = {}
     plain = code is not None and PLAIN_CODE.fullmatch(code) is not None
@@ -70,13 +71,13 @@ def rerun(
 
 
 def rerun_fixed(folder: str, mapping: Mapping[str, OptionValue]) -> Next:
-    """How to run rows that were invalid, once they are fixed in ``failed.csv``.
+    """The command that runs invalid rows, once they are fixed in ``failed.csv``.
 
-    ``mapping`` are the options that find the ids in it.
+    ``mapping`` are the options that say where its ids are.
     """
     return Next("run", (f"{folder}/failed.csv",), mapping)
 
 
 def again(then: Next | None, *, sandbox: bool) -> Next | None:
-    """``then`` for the sandbox again, if that is what was called."""
+    """``then``, with ``--sandbox`` if the sandbox was called before."""
     return then.with_options(sandbox=True) if then and sandbox else then

@@ -1,6 +1,6 @@
-"""Tell people how a run ended, through apprise. Needs the extra ``notify``.
+"""Notify people of the end of a run, through apprise. Needs the extra ``notify``.
 
-Counts and codes only: what is sent leaves this machine, and customer ids may not.
+A notification holds counts and codes only: customer ids must not leave this machine.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ log = get_logger()
 
 
 def notify(urls: str, code: int, summary: Summary | None) -> bool:
-    """Send to every apprise URL of ``urls`` (apart by spaces); whether all took it.
+    """Send to every apprise URL of ``urls`` (separated by spaces); return whether all succeeded.
 
-    Never raises and never says an URL, which may hold a token.
+    Never raises, and never logs a URL, which may hold a token.
     """
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it prints URLs
-    people = apprise.Apprise()
-    known = [bool(people.add(url)) for url in urls.split()]
+    notifier = apprise.Apprise()
+    known = [bool(notifier.add(url)) for url in urls.split()]
     kind = apprise.NotifyType.FAILURE if is_halt(code) else apprise.NotifyType.INFO
     title = f"bulk-unenroll: {EXIT_CODES[code].title} (exit {code})"
-    sent = bool(people.notify(body=body(summary), title=title, notify_type=kind))
+    sent = bool(notifier.notify(body=body(summary), title=title, notify_type=kind))
     if not (sent and all(known)):
         log.warning("not_notified", urls=len(known), understood=sum(known))
     return sent and all(known)
 
 
 def body(summary: Summary | None) -> str:
-    """What is told of a run: its folder, the accounting, the codes, the next command."""
+    """The text of a notification: folder, counts, codes and next command."""
     if summary is None or summary.counts is None:
         return "see the log"
     counts = summary.counts

@@ -1,7 +1,7 @@
-"""The ledger as one page for people: ``report.html``. It needs nothing else, and holds no script.
+"""The ledger as one page: ``report.html``. It loads no other file, and has no script.
 
-No customer id stands on it, for it gets mailed around: examples are input rows, and what may be an
-id is masked in what a server said. Who started a run (``user@host``) does: a person answers for it.
+It shows no customer id, because it gets mailed around: examples are named by their input row, and
+what may be an id is masked in a server's messages. It does show who started a run (``user@host``).
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class RunFact:
 
 @dataclass(frozen=True, slots=True)
 class SlowFact:
-    """One of the slowest calls: of whom, in which row, and how long it took."""
+    """One of the slowest calls: its target, its input row, and how long it took."""
 
     took_s: float
     sent_s: float
@@ -120,12 +120,12 @@ class Page:
 def write_page(reader: LedgerReader, to: Path, summary: Summary) -> None:
     """Write the page of the sources in force to ``to``, whole or not at all."""
     with reader.at_one_moment() as moment:
-        seen = look(moment, summary)
+        page = look(moment, summary)
     with writing(to.name), replacing(to) as part:
-        part.write_text(render(seen), "utf-8")
+        part.write_text(render(page), "utf-8")
 
 
-# ── looking ──────────────────────────────────────────────────────────────────────────────────────
+# ── asking the ledger ────────────────────────────────────────────────────────────────────────────
 
 
 def look(reader: LedgerReader, summary: Summary) -> Page:
@@ -247,17 +247,17 @@ def _rerun(summary: Summary) -> Callable[[Problem], Next]:
 
 
 def _chart(line: Timeline | None) -> Markup | None:
-    """The timeline as a picture; None where there is no course, or without the extra ``report``."""
+    """The timeline as a picture; None if it is too short, or without the extra ``report``."""
     if line is None or line.brief:
         return None
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # its caches are of no interest here
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it logs about its caches
     try:
         from bulk_unenroll.reports.charts import draw
 
         return Markup(draw(line))  # noqa: S704 - drawn from numbers alone
     except ImportError:
         return None
-    except Exception as error:  # a wrong MPLBACKEND will do: no picture is worth the end of a run
+    except Exception as error:  # such as a wrong MPLBACKEND: a missing picture must not fail a run
         log.warning("no_chart", error=repr(error))
         return None
 
@@ -272,7 +272,7 @@ def _moment(at_s: float | None) -> Markup:
 
 
 def _as_numbers(names: Iterable[str]) -> list[str]:
-    """Headings of columns that hold numbers, as the template's tables know them."""
+    """Headings marked as columns of numbers, for the macro ``table`` of the template."""
     return [f"#{name}" for name in names]
 
 

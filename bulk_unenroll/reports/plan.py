@@ -1,4 +1,4 @@
-"""What a plan shows: counts, what was done before, what changed, and what looks wrong."""
+"""The plan: counts, what earlier runs settled, what changed, and what looks wrong."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FAR_MORE_LEAST_ROWS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """Something that looks wrong with an order: its name, and what was seen in plain words."""
+    """Something about the inputs that looks wrong: its name, and a description."""
 
     name: str
     text: str
@@ -32,8 +32,9 @@ class Alarm:
 class Plan:
     """Everything that a plan shows. ``to_call`` customers/targets would be called.
 
-    ``id`` is the same as long as the contents of the inputs, how they are read and their targets
-    are. ``exit`` is how the command ends; ``estimate_s`` how long the calls take at this rate.
+    ``id`` changes with the contents of the inputs, how they are read, and their targets. ``known``
+    counts enrollments that the ledger had before, ``gone`` those no longer in the file. ``exit`` is
+    how ``plan`` ends; ``estimate_s`` is how long the calls take at the given rate.
     """
 
     folder: str
@@ -60,9 +61,10 @@ def survey(
     resend_after_s: float,
     max_invalid: Limit | None,
 ) -> Plan:
-    """Look at ``sources`` as they are in the ledger of ``folder``.
+    """Return the plan of ``sources`` in the ledger of ``folder``.
 
-    ``reading`` is the signature of how they were read; ``max_invalid`` None refuses nothing.
+    ``reading`` is the signature of how they were read. With ``max_invalid`` None no number of
+    invalid rows is refused.
     """
     by_target = reader.counts_by_target(sources)
     counts = count(reader, sources, by_target)
@@ -106,7 +108,7 @@ def _exit(counts: Counts, to_call: int, max_invalid: Limit | None) -> Exit:
 
 
 def too_many_invalid(invalid: int, read: int) -> str:
-    """Why an input is refused that has more invalid rows than ``--max-invalid`` allows."""
+    """The reason to refuse inputs with more invalid rows than ``--max-invalid`` allows."""
     what = f"{invalid} of {read} rows are invalid: more than --max-invalid allows"
     return f"{what}; fix the file, or allow more"
 
@@ -131,7 +133,7 @@ def _swaps(targets: Sequence[TargetFact], *, swapped_before: bool) -> Iterator[A
 
 
 def _look_swapped(targets: Sequence[TargetFact]) -> bool:
-    """A target belongs to one group, so one "target" in many "groups" of one target each is odd."""
+    """A target belongs to one group: one "target" in several "groups" suggests a swap."""
     groups = {(fact.target.org, fact.target.group) for fact in targets}
     rules = {(fact.target.org, fact.target.rule) for fact in targets}
     return len(rules) < len(groups) == len(targets)

@@ -1,4 +1,4 @@
-"""What did not end well, by code and target: how many, an example row. One pass, bounded memory."""
+"""What did not succeed, by code and target, with an example row. One pass, bounded memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TargetFact:
 
     @property
     def unique(self) -> int:
-        """Customers of this target."""
+        """All customers of this target."""
         return sum(self.states.values())
 
     def add(self, some: StateCount) -> None:
@@ -45,9 +45,9 @@ class TargetFact:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Customers of one target that ended alike, badly.
+    """``number`` customers of one target that ended in the same bad state with the same code.
 
-    ``customer`` is one of them, who stands in ``row`` of ``source`` and of whom ``message`` tells.
+    ``customer`` is one of them, from ``row`` of ``source``; ``message`` is the server's about it.
     """
 
     where: TargetFact
@@ -72,7 +72,7 @@ class Problem:
 
 @dataclass(slots=True)
 class Most(Generic[T]):
-    """The ``limit`` heaviest of all that were offered; how many others, and their weight."""
+    """Keeps the ``limit`` heaviest things offered; counts the others and their weight."""
 
     limit: int
     others: int = 0
@@ -80,7 +80,7 @@ class Most(Generic[T]):
     _heap: list[tuple[int, int, T]] = field(default_factory=list)
 
     def offer(self, weight: int, thing: T) -> None:
-        """Keep ``thing`` if it is among the heaviest; of equals those that came first."""
+        """Keep ``thing`` if it is among the heaviest; of equal weight, the first ones stay."""
         entry = (weight, -(len(self._heap) + self.others), thing)
         if len(self._heap) < self.limit:
             heapq.heappush(self._heap, entry)
@@ -90,13 +90,16 @@ class Most(Generic[T]):
         self.others_weight += dropped[0]
 
     def listed(self) -> list[T]:
-        """What is kept, the heaviest first."""
+        """The things kept, the heaviest first."""
         return [thing for *_, thing in sorted(self._heap, key=itemgetter(0, 1), reverse=True)]
 
 
 @dataclass(slots=True)
 class Problems:
-    """Targets, problems and the codes of these: each the most frequent, and what is left out."""
+    """The largest targets, the most frequent problems, and all their codes.
+
+    ``states`` are all states that occur; ``shown`` are the problems with an example each.
+    """
 
     targets: Most[TargetFact]
     problems: Most[Problem]
@@ -113,28 +116,31 @@ def find_problems(
     targets: int,
     problems: int,
 ) -> Problems:
-    """The most frequent ``targets`` and ``problems`` of what ``counts_by_target`` said."""
-    made = Problems(Most(targets), Most(problems), Counter())
+    """Find problems in ``by_target``, the answer of ``counts_by_target``.
+
+    Keeps the ``targets`` largest targets and the ``problems`` most frequent problems.
+    """
+    found = Problems(Most(targets), Most(problems), Counter())
     for target, counts in itertools.groupby(by_target, key=attrgetter("target")):
-        _add(made, TargetFact(target), counts)
-    made.shown = [_with_example(reader, sources, found) for found in made.problems.listed()]
-    return made
+        _add(found, TargetFact(target), counts)
+    found.shown = [_with_example(reader, sources, problem) for problem in found.problems.listed()]
+    return found
 
 
-def _add(made: Problems, fact: TargetFact, counts: Iterable[StateCount]) -> None:
+def _add(found: Problems, fact: TargetFact, counts: Iterable[StateCount]) -> None:
     for some in counts:
         fact.add(some)
-        made.states.add(some.state)
+        found.states.add(some.state)
         if some.state in TROUBLED and some.customer is not None:
-            made.codes[some.state, some.code] += some.number
-            found = Problem(fact, some.state, some.code, some.number, some.customer)
-            made.problems.offer(some.number, found)
-    made.targets.offer(fact.unique, fact)
+            found.codes[some.state, some.code] += some.number
+            problem = Problem(fact, some.state, some.code, some.number, some.customer)
+            found.problems.offer(some.number, problem)
+    found.targets.offer(fact.unique, fact)
 
 
-def _with_example(reader: LedgerReader, sources: Sequence[int], found: Problem) -> Problem:
-    example = reader.example(Enrollment(found.customer, found.where.target), sources)
+def _with_example(reader: LedgerReader, sources: Sequence[int], problem: Problem) -> Problem:
+    example = reader.example(Enrollment(problem.customer, problem.where.target), sources)
     if example is None:
-        return found
+        return problem
     message = example.message or ""
-    return replace(found, source=example.source, row=example.row, message=message)
+    return replace(problem, source=example.source, row=example.row, message=message)

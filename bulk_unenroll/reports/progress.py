@@ -1,4 +1,4 @@
-"""How far a run is: counted from its outcomes, for displays, events and files. Pure."""
+"""The progress of a run, counted from its decisions. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bulk_unenroll.model import Call, Decision, State
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A moment of a run: ``done`` of ``of`` enrollments, and all of them by state.
+    """The progress at a moment: ``done`` of ``of`` enrollments, and the counts by state.
 
     ``per_min`` is the mean rate of answers; ``left_s`` the seconds left at that rate, None while
     nothing was answered.
@@ -25,7 +25,7 @@ class Progress:
 
 
 class ProgressCounter:
-    """Counts on from ``before``, the accounting as the run begins at ``now_s`` (any steady clock).
+    """Counts on from ``before``, the counts when the run began at ``now_s`` (any steady clock).
 
     ``to_call`` is how many enrollments the run would call.
     """
@@ -52,7 +52,7 @@ class ProgressCounter:
 
     def progress(self, now_s: float) -> Progress:
         """The progress at ``now_s``."""
-        # what was blocked took no time, and says nothing about how fast the rest will be
+        # blocked enrollments took no time, and say nothing about the rate of the rest
         per_s = self._answered / max(now_s - self._began_s, 0.001)
         left = max(self._to_call - self._done, 0)
         return Progress(

@@ -13,16 +13,16 @@ from bulk_unenroll.model import BAD, State
 from bulk_unenroll.reports.problems import Problems
 
 SHOWN_PROBLEMS: Final = 4
-"""How many problems a command shows at its end, beside the line of invalid rows."""
+"""How many problems a command shows at its end, besides the line for invalid rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How a command ended. ``next`` is the command to go on with, None when all is done.
+    """How a command ended. ``next`` is the next command; None when all is done.
 
     ``pace`` is the state of an adaptive pace: ``rate_per_s``, ``ceiling_per_s``, ``cuts``.
     ``problems`` are what did not succeed; ``fix`` is the command for invalid rows once they are
-    fixed. ``sandbox``: the calls went to the sandbox, so the next command is for it again.
+    fixed. ``sandbox``: the calls went to the sandbox, so the next command uses it too.
     """
 
     folder: str
@@ -42,13 +42,13 @@ class Summary:
         tail: dict[str, Any] = {"seconds": round(self.seconds, 3), "next": str(self.next or "")}
         if self.pace is not None:
             tail["pace"] = dict(self.pace)
-        verdict = {"exit": {"code": self.exit.code, "reason": self.exit.reason}}
+        end = {"exit": {"code": self.exit.code, "reason": self.exit.reason}}
         if self.counts is None:
-            return {**head, **verdict, **tail}
+            return {**head, **end, **tail}
         counts = self.counts
         return {
             **head,
-            **verdict,
+            **end,
             "rows": {
                 "read": counts.read,
                 "invalid": counts.invalid,
@@ -64,19 +64,19 @@ class Summary:
         }
 
 
-def conclude(counts: Counts, endings: Mapping[int, str], doubts: int) -> Exit:
-    """The exit of a run: the first that applies in the order that the interface fixes.
+def conclude(counts: Counts, stop_reasons: Mapping[int, str], doubts: int) -> Exit:
+    """The exit of a run: the first that applies, in the order of ``PRECEDENCE``.
 
-    ``endings`` are the reasons for which it stopped early; ``doubts`` counts calls in doubt in the
-    whole folder, those of superseded sources too.
+    ``stop_reasons`` hold why it stopped early, by exit code; ``doubts`` counts calls in doubt in
+    the whole folder, including superseded sources.
     """
     for code in PRECEDENCE:
-        if code in endings:
-            return Exit(code, endings[code])
+        if code in stop_reasons:
+            return Exit(code, stop_reasons[code])
     left, states = counts.left, counts.states
     if left or doubts:
         parts = [_many(left - states[State.IN_DOUBT], "row left"), _many(doubts, "row in doubt")]
-        why = endings.get(ExitCode.LEFT_OVER)
+        why = stop_reasons.get(ExitCode.LEFT_OVER)
         return Exit(ExitCode.LEFT_OVER, ", ".join(filter(None, [why, *parts])))
     bad = [f"{_rows(states[state])} {state}" for state in State if state in BAD and states[state]]
     if counts.invalid:

@@ -1,4 +1,4 @@
-"""How the calls of a ledger went over time: rates, latencies, waiting. Histograms, no rows."""
+"""The calls of a ledger over time: rates and latencies, as histograms."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from bulk_unenroll.ledger.interface import LedgerReader
 
 SLOTS_MOST: Final = 40
 SLOTS_LEAST: Final = 3
-"""Fewer have no course that a picture could show."""
+"""With fewer there is nothing to draw."""
 DAY_S: Final = 86_400
 WIDTHS_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200)
 
 Kind = str
 KINDS: Final[Mapping[Kind, str]] = {
     "done": "taken out, or nothing to take out",
-    "refused": "answered otherwise",
+    "refused": "other answers",
     "unanswered": "no answer",
 }
 
@@ -34,12 +34,12 @@ class Latencies:
     bins: Counter[int] = field(default_factory=Counter)
 
     def add(self, bin_ms: int | None, number: int) -> None:
-        """So many calls in a bin; None for calls without an answer, which have no latency."""
+        """Add ``number`` calls to a bin; None is for calls without an answer, and adds nothing."""
         if bin_ms is not None:
             self.bins[bin_ms] += number
 
     def percentile_s(self, percent: float) -> float | None:
-        """The latency which ``percent`` of the answered calls did not exceed; None without any."""
+        """The latency that ``percent`` of the answered calls did not exceed; None without any."""
         wanted = self.bins.total() * percent / 100
         seen = 0
         for bin_ms in sorted(self.bins):
@@ -64,14 +64,14 @@ class Calls:
 
     @property
     def per_min(self) -> float | None:
-        """The mean rate from the first start to the last; None for fewer than two moments."""
+        """The mean rate from the first start to the last; None if they are the same moment."""
         lasted_s = self.last_s - self.first_s
         return (self.number - 1) / lasted_s * 60 if lasted_s > 0 else None
 
 
 @dataclass(slots=True)
 class Slot:
-    """A stretch of time: how many calls started in it, by kind, and how long they took."""
+    """A span of time: how many calls started in it, by kind, and how long they took."""
 
     begin_s: float
     kinds: Counter[Kind] = field(default_factory=Counter)
@@ -80,7 +80,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """One run cut into slots of ``width_s``; those in which nothing started are there too."""
+    """One run divided into slots of ``width_s``, including those in which no call started."""
 
     run_id: str
     width_s: int
@@ -88,7 +88,7 @@ class Timeline:
 
     @property
     def brief(self) -> bool:
-        """Whether it was over before there was a course to draw."""
+        """Whether the run was too short to draw."""
         return len(self.slots) < SLOTS_LEAST
 
     def per_min(self, slot: Slot, kind: Kind | None = None) -> float:
@@ -98,7 +98,7 @@ class Timeline:
 
 
 def calls_over_time(reader: LedgerReader) -> tuple[dict[str, Calls], Timeline | None]:
-    """The calls of every run that made any, by its id; and the run with the most over time."""
+    """The calls of every run that made any, by run id; and the timeline of the largest run."""
     runs = {
         calls.run_id: Calls(calls.number, calls.first_s, calls.last_s)
         for calls in reader.run_calls()
@@ -124,7 +124,7 @@ def _empty(run_id: str, calls: Calls) -> Timeline:
 
 
 def slot_width_s(lasted_s: float) -> int:
-    """The narrowest width that people like, by which ``lasted_s`` needs few slots."""
+    """The smallest round width that divides ``lasted_s`` into at most ``SLOTS_MOST`` slots."""
     for width_s in WIDTHS_S:
         if lasted_s < width_s * SLOTS_MOST:
             return width_s

@@ -1,4 +1,4 @@
-"""The page's words: one sentence, what a code means, and what others said, made fit to be shown."""
+"""Texts of the page: its headline, and the words of servers, made safe to show."""
 
 from __future__ import annotations
 
@@ -29,38 +29,38 @@ def headline(counts: Counts) -> str:
     if not counts.unique:
         return "There was no customer/target to call."
     done = counts.states[State.SUCCEEDED]
-    said = [f"{done:,} of {counts.unique:,} customers/targets were taken out"]
-    said += [
+    phrases = [f"{done:,} of {counts.unique:,} customers/targets were taken out"]
+    phrases += [
         f"{number:,} {STATES[state].phrase}"
         for state in AFTER_SUCCEEDED
         if (number := counts.states[state])
     ]
-    return ", ".join(said) + "."
+    return ", ".join(phrases) + "."
 
 
-def message_of(found: Problem) -> str:
-    """What the server said about the example, where that is all there is to go by."""
-    if not message_explains(found.code):
+def message_of(problem: Problem) -> str:
+    """The server's message about the example, masked; empty if the code explains it."""
+    if not message_explains(problem.code):
         return ""
-    return masked(found.message.replace(str(found.customer), "…"))
+    return masked(problem.message.replace(str(problem.customer), "…"))
 
 
 def reason_of(code: int | None, reason: str) -> str:
-    """Why a run ended; masked where a server's words may be in it."""
-    return reason if code in SETTLED else masked(reason)  # the settled ones are our own words
+    """Why a run ended; masked if it may quote a server."""
+    return reason if code in SETTLED else masked(reason)  # the reasons of these are our own words
 
 
 def masked(text: str) -> str:
-    """``text`` without what may be a customer's id, phone number or address; not too long."""
+    """``text``, shortened, without what may be a customer's id, phone number or email address."""
     text = re.sub(r"\S+@\S+", "…", text)
     text = re.sub(r"\d(?:[ .,()/-]?\d){6,}", "…", text)
     return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}…"
 
 
 def visible(text: object) -> str:
-    """``text``, where what has no glyph (control, format, unassigned) shows as U+FFFD.
+    """``text`` with U+FFFD for characters without a glyph (control, format, unassigned).
 
-    Autoescaping leaves it in, and some of it turns the direction of what stands around it.
+    Autoescaping leaves them in, and some change the direction of the text around them.
     """
     return "".join(
         "\N{REPLACEMENT CHARACTER}" if unicodedata.category(char)[0] == "C" else char

@@ -93,7 +93,7 @@ class TestSheets:
             *(2, "failed", "310011", "invalid user id"),
             "check customerId, then retry this code",
         ]
-        assert lines["invalid not_digits"][3] == "no order: unenroll_message says why"
+        assert lines["invalid not_digits"][3] == "cannot be called: see unenroll_message"
 
     def test_a_sheet_has_the_columns_of_results_csv_and_is_an_input_as_it_stands(
         self, mixed: Job

@@ -147,7 +147,7 @@ class TestFigures:
             ((slowest_s,),) = connection.execute("SELECT max(answered_at - sent_at) FROM attempt")
         assert float(next(iter(paper.table("slowest")))) == pytest.approx(slowest_s, abs=0.06)
 
-    def test_retries_and_waits_are_told_by_what_came_before(
+    def test_retries_and_waits_are_shown_by_the_outcome_before(
         self, ledger: Ledger, tmp_path: Path
     ) -> None:
         confirmed(ledger, keys(1, 2, 3))
@@ -162,17 +162,17 @@ class TestFigures:
         (again,) = claim(ledger, now_s=NOW_S + 6)
         turn(ledger, answer(again, at_s=NOW_S + 6))
         paper = paper_of(ledger, tmp_path)
-        assert paper.table("tries") == {"1": ["2"], "2": ["1"]}
+        assert paper.table("attempts") == {"1": ["2"], "2": ["1"]}
         assert paper.table("again") == {"521": ["not_applied", "1", "5.0", "5.0", "0"]}
 
     def test_inputs_are_told_with_their_fingerprint(self, ledger: Ledger, tmp_path: Path) -> None:
         source = plan(ledger, [*keys(1, 2), BAD_ID], name="a.csv", content="ab" * 32)
         ledger.confirm([source], "https://eu.api.example.com/v3.1")
-        name, rows, sha256, stands = next(
+        name, rows, sha256, status = next(
             [key, *cells] for key, cells in paper_of(ledger, tmp_path).table("sources").items()
         )
         assert (name, rows, sha256) == ("a.csv", "3", "ab" * 32)
-        assert stands.startswith("confirmed 20")
+        assert status.startswith("confirmed 20")
 
     def test_all_figures_are_of_one_moment_while_a_run_goes_on(
         self, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -219,7 +219,7 @@ class TestFigures:
 
 
 def paper_examples(paper: Paper) -> list[tuple[str, str, str, str]]:
-    return [(code, cells[0], cells[1], cells[3]) for code, cells in paper.table("troubles").items()]
+    return [(code, cells[0], cells[1], cells[3]) for code, cells in paper.table("problems").items()]
 
 
 class TestPrivacy:
@@ -311,9 +311,9 @@ class TestAlone:
         assert "pip install 'bulk-unenroll[report]'" in plain.root.text
         assert plain.table("line")
 
-    def test_what_was_over_at_once_has_its_figures_and_no_chart(self, attacked: Paper) -> None:
+    def test_a_short_run_has_its_figures_and_no_chart(self, attacked: Paper) -> None:
         assert not attacked.all("svg")
-        assert "too soon for a chart" in attacked.root.text
+        assert "too short for a chart" in attacked.root.text
         assert attacked.table("line")
 
     @pytest.mark.parametrize(
