@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet as pq
 
-from bulk_unenroll.ledger.facts import ResultRow
+from bulk_unenroll.ledger.facts import ResultPage
 
 SCHEMA: Final = pa.schema(
     [
@@ -33,9 +33,11 @@ SCHEMA: Final = pa.schema(
 
 
 class ParquetWriter:
-    """Writes rows; ``named`` gives the cells of the input's own columns."""
+    """Writes rows; ``named`` gives the cells of their own columns."""
 
-    def __init__(self, path: Path, named: Callable[[ResultRow], Mapping[str, Any]]) -> None:
+    def __init__(
+        self, path: Path, named: Callable[[ResultPage], Iterable[Mapping[str, Any]]]
+    ) -> None:
         self._named = named
         self._file = pq.ParquetWriter(path, SCHEMA)
 
@@ -45,9 +47,9 @@ class ParquetWriter:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def write(self, rows: Sequence[ResultRow]) -> None:
+    def write(self, page: ResultPage) -> None:
         """Add rows."""
-        frame = pd.DataFrame(rows, columns=ResultRow._fields, dtype=object)
-        frame["input"] = [orjson.dumps(self._named(row)).decode() for row in rows]
+        frame = pd.DataFrame(page.columns, dtype=object)
+        frame["input"] = [orjson.dumps(cells).decode() for cells in self._named(page)]
         table = pa.Table.from_pandas(frame[SCHEMA.names], schema=SCHEMA, preserve_index=False)
         self._file.write_table(table)
