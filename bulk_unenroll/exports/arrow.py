@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import orjson
 import pandas as pd
 import pyarrow as pa
 
-from bulk_unenroll.ledger.facts import ResultRow
+from bulk_unenroll.ledger.facts import ResultPage
 
 SCHEMA: Final = pa.schema(
     [
@@ -31,9 +31,9 @@ SCHEMA: Final = pa.schema(
 
 
 def batch_of(
-    rows: Sequence[ResultRow], named: Callable[[ResultRow], Mapping[str, Any]]
+    page: ResultPage, named: Callable[[ResultPage], Iterable[Mapping[str, Any]]]
 ) -> pa.RecordBatch:
-    """Rows as a batch; ``named`` returns the input's own cells of a row, by column."""
-    frame = pd.DataFrame(rows, columns=ResultRow._fields, dtype=object)
-    frame["input"] = [orjson.dumps(named(row)).decode() for row in rows]
+    """Rows as a batch; ``named`` gives the cells of the input's own columns."""
+    frame = pd.DataFrame(page.columns, dtype=object)
+    frame["input"] = [orjson.dumps(cells).decode() for cells in named(page)]
     return pa.RecordBatch.from_pandas(frame[SCHEMA.names], schema=SCHEMA, preserve_index=False)

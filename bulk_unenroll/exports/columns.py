@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from operator import attrgetter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from bulk_unenroll.ledger.facts import ResultRow, Source
+from bulk_unenroll.ledger.facts import ResultPage, ResultRow, Source
 
 RAGGED: Final = frozenset({"missing_fields", "extra_fields"})
 ADDED: Final = (
@@ -21,7 +20,8 @@ ADDED: Final = (
     "unenroll_request_id",
 )
 
-added: Final = attrgetter(
+
+ADDED_FIELDS: Final = (
     "source",
     "row",
     "status",
@@ -32,7 +32,7 @@ added: Final = attrgetter(
     "updated_at",
     "request_id",
 )
-"""A row's cells under ``ADDED``."""
+"""The columns of a page that are added, in the order of ``ADDED``."""
 
 SHOWN: Final = ResultRow._fields[: ResultRow._fields.index("request_id")]
 """The columns of the view ``results``, with which a row begins."""
@@ -63,31 +63,46 @@ class Columns:
         self._places[source.id] = places
         self._headers[source.id] = _distinct(source.header)
 
-    def cells(self, row: ResultRow) -> Sequence[object]:
-        """The row's own cells under ``names``.
+    def cells(self, page: ResultPage) -> list[Sequence[object]]:
+        """Each row's own cells under ``names``."""
+        places = self._places[page.source_id]
+        width, as_they_are = len(places), places == self._all
+        columns = page.columns
+        return [
+            cells
+            if as_they_are and len(cells) == width and code not in RAGGED
+            else self._spread(cells, status, code, places)
+            for cells, status, code in zip(
+                columns["cells"], columns["status"], columns["code"], strict=True
+            )
+        ]
+
+    def _spread(
+        self, cells: Sequence[object], status: str, code: str | None, places: Sequence[int]
+    ) -> Sequence[object]:
+        """A row's cells, each in its column.
 
         A ragged row is written whole into the first column: spread over the columns it might pass
         for a good row when the file is read again.
         """
-        cells: Sequence[object] = row.cells
-        places = self._places[row.source_id]
-        if len(cells) != len(places) or (row.status == "invalid" and row.code in RAGGED):
-            cells = [f"{','.join(map(as_text, cells))} ({row.code})"]
-        elif places == self._all:
-            return cells
+        if len(cells) != len(places) or (status == "invalid" and code in RAGGED):
+            cells = [f"{','.join(map(as_text, cells))} ({code})"]
         out: list[object] = [""] * len(self.names)
         for place, cell in zip(places, cells, strict=False):
             out[place] = cell
         return out
 
-    def named(self, row: ResultRow) -> dict[str, Any]:
-        """The row as it was, by column name; cells beyond the header count from ``extra_1``."""
-        header = self._headers[row.source_id]
-        cells = row.cells
-        if len(cells) > len(header):
-            beyond = len(cells) - len(header)
-            header = _distinct([*header, *(f"extra_{n}" for n in range(1, beyond + 1))])
-        return dict(zip(header, cells, strict=False))
+    def named(self, page: ResultPage) -> Iterator[dict[str, Any]]:
+        """Each row as it was, by column name; cells beyond the header count from ``extra_1``."""
+        header = self._headers[page.source_id]
+        for cells in page.columns["cells"]:
+            names = header if len(cells) <= len(header) else _extended(header, cells)
+            yield dict(zip(names, cells, strict=False))
+
+
+def _extended(header: Sequence[str], cells: Sequence[object]) -> list[str]:
+    beyond = range(1, len(cells) - len(header) + 1)
+    return _distinct([*header, *(f"extra_{number}" for number in beyond)])
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import NoneType
 from typing import Final, cast
 
-from bulk_unenroll.exports.columns import ADDED, Columns, added, as_text
+from bulk_unenroll.exports.columns import ADDED, ADDED_FIELDS, Columns, as_text
 from bulk_unenroll.files import open_text
-from bulk_unenroll.ledger.facts import ResultRow
+from bulk_unenroll.ledger.facts import ResultPage
 
 
 class CsvWriter:
@@ -29,10 +29,10 @@ class CsvWriter:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def write(self, rows: Sequence[ResultRow]) -> None:
-        if rows:
-            cells = zip(*map(self._columns.cells, rows), strict=True)
-            ours = zip(*map(added, rows), strict=True)
+    def write(self, page: ResultPage) -> None:
+        if len(page):
+            cells = zip(*self._columns.cells(page), strict=True)
+            ours = (page.columns[name] for name in ADDED_FIELDS)
             self._csv.writerows(zip(*map(_escape_formulas, chain(cells, ours)), strict=True))
 
 

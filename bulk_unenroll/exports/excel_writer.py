@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -19,7 +19,7 @@ from xlsxwriter.exceptions import FileCreateError
 
 from bulk_unenroll.capillary.codes import advice, says
 from bulk_unenroll.errors import UsageError
-from bulk_unenroll.ledger.facts import ResultRow
+from bulk_unenroll.ledger.facts import ResultPage
 from bulk_unenroll.model import TROUBLED
 
 MOST_ROWS: Final = 1_048_576
@@ -63,20 +63,23 @@ class _Sheet:
 
 
 class WorkbookWriter:
-    """Writes rows to ``path``, each as ``line`` gives it, under ``header``.
+    """Writes rows to ``path``, as ``lines`` gives them, under ``header``.
 
     Memory does not grow with the rows: they are in files next to ``path`` until the end. Rows that
     a worksheet cannot hold go into another one. Raises ``UsageError`` (2) for too many columns.
     """
 
     def __init__(
-        self, path: Path, header: Sequence[str], line: Callable[[ResultRow], Sequence[Cell]]
+        self,
+        path: Path,
+        header: Sequence[str],
+        lines: Callable[[ResultPage], Iterable[Sequence[Cell]]],
     ) -> None:
         if len(header) > MOST_COLUMNS:
             raise UsageError(
                 f"{len(header):,} columns are more than a workbook can hold", "give --to FILE.csv"
             )
-        self._header, self._line = header, line
+        self._header, self._lines = header, lines
         self._sheets: dict[tuple[str, str], _Sheet] = {}
         self._names: set[str] = set()
         # next to the target: rows are personal data, and may need much space
@@ -99,13 +102,14 @@ class WorkbookWriter:
         finally:
             self._clean_up()
 
-    def write(self, rows: Sequence[ResultRow]) -> None:
+    def write(self, page: ResultPage) -> None:
         """Add rows, each to the sheet of its state and code."""
-        for row in rows:
-            sheet = self._sheet_of(row.status, row.code or "")
+        statuses, codes = page.columns["status"], page.columns["code"]
+        for status, code, line in zip(statuses, codes, self._lines(page), strict=True):
+            sheet = self._sheet_of(status, code or "")
             if sheet.part_rows == MOST_ROWS:
                 self._continue(sheet)
-            self._put(sheet.part, sheet.part_rows, self._line(row))
+            self._put(sheet.part, sheet.part_rows, line)
             sheet.part_rows += 1
             sheet.row_count += 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -10,10 +10,10 @@ from typing import Any, Final, Protocol
 import orjson
 
 from bulk_unenroll.errors import UsageError
-from bulk_unenroll.exports.columns import ADDED, SHOWN, Columns, added, as_text
+from bulk_unenroll.exports.columns import ADDED, ADDED_FIELDS, SHOWN, Columns, as_text
 from bulk_unenroll.exports.csv_writer import CsvWriter
 from bulk_unenroll.files import replacing
-from bulk_unenroll.ledger.facts import ResultRow
+from bulk_unenroll.ledger.facts import ResultPage
 from bulk_unenroll.ledger.folder import writing
 from bulk_unenroll.ledger.interface import LedgerReader, Selection
 
@@ -32,9 +32,9 @@ def write_results(reader: LedgerReader, folder: Path, sources: Sequence[int]) ->
         failed = stack.enter_context(replacing(folder / "failed.csv"))
         all_rows = stack.enter_context(CsvWriter(results, columns))
         failed_rows = stack.enter_context(CsvWriter(failed, columns))
-        for rows in reader.result_pages(selection):
-            all_rows.write(rows)
-            failed_rows.write([row for row in rows if row.status not in SETTLED_WELL])
+        for page in reader.result_pages(selection):
+            all_rows.write(page)
+            failed_rows.write(page.where(s not in SETTLED_WELL for s in page.columns["status"]))
 
 
 # ── export ───────────────────────────────────────────────────────────────────────────────────────
@@ -49,9 +49,9 @@ def export(reader: LedgerReader, to: Path, selection: Selection) -> int:
     number = 0
     ending = to.suffix.lower()
     with writing(str(to)), replacing(to) as part, _writer(ending, part, columns) as writer:
-        for rows in reader.result_pages(selection):
-            writer.write(rows)
-            number += len(rows)
+        for page in reader.result_pages(selection):
+            writer.write(page)
+            number += len(page)
     return number
 
 
@@ -61,7 +61,7 @@ def export(reader: LedgerReader, to: Path, selection: Selection) -> int:
 class _Writer(Protocol):
     def __enter__(self) -> _Writer: ...
     def __exit__(self, *_: object) -> None: ...
-    def write(self, rows: Sequence[ResultRow]) -> None: ...
+    def write(self, page: ResultPage) -> None: ...
 
 
 def _writer(ending: str, path: Path, columns: Columns) -> _Writer:
@@ -85,11 +85,13 @@ def _workbook_writer(path: Path, columns: Columns) -> _Writer:
         raise UsageError(
             "workbooks need an extra", "pip install 'bulk-unenroll[xlsx]', or give --to FILE.csv"
         ) from None
-    return WorkbookWriter(
-        path,
-        (*columns.names, *ADDED),
-        lambda row: (*map(as_text, columns.cells(row)), *added(row)),
-    )
+
+    def lines(page: ResultPage) -> Iterator[tuple[Any, ...]]:
+        ours = zip(*(page.columns[name] for name in ADDED_FIELDS), strict=True)
+        for cells, added in zip(columns.cells(page), ours, strict=True):
+            yield (*map(as_text, cells), *added)
+
+    return WorkbookWriter(path, (*columns.names, *ADDED), lines)
 
 
 class _JsonLinesWriter:
@@ -103,8 +105,11 @@ class _JsonLinesWriter:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def write(self, rows: Sequence[ResultRow]) -> None:
-        for row in rows:
-            named: dict[str, Any] = dict(zip(SHOWN, row, strict=False))
-            named["input"] = self._columns.named(row)
+    def write(self, page: ResultPage) -> None:
+        names = (*SHOWN, "input")
+        values = zip(
+            *(page.columns[name] for name in SHOWN), self._columns.named(page), strict=True
+        )
+        for row in values:
+            named = dict(zip(names, row, strict=True))
             self._file.write(orjson.dumps(named, option=orjson.OPT_APPEND_NEWLINE))

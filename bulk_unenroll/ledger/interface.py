@@ -23,7 +23,7 @@ from bulk_unenroll.ledger.facts import (
     ExampleRow,
     InvalidCount,
     PhoneLike,
-    ResultRow,
+    ResultPage,
     RowCounts,
     Run,
     RunCalls,
@@ -167,8 +167,11 @@ class LedgerReader(Protocol):
 
     # rows
 
-    def result_pages(self, selection: Selection) -> Iterator[list[ResultRow]]:
-        """The selected rows in the order of sources and rows, some ten thousand at a time."""
+    def result_pages(self, selection: Selection) -> Iterator[ResultPage]:
+        """The selected rows in the order of sources and rows, some ten thousand at a time.
+
+        Each page is asked for when it is wanted; the ledger may be used in between.
+        """
 
     def example(self, enrollment: Enrollment, sources: Sequence[int]) -> ExampleRow | None:
         """The first row of a customer/target in these sources."""

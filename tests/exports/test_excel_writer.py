@@ -20,7 +20,7 @@ from bulk_unenroll.exports.excel_writer import WorkbookWriter
 from bulk_unenroll.inputs.finding import find_inputs
 from bulk_unenroll.inputs.mapping import ReadSettings
 from bulk_unenroll.inputs.source import open_source
-from bulk_unenroll.ledger.facts import ResultRow
+from bulk_unenroll.ledger.facts import ResultPage, ResultRow
 from bulk_unenroll.ledger.interface import Selection
 from bulk_unenroll.model import MAX_ID, Enrollment, State, Target
 from tests.exports.test_results import IDS, Job
@@ -52,8 +52,9 @@ def of(status: str, code: str | None, *cells: str) -> ResultRow:
 
 
 def written(path: Path, rows: list[ResultRow], *header: str) -> Sheets:
-    with WorkbookWriter(path, header, lambda row: row.cells) as writer:
-        writer.write(rows)
+    columns = dict(zip(ResultRow._fields, zip(*rows, strict=True), strict=True))
+    with WorkbookWriter(path, header, lambda page: page.columns["cells"]) as writer:
+        writer.write(ResultPage(1, columns))
     return sheets_of(path)
 
 
@@ -176,7 +177,7 @@ class TestLimits:
         self, tmp_path: Path
     ) -> None:
         with pytest.raises(UsageError, match=r"16,385 columns.*--to FILE\.csv"):
-            WorkbookWriter(tmp_path / "a.xlsx", ["x"] * 16_385, lambda row: row.cells)
+            WorkbookWriter(tmp_path / "a.xlsx", ["x"] * 16_385, lambda page: [])
 
     def test_no_more_is_open_at_the_end_than_at_the_beginning(self, tmp_path: Path) -> None:
         written(tmp_path / "a.xlsx", [of("failed", "1", "x")], "note")

@@ -15,7 +15,7 @@ from bulk_unenroll.ledger.facts import (
     ExampleRow,
     InvalidCount,
     PhoneLike,
-    ResultRow,
+    ResultPage,
     RowCounts,
     Run,
     RunCalls,
@@ -141,7 +141,7 @@ class SqliteReader:
 
     # ── rows ─────────────────────────────────────────────────────────────────────────────────────
 
-    def result_pages(self, selection: Selection) -> Iterator[list[ResultRow]]:
+    def result_pages(self, selection: Selection) -> Iterator[ResultPage]:
         """See ``LedgerReader.result_pages``."""
         sources = [source.id for source in selection.of(self.sources())]
         return result_pages(self._connection, sources, selection)
