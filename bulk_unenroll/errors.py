@@ -132,7 +132,7 @@ class Misconfigured(Stop):
 
 
 class Interrupted(Stop):
-    """A signal came while nothing was being sent. ``code`` is 130 or 143."""
+    """Stopped before anything was sent: by a signal (130, 143), or by the caller (3)."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)

@@ -64,7 +64,7 @@ def parse_rate(given: str | Rate) -> Rate:
     """``100/min``, ``50/s``, ``1000/h``; raises ``ValueError``."""
     if isinstance(given, Rate):
         return given
-    match = re.fullmatch(r"([1-9][0-9]{0,8})/(s|min|h)", given.strip())
+    match = re.fullmatch(r"([1-9][0-9]{0,8})/(s|min|h)", str(given).strip())
     if not match:
         raise ValueError(f"{given!r} is not a valid rate: write N/s, N/min or N/h, such as 100/min")
     return Rate(int(match[1]), UNITS_S[match[2]])

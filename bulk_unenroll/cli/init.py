@@ -13,7 +13,7 @@ import click
 
 from bulk_unenroll.cli.option_types import PATH
 from bulk_unenroll.cli.options import options_of
-from bulk_unenroll.errors import FolderUnusable, UsageError
+from bulk_unenroll.errors import FolderUnusable, Next, UsageError
 from bulk_unenroll.urls import is_remote, without_secrets
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def init(file: Path, input_: str | None, base_url: str | None, **given: Any) -> 
         base_url=parse_base_url(base_url) if base_url else None,
     )
     _write(file, job_text(start))
-    click.echo(f"wrote {file}; next: bulk-unenroll job check {file}")
+    click.echo(f"wrote {file}; next: {Next('job', ('check', str(file)))}")
     return 0
 
 
@@ -68,7 +68,7 @@ def _ask_input() -> str:
             "cannot ask for the input: standard input is not a terminal. Nothing was written",
             "give --input INPUT",
         )
-    name: str = click.prompt("Which file shall the job read", err=True)
+    name: str = click.prompt("Which file should the job read", err=True)
     return name
 
 

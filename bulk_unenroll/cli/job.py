@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from bulk_unenroll.cli.option_types import PATH
-from bulk_unenroll.errors import InputMissing, Misconfigured, Stop, UsageError
+from bulk_unenroll.errors import InputMissing, Misconfigured, Next, Stop, UsageError
 
 if TYPE_CHECKING:
     from bulk_unenroll.cli.job_file import JobCommand
@@ -68,7 +68,7 @@ def check(context: click.Context, file: Path) -> int:
     if faults:
         many = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
         raise type(faults[0])(f"{many} in {file}", "fix what is listed above") from None
-    click.echo(f"{file} is ready: bulk-unenroll job run {file}")
+    click.echo(f"{file} is ready: {Next('job', ('run', str(file)))}")
     return 0
 
 

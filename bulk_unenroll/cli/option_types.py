@@ -21,9 +21,6 @@ from bulk_unenroll.settings import (
     parse_timeout_s,
 )
 
-ID_NAMES: Final = ("customerId", "targetGroupId", "targetId", "orgId")
-
-
 if TYPE_CHECKING:
     ParamType = click.ParamType[Any]
 else:  # older versions of click take no parameter
@@ -53,34 +50,22 @@ class Parsed(ParamType):
             self.fail(str(error), param, ctx)
 
 
-def _parse_id(given: str | int) -> int:
-    from bulk_unenroll.inputs.ids import parse_id
+def _parse_id(value: Any) -> int:
+    from bulk_unenroll.inputs.ids import checked_id
 
-    parsed = parse_id(given)
-    if not isinstance(parsed, int):
-        raise ValueError(f"{given!r} is not a valid id: write its digits")
-    return parsed
+    return checked_id(value)
 
 
-def _parse_column(given: str | tuple[str, str]) -> tuple[str, str]:
-    text = given if isinstance(given, str) else "=".join(given)
-    name, equals, header = text.partition("=")
-    if not equals or name not in ID_NAMES:
-        raise ValueError(
-            f"{text!r} is not a valid column: write NAME=HEADER,"
-            f" where NAME is {', '.join(ID_NAMES[:-1])} or {ID_NAMES[-1]}"
-        )
-    return name, header
+def _parse_column(value: Any) -> tuple[str, str]:
+    from bulk_unenroll.inputs.mapping import parse_column
+
+    return parse_column(value)
 
 
-def _parse_target(text: str) -> str:
-    group, _, target = text.partition("/")
-    try:
-        return f"{_parse_id(group)}/{_parse_id(target)}"
-    except ValueError:
-        raise ValueError(
-            f"{text!r} is not a valid target: write GROUP/TARGET, such as 1001/2001"
-        ) from None
+def _parse_target(value: str) -> str:
+    from bulk_unenroll.inputs.ids import checked_target
+
+    return checked_target(value)
 
 
 FLAG: Final = click.BOOL

@@ -7,24 +7,18 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from bulk_unenroll.cli.endings import finish, same_command
 from bulk_unenroll.cli.options import FOLDER, INPUTS, Given, options_of
 from bulk_unenroll.errors import UsageError
-from bulk_unenroll.settings import RUN_MAX_INVALID
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bulk_unenroll.reports.summary import Summary
-
-OWN: Final = frozenset(
-    {"json", "notify", "yes", "quiet", "verbose", "log_format", "log_file", "log_ids"}
-)
-"""Options of the command line alone: how it asks, logs and shows. The commands take the rest."""
 
 
 @click.command()
@@ -50,8 +44,7 @@ def plan(inputs: tuple[str, ...], **given: Any) -> int:
     found = plan_inputs(*inputs, **options_from(given))
     if not given["json"]:
         screens.show_plan(screens.out(), found, given["rate"])
-    refused = RUN_MAX_INVALID.exceeded(found.counts.invalid, found.counts.read)
-    then = same_command(instead=None if refused else "run")
+    then = same_command(instead=None if found.run_refuses else "run")
     seconds = time.monotonic() - began_s
     summary = Summary(found.folder, found.exit, then, counts=found.counts, seconds=seconds)
     return finish(summary, json=given["json"], show=False)
@@ -109,15 +102,25 @@ def retry(folder: Path, **given: Any) -> int:
 
 
 def options_from(given: Given) -> dict[str, Any]:
-    """The options that the commands take, by name."""
-    return {name: value for name, value in given.items() if name not in OWN}
+    """The options that the commands take; the others are the command line's own."""
+    from bulk_unenroll.commands.options import KEYWORDS
+
+    return {name: value for name, value in given.items() if name in KEYWORDS}
 
 
 def _send(command: Callable[..., Summary], given: Given) -> int:
     from bulk_unenroll.cli.terminal import Terminal
+    from bulk_unenroll.reports.plan import TooManyInvalid
+    from bulk_unenroll.reports.summary import Summary
 
     set_up_log(given)
-    summary = command(frontend=Terminal(given), **options_from(given))
+    try:
+        summary = command(frontend=Terminal(given), **options_from(given))
+    except TooManyInvalid as refused:
+        plan = refused.plan
+        if plan is None:
+            raise
+        summary = Summary(plan.folder, plan.exit, counts=plan.counts)
     return finish(summary, json=given["json"], notify=given["notify"])
 
 

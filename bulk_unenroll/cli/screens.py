@@ -84,7 +84,7 @@ def show_plan(console: Console, plan: Plan, rate: Rate) -> None:
         console.print(line)
     for alarm in plan.alarms:
         console.print(f"[yellow]warning:[/] {escape(alarm.text)}")
-    if RUN_MAX_INVALID.exceeded(counts.invalid, counts.read):
+    if plan.run_refuses:
         console.print(
             f"[yellow]warning:[/] more than {RUN_MAX_INVALID} invalid: `run` refuses this input"
         )

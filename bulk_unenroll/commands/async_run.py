@@ -36,9 +36,9 @@ def aresume(folder: str | os.PathLike[str], **options: Unpack[SendOptions]) -> A
 def aretry(
     folder: str | os.PathLike[str],
     *,
-    states: Sequence[str | State] = (State.FAILED, State.BLOCKED),
-    codes: Sequence[str] = (),
-    targets: Sequence[str] = (),
+    states: str | Sequence[str] = (State.FAILED, State.BLOCKED),
+    codes: str | Sequence[str] = (),
+    targets: str | Sequence[str] = (),
     **options: Unpack[SendOptions],
 ) -> AsyncRun:
     """``retry`` inside a running event loop; see ``arun``."""
@@ -97,7 +97,7 @@ class AsyncRun:
     ) -> None:
         if self._task is None:
             return
-        self._stop.stop("left early")
+        self._stop.stop()
         try:
             await asyncio.shield(self._task)
         except asyncio.CancelledError:

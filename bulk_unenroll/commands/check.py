@@ -13,13 +13,13 @@ from bulk_unenroll.capillary.base_url import check_scope, same_api
 from bulk_unenroll.capillary.credentials import credentials, read_environment
 from bulk_unenroll.commands.connect import api, base_url, other_api
 from bulk_unenroll.commands.options import Settings, settings_among
-from bulk_unenroll.errors import FolderUnusable, InputRefused, Stop
+from bulk_unenroll.errors import FolderUnusable, Stop
 from bulk_unenroll.inputs.finding import find_inputs
 from bulk_unenroll.inputs.source import open_source
 from bulk_unenroll.ledger.folder import existing_folder, ledger_path
 from bulk_unenroll.ledger.opening import open_reader
 from bulk_unenroll.model import Enrollment, Invalid
-from bulk_unenroll.reports.plan import too_many_invalid
+from bulk_unenroll.reports.plan import TooManyInvalid
 from bulk_unenroll.settings import RUN_MAX_INVALID
 
 ANY_URL: Final = "https://localhost"
@@ -77,7 +77,7 @@ def _check_inputs(names: Sequence[str], settings: Settings) -> bool:
                     invalid += isinstance(found, Invalid)
                     orgs = orgs or (isinstance(found, Enrollment) and found.target.org is not None)
     if (settings.max_invalid or RUN_MAX_INVALID).exceeded(invalid, read):
-        raise InputRefused(too_many_invalid(invalid, read))
+        raise TooManyInvalid(invalid, read)
     return orgs
 
 

@@ -18,6 +18,8 @@ from bulk_unenroll.reports.summary import Summary
 from bulk_unenroll.sending.stopping import StopRequest
 
 PROGRESS_EVERY_S: Final = 0.1
+ALARMS_FROM: Final = 20
+"""Alarms weigh shares: they refuse nothing with fewer customers/targets than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ OnEvent = Callable[[Event], object]
 class EventFrontend:
     """The frontend of a Python caller: it asks no questions, and passes events to ``on_event``.
 
-    An alarm refuses the run unless ``allow`` has its name.
+    An alarm refuses the run unless ``allow`` has its name. What ``on_event`` raises once sending
+    began stops the run cleanly, and is raised when all is recorded.
     """
 
     owns_process = False
@@ -65,30 +68,43 @@ class EventFrontend:
         self._on_event = on_event
         self._allow = allow
         self._stop = stop
+        self._raised: BaseException | None = None
 
     def confirm(self, plan: Plan) -> None:
         """Raise ``InputRefused`` (65) for an alarm, and whatever ``on_event`` raises."""
-        for alarm in plan.alarms:
+        refusing = plan.alarms if plan.counts.unique >= ALARMS_FROM else ()
+        for alarm in refusing:
             if alarm.name not in self._allow:
                 raise InputRefused(f"alarm {alarm.name}: {alarm.text}", f"allow={alarm.name!r}")
         self._on_event(Planned(plan))
         if self._stop.requested:
-            raise Interrupted(ExitCode.SIGINT, "stopped before anything was sent")
+            raise Interrupted(ExitCode.LEFT_OVER, "stopped by the caller: nothing was sent")
 
     @contextmanager
     def watch(self, before: Counts, to_call: int) -> Iterator[EventObserver]:
         """Report the progress of a run as events."""
-        self._on_event(Started(to_call))
-        observer = EventObserver(ProgressCounter(before, to_call, time.monotonic()), self._on_event)
+        self._report(Started(to_call))
+        observer = EventObserver(ProgressCounter(before, to_call, time.monotonic()), self._report)
         yield observer
         observer.report(time.monotonic())
 
     def ended(self, summary: Summary) -> None:
-        """Report the end."""
-        self._on_event(Ended(summary))
+        """Report the end; raise what ``on_event`` raised."""
+        self._report(Ended(summary))
+        if self._raised:
+            raise self._raised
 
     def abandoned(self, summary: Summary) -> None:
         """Never called: this frontend leaves signals to its caller."""
+
+    def _report(self, event: Event) -> None:
+        if self._raised:
+            return
+        try:
+            self._on_event(event)
+        except BaseException as error:  # calls are in flight: they must be recorded first
+            self._raised = error
+            self._stop.stop()
 
 
 class EventObserver:

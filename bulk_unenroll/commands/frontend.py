@@ -54,5 +54,5 @@ def work(task: Callable[[], T], frontend: Frontend, stop: StopRequest) -> T:
         try:
             return done.result()
         except KeyboardInterrupt:
-            stop.stop("interrupted")
+            stop.stop()
             raise

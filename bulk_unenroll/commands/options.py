@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -10,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar
 
 from bulk_unenroll.errors import UsageError
-from bulk_unenroll.inputs.ids import parse_id
-from bulk_unenroll.inputs.mapping import ReadSettings
+from bulk_unenroll.inputs.ids import checked_id
+from bulk_unenroll.inputs.mapping import ReadSettings, parse_column
 from bulk_unenroll.settings import (
     CHOICES,
     RANGES,
@@ -98,11 +99,13 @@ def settings_from(options: Mapping[str, Any]) -> Settings:
 
     Raises ``UsageError`` (2) for a wrong value, ``TypeError`` for an unknown name.
     """
-    named = {_field(name): value for name, value in options.items() if value is not None}
-    unknown = named.keys() - OPTIONS
-    if unknown:
-        raise TypeError(f"unexpected option {sorted(unknown)[0]!r}")
-    checked = {name: _checked(name, value) for name, value in named.items()}
+    checked = {}
+    for name, value in options.items():
+        field = _field(name)
+        if field not in FIELDS:
+            raise TypeError(f"unexpected option {name!r}")
+        if value is not None:
+            checked[field] = _checked(name, _PARSERS.get(field), value)
     return Settings(
         _fill(ReadSettings, checked),
         _fill(SendSettings, checked),
@@ -113,19 +116,20 @@ def settings_from(options: Mapping[str, Any]) -> Settings:
 
 def settings_among(values: Mapping[str, Any]) -> Settings:
     """``settings_from`` for the values of a command line, of which some are not settings."""
-    return settings_from({name: value for name, value in values.items() if name in OPTIONS})
+    return settings_from({name: value for name, value in values.items() if name in FIELDS})
 
 
 def _field(name: str) -> str:
     """The field of an option: ``stop_after`` is ``stop_after_s``."""
-    return f"{name}_s" if f"{name}_s" in OPTIONS else name
+    return f"{name}_s" if f"{name}_s" in FIELDS else name
 
 
-def _checked(name: str, value: Any) -> Any:
+def _checked(name: str, parse: Callable[[Any], Any] | None, value: Any) -> Any:
     try:
-        return _PARSERS[name](value) if name in _PARSERS else value
-    except ValueError as error:
-        raise UsageError(f"{name}: {error}") from None
+        return parse(value) if parse else value
+    except (ValueError, TypeError, AttributeError) as error:  # the latter two for a wrong type
+        why = error if isinstance(error, ValueError) else f"{value!r} has the wrong type"
+        raise UsageError(f"{name}: {why}") from None
 
 
 def _fill(kind: type[Kind], checked: Mapping[str, Any]) -> Kind:
@@ -133,25 +137,25 @@ def _fill(kind: type[Kind], checked: Mapping[str, Any]) -> Kind:
     return kind(**{name: checked[name] for name in names})
 
 
-def _parse_id(value: int | str) -> int:
-    found = parse_id(value)
-    if not isinstance(found, int):
-        raise ValueError(f"{value!r} is not a valid id: use its digits")
-    return found
+def several(values: str | Sequence[str]) -> list[str]:
+    """Return one or several values of an option as a list."""
+    return [values] if isinstance(values, str) else list(values)
 
 
 def _columns(value: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    return tuple(value.items() if isinstance(value, Mapping) else value)
+    pairs = value.items() if isinstance(value, Mapping) else value
+    return tuple(parse_column(pair) for pair in pairs)
 
 
 def _in_range(name: str) -> Callable[[int], int]:
     least, most = RANGES[name]
 
     def check(value: Any) -> Any:
-        if not isinstance(value, int) or value < least or (most is not None and value > most):
+        number = -1 if isinstance(value, bool | str | float) else operator.index(value)
+        if number < least or (most is not None and number > most):
             bounds = f"at least {least}" + (f" and at most {most}" if most is not None else "")
             raise ValueError(f"{value!r} is not a whole number of {bounds}")
-        return value
+        return number
 
     return check
 
@@ -175,14 +179,16 @@ _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "stop_at": parse_time_of_day,
     "delimiter": parse_delimiter,
     "columns": _columns,
-    "target_group_id": _parse_id,
-    "target_id": _parse_id,
-    "data_scope_org": _parse_id,
+    "target_group_id": checked_id,
+    "target_id": checked_id,
+    "data_scope_org": checked_id,
     "sandbox_scenario": Path,
     "metrics_file": Path,
     **{name: _in_range(name) for name in RANGES},
     **{name: _choice(name) for name in CHOICES},
 }
-OPTIONS: Final = {"max_invalid"} | {
+FIELDS: Final = {"max_invalid"} | {
     field.name for kind in (ReadSettings, SendSettings, RunSettings) for field in fields(kind)
 }
+KEYWORDS: Final = FIELDS | {"out", "states", "codes", "targets"}
+"""Every option that a command takes."""

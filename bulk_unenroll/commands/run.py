@@ -16,18 +16,18 @@ from bulk_unenroll.commands.connect import api, check_orgs, check_same_api, work
 from bulk_unenroll.commands.events import EventFrontend, OnEvent
 from bulk_unenroll.commands.finish import RunEnd
 from bulk_unenroll.commands.frontend import Frontend, work
-from bulk_unenroll.commands.options import RunOptions, SendOptions, Settings, settings_from
+from bulk_unenroll.commands.options import RunOptions, SendOptions, Settings, settings_from, several
 from bulk_unenroll.commands.plan import load_and_survey, names_and_folder
 from bulk_unenroll.errors import InputRefused, LedgerFailed, Next, UsageError
-from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.inputs.finding import find_inputs
+from bulk_unenroll.inputs.ids import checked_target
 from bulk_unenroll.ledger.counts import Counts, callable_count, count
 from bulk_unenroll.ledger.facts import confirmed_ids
 from bulk_unenroll.ledger.folder import existing_folder, who_works
 from bulk_unenroll.ledger.interface import Expected, Ledger, Reopening, UnexpectedCalls
 from bulk_unenroll.log import get_logger
 from bulk_unenroll.model import REOPENABLE, State
-from bulk_unenroll.reports.plan import Plan
+from bulk_unenroll.reports.plan import Plan, TooManyInvalid
 from bulk_unenroll.reports.summary import Summary
 from bulk_unenroll.sending.stopping import StopRequest
 from bulk_unenroll.settings import RUN_MAX_INVALID, RunSettings
@@ -88,9 +88,9 @@ def resume(
 def retry(
     folder: str | os.PathLike[str],
     *,
-    states: Sequence[str | State] = (State.FAILED, State.BLOCKED),
-    codes: Sequence[str] = (),
-    targets: Sequence[str] = (),
+    states: str | Sequence[str] = (State.FAILED, State.BLOCKED),
+    codes: str | Sequence[str] = (),
+    targets: str | Sequence[str] = (),
     on_event: OnEvent | None = None,
     stop: StopRequest | None = None,
     frontend: Frontend | None = None,
@@ -101,7 +101,8 @@ def retry(
     ``states`` are ``failed``, ``blocked``, ``review`` or ``in_doubt``; no ``codes`` and no
     ``targets`` (``"1001/2001"``) mean any.
     """
-    reopening = Reopening([_reopenable(state) for state in states], codes, targets)
+    chosen = [_reopenable(state) for state in several(states)]
+    reopening = Reopening(chosen, several(codes), [_target(text) for text in several(targets)])
     return _continue(Path(folder), reopening, options, on_event, stop, frontend)
 
 
@@ -120,7 +121,14 @@ def _ignore(_: object) -> None:
     pass
 
 
-def _reopenable(name: str | State) -> State:
+def _target(text: str) -> str:
+    try:
+        return checked_target(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _reopenable(name: str) -> State:
     known = [state for state in REOPENABLE if state == name]
     if not known:
         names = ", ".join(sorted(REOPENABLE))
@@ -141,8 +149,8 @@ def _run(
         check_same_api(ledger, endpoint)
         sources, plan = load_and_survey(ledger, folder, files, settings, max_invalid)
         check_orgs(ledger, endpoint)
-        if plan.exit == ExitCode.INPUT_REFUSED:
-            return _ended(Summary(str(folder), plan.exit, counts=plan.counts), control)
+        if plan.run_refuses:
+            raise TooManyInvalid(plan.counts.invalid, plan.counts.read, plan)
         _check_plan(plan, plan_id)
         _check_expected(plan.to_call, settings.run.expect)
         control.frontend.confirm(plan)

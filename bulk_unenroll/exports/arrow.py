@@ -25,6 +25,7 @@ SCHEMA: Final = pa.schema(
         ("http_status", pa.int64()),
         ("attempts", pa.int64()),
         ("updated_at", pa.string()),
+        ("request_id", pa.string()),
         ("input", pa.string()),
     ]
 )

@@ -34,7 +34,7 @@ ADDED_FIELDS: Final = (
 )
 """The columns of a page that are added, in the order of ``ADDED``."""
 
-SHOWN: Final = ResultRow._fields[: ResultRow._fields.index("request_id")]
+SHOWN: Final = ResultRow._fields[: ResultRow._fields.index("cells")]
 """The columns of the view ``results``, with which a row begins."""
 
 

@@ -68,6 +68,25 @@ def parse_id(cell: object) -> int | Invalid:
     return Invalid("wrong_type", f"{shown(cell)} is a {type(cell).__name__}, not a whole number")
 
 
+def checked_id(value: object) -> int:
+    """Return the id that an option has; raises ``ValueError``."""
+    found = parse_id(value)
+    if isinstance(found, Invalid):
+        raise ValueError(f"{value!r} is not a valid id: use its digits")
+    return found
+
+
+def checked_target(text: str) -> str:
+    """Return ``1001/2001``, a group and a target, as it was given; raises ``ValueError``."""
+    group, _, rule = text.partition("/")
+    try:
+        return f"{checked_id(group)}/{checked_id(rule)}"
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is not a valid target: write GROUP/TARGET, such as 1001/2001"
+        ) from None
+
+
 def is_whole(number: Decimal) -> bool:
     """Whether ``number`` is an integer, regardless of the decimal context's precision."""
     return number.is_finite() and number.as_integer_ratio()[1] == 1

@@ -15,7 +15,7 @@ from bulk_unenroll.inputs.ids import SHOWN_CHARS, shown
 REQUIRED: Final = ("customerId", "targetGroupId", "targetId")
 NAMES: Final = (*REQUIRED, "orgId")
 ALIASES: Final = {"userid": "customerId", "targetruleid": "targetId"}
-OPTIONS: Final = {
+FLAGS: Final = {
     "targetGroupId": "--target-group-id",
     "targetId": "--target-id",
     "orgId": "--data-scope-org",
@@ -64,6 +64,21 @@ class ReadSettings:
         return json.dumps(given, ensure_ascii=False, sort_keys=True)
 
 
+def parse_column(value: str | tuple[str, str]) -> tuple[str, str]:
+    """Return an id's name and the header of its column, from ``NAME=HEADER`` or a pair.
+
+    Raises ``ValueError``.
+    """
+    text = value if isinstance(value, str) else "=".join(value)
+    name, equals, header = text.partition("=")
+    if not equals or name not in NAMES:
+        raise ValueError(
+            f"{text!r} is not a valid column: write NAME=HEADER,"
+            f" where NAME is {', '.join(NAMES[:-1])} or {NAMES[-1]}"
+        )
+    return name, header
+
+
 def mapping_options(signature: str) -> dict[str, OptionValue]:
     """The options that read a CSV copy of an input, from the signature of how it was read."""
     reading = json.loads(signature)
@@ -71,7 +86,7 @@ def mapping_options(signature: str) -> dict[str, OptionValue]:
     options: dict[str, OptionValue] = {"column": columns} if columns else {}
     for key, name in (("group", "targetGroupId"), ("target", "targetId"), ("org", "orgId")):
         if key in reading:
-            options[OPTIONS[name].removeprefix("--")] = str(reading[key])
+            options[FLAGS[name].removeprefix("--")] = str(reading[key])
     return options
 
 
@@ -152,7 +167,7 @@ def _named_place(header: Sequence[str], name: str, taken: set[int]) -> int | Non
 def _check_constants(
     header: Sequence[str], places: Mapping[str, int], constants: Mapping[str, int]
 ) -> None:
-    for name, option in OPTIONS.items():
+    for name, option in FLAGS.items():
         if name in places and name in constants:
             raise InputRefused(
                 f"both {option} and the column {shown(header[places[name]])} give {name}",
@@ -186,7 +201,7 @@ def _closest(header: Sequence[str], name: str) -> str:
 
 def _remedy(name: str, near: str) -> str:
     """The options for an id without a column: name one, or give one value for all rows."""
-    constant = f" or {OPTIONS[name]} N" if name in OPTIONS else ""
+    constant = f" or {FLAGS[name]} N" if name in FLAGS else ""
     return _column_option(name, near, f"--column {name}=HEADER") + constant
 
 

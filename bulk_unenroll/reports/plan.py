@@ -8,13 +8,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from bulk_unenroll.errors import InputRefused
 from bulk_unenroll.exits import Exit, ExitCode
 from bulk_unenroll.ledger.counts import Counts, callable_count, count
 from bulk_unenroll.ledger.facts import InvalidCount, PhoneLike, Source, StateCount
 from bulk_unenroll.ledger.interface import LedgerReader
 from bulk_unenroll.model import Target
 from bulk_unenroll.reports.problems import TargetFact
-from bulk_unenroll.settings import Limit, Rate
+from bulk_unenroll.settings import RUN_MAX_INVALID, Limit, Rate
 
 FAR_MORE: Final = 2
 FAR_MORE_LEAST_ROWS: Final = 10
@@ -34,7 +35,8 @@ class Plan:
 
     ``id`` changes with the contents of the inputs, how they are read, and their targets. ``known``
     counts enrollments that the ledger had before, ``gone`` those no longer in the file. ``exit`` is
-    how ``plan`` ends; ``estimate_s`` is how long the calls take at the given rate.
+    how ``plan`` ends; ``run_refuses``: too many rows are invalid for a run. ``estimate_s`` is how
+    long the calls take at the given rate.
     """
 
     folder: str
@@ -48,7 +50,19 @@ class Plan:
     known: int
     gone: int
     alarms: list[Alarm]
+    run_refuses: bool
     estimate_s: float
+
+
+class TooManyInvalid(InputRefused):
+    """More rows are invalid than ``--max-invalid`` allows. ``plan`` is that of a refused run."""
+
+    def __init__(self, invalid: int, read: int, plan: Plan | None = None) -> None:
+        super().__init__(
+            f"{invalid} of {read} rows are invalid: more than --max-invalid allows",
+            "fix the file, or allow more",
+        )
+        self.plan = plan
 
 
 def survey(
@@ -89,6 +103,7 @@ def survey(
             *_swaps(targets, swapped_before=reader.swapped_before(sources)),
             *_growth(planned, every_source),
         ],
+        run_refuses=(max_invalid or RUN_MAX_INVALID).exceeded(counts.invalid, counts.read),
         estimate_s=to_call / rate.per_s,
     )
 
@@ -101,16 +116,10 @@ def _plan_id(sources: Iterable[Source], reading: str, targets: Iterable[TargetFa
 
 def _exit(counts: Counts, to_call: int, max_invalid: Limit | None) -> Exit:
     if max_invalid is not None and max_invalid.exceeded(counts.invalid, counts.read):
-        return Exit(ExitCode.INPUT_REFUSED, too_many_invalid(counts.invalid, counts.read))
+        return Exit(ExitCode.INPUT_REFUSED, str(TooManyInvalid(counts.invalid, counts.read)))
     if counts.invalid:
         return Exit(ExitCode.ROWS_FAILED, f"{counts.invalid} invalid rows")
     return Exit(ExitCode.FINISHED, f"{to_call} to call")
-
-
-def too_many_invalid(invalid: int, read: int) -> str:
-    """The reason to refuse inputs with more invalid rows than ``--max-invalid`` allows."""
-    what = f"{invalid} of {read} rows are invalid: more than --max-invalid allows"
-    return f"{what}; fix the file, or allow more"
 
 
 def _targets(by_target: Iterable[StateCount]) -> list[TargetFact]:

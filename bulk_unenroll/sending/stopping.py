@@ -35,28 +35,23 @@ class StopRequest:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._reason: str | None = None
-        self._listener: Callable[[str], object] | None = None
+        self._listener: Callable[[], object] | None = None
+        self.requested = False
 
-    @property
-    def requested(self) -> bool:
-        """Whether somebody asked."""
-        return self._reason is not None
-
-    def stop(self, reason: str = "stopped by the caller") -> None:
+    def stop(self) -> None:
         """Start no more calls; those in flight are awaited and recorded. Returns at once."""
         with self._lock:
-            self._reason = reason
+            self.requested = True
             if self._listener:
-                self._listener(reason)
+                self._listener()
 
     @contextmanager
-    def heard_by(self, listener: Callable[[str], object]) -> Iterator[None]:
-        """Call ``listener`` with the reason of every request, in the thread that made it."""
+    def heard_by(self, listener: Callable[[], object]) -> Iterator[None]:
+        """Call ``listener`` at every request, in the thread that made it."""
         with self._lock:
             self._listener = listener
-            if self._reason:
-                listener(self._reason)
+            if self.requested:
+                listener()
         try:
             yield
         finally:
@@ -68,9 +63,11 @@ class StopRequest:
 def stopped_by_request(request: StopRequest, stop: Stop) -> Iterator[None]:
     """While open, ``request`` stops the run: exit 3."""
     loop = asyncio.get_running_loop()
-    with request.heard_by(
-        lambda reason: loop.call_soon_threadsafe(stop, ExitCode.LEFT_OVER, reason)
-    ):
+
+    def listener() -> None:
+        loop.call_soon_threadsafe(stop, ExitCode.LEFT_OVER, "stopped by the caller")
+
+    with request.heard_by(listener):
         yield
 
 

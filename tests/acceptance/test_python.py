@@ -61,7 +61,7 @@ class TestFunctions:
         assert (end.counts and end.counts.succeeded) == 960 == len(api.applied())
         assert end.next is not None
         assert (end.next.command, end.next.options) == ("retry", {"code": "310018"})
-        again = bu.retry("c.unenroll", codes=["310011"], rate="2000/s")
+        again = bu.retry("c.unenroll", codes="310011", targets="1001/2001", rate="2000/s")
         assert again.counts and again.counts.codes == end.counts.codes if end.counts else False
         assert bu.status("c.unenroll").summary.counts == again.counts
         assert [row.status for row in bu.explain("c.unenroll", 422382899).rows] == ["succeeded"]
@@ -140,6 +140,12 @@ class TestRefusals:
             ({"pace": "fast"}, "pace: 'fast' is not one of fixed, adaptive"),
             ({"read_timeout": 0}, "read_timeout"),
             ({"target_id": "4.2E+08"}, "target_id"),
+            ({"columns": {"targetid": "Right"}}, "columns: 'targetid=Right' is not a valid column"),
+            ({"rate": 5}, "rate: 5 is not a valid rate"),
+            ({"stop_after": "soon"}, "^stop_after: "),
+            ({"max_failures": [1]}, "max_failures"),
+            ({"concurrency": True}, "concurrency"),
+            ({"concurrency": "8"}, "concurrency"),
             ({"stop_at": "25:00"}, "stop_at"),
         ],
     )
@@ -149,10 +155,65 @@ class TestRefusals:
         with pytest.raises(bu.errors.UsageError, match=message):
             bu.run("customers.csv", sandbox=True, **given)
 
+    def test_too_many_invalid_rows_are_refused_with_their_plan(
+        self, api: Witness, at_home: Path
+    ) -> None:
+        (at_home / "bad.csv").write_text("customerId,targetGroupId,targetId\nx,1,2\n7,1,2\n")
+        with pytest.raises(bu.errors.InputRefused, match="1 of 2 rows are invalid") as refused:
+            bu.run("bad.csv", out="f")
+        assert refused.value.code == 65
+        assert bu.plan("bad.csv", out="f").run_refuses
+        assert not bu.plan("bad.csv", out="f", max_invalid="50%").run_refuses
+        assert api.seen() == []
+
+    @pytest.mark.parametrize(
+        "which", [{"targets": ["7-8"]}, {"states": ["succeeded"]}, {"states": "pending"}]
+    )
+    def test_rows_that_cannot_be_chosen(self, at_home: Path, which: dict[str, Any]) -> None:
+        bu.plan("customers.csv", out="f")
+        with pytest.raises(bu.errors.UsageError):
+            bu.retry("f", sandbox=True, **which)
+
     def test_a_wrong_name_is_an_error_of_the_caller(self) -> None:
         wrong: Any = {"rtae": "1/s"}
         with pytest.raises(TypeError, match="rtae"):
             bu.run("customers.csv", **wrong)
+
+
+class TestEvents:
+    @pytest.mark.parametrize("kind", [bu.Started, bu.Progress, bu.Ended])
+    def test_what_a_caller_raises_stops_the_run_and_comes_out_when_all_is_recorded(
+        self, api: Witness, kind: type
+    ) -> None:
+        def fail(event: object) -> None:
+            if isinstance(event, kind):
+                raise LookupError("mine")
+
+        with pytest.raises(LookupError, match="mine"):
+            bu.run("customers.csv", rate="500/s", on_event=fail)
+        found = bu.status("customers.unenroll").summary
+        assert found.counts
+        assert found.counts.states[bu.State.SENDING] == found.counts.in_doubt == 0
+        assert found.counts.attempts == len(api.seen())
+        assert found.exit == (1 if kind is bu.Ended else 3)
+
+    def test_raising_at_the_plan_sends_nothing(self, api: Witness) -> None:
+        def refuse(event: object) -> None:
+            raise LookupError("not today")
+
+        with pytest.raises(LookupError):
+            bu.run("customers.csv", on_event=refuse)
+        assert api.seen() == []
+        with pytest.raises(bu.errors.UsageError, match="nothing in this folder was confirmed"):
+            bu.resume("customers.unenroll")
+
+    def test_a_stop_before_it_begins_sends_nothing(self, api: Witness) -> None:
+        stop = bu.StopRequest()
+        stop.stop()
+        with pytest.raises(bu.errors.Interrupted) as interrupted:
+            bu.run("customers.csv", stop=stop)
+        assert interrupted.value.code == 3
+        assert api.seen() == []
 
 
 class TestGuest:

@@ -46,7 +46,7 @@ from tests.ledger.kit import (
 
 IDS = ("customerId", "targetGroupId", "targetId")
 VIEW = ["source", "row", "org_id", "target_group_id", "target_id", "customer_id", "status"]
-VIEW += ["code", "message", "http_status", "attempts", "updated_at", "input"]
+VIEW += ["code", "message", "http_status", "attempts", "updated_at", "request_id", "input"]
 
 
 class Job:
