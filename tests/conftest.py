@@ -78,10 +78,10 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def proof(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Write down what an attack came to: ``proof(kills=100, lost=0)``.
+    """Record the figures of an attack: ``proof(kills=100, lost=0)``.
 
-    Which attack it is, and what must hold, stands in the test's mark ``attack``. Names of figures
-    that are not Python names are passed as ``**{"sends a row": 1.02}``.
+    The test's mark ``attack`` says which attack it is, and what must hold. Names of figures that
+    are not Python names are passed as ``**{"sends a row": 1.02}``.
     """
     mark = request.node.get_closest_marker("attack")
     assert mark is not None, "a test that proves something is marked with `attack`"

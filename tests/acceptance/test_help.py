@@ -125,7 +125,7 @@ class TestCompletion:
         script = 'bulk-unenroll completion fish | source; complete -C "bulk-unenroll re"'
         assert said_by(shell, "fish", script) >= {"report", "resume", "retry"}
 
-    def test_zsh_knows_the_command_and_is_given_its_words(self, shell: Desk) -> None:
+    def test_zsh_completes_the_command(self, shell: Desk) -> None:
         script = """
             autoload -U compinit; compinit -u
             eval "$(bulk-unenroll completion zsh)"

@@ -1,4 +1,4 @@
-"""A job file to begin with: written by looking at the input, checked and run as it stands."""
+"""A job file to begin with: written by looking at the input, checked and run unchanged."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_for_the_real_api_only_credentials_are_left_to_give(desk: Desk, witness:
     assert api.applied() == {1, 2}
 
 
-def test_a_person_is_asked_for_what_no_header_tells(desk: Desk) -> None:
+def test_a_person_is_asked_for_what_no_header_shows(desk: Desk) -> None:
     desk.write("members.csv", [(1, 1001, "x"), (2, 1001, "y")], "Member", "Tier", "Name")
     code, said = talk(
         desk,
@@ -67,7 +67,7 @@ def test_a_person_is_asked_for_what_no_header_tells(desk: Desk) -> None:
     assert desk.do("job", "check", "job.toml").code == 0
 
 
-def test_the_input_of_tonight_is_looked_at_and_every_night_s_is_named(desk: Desk) -> None:
+def test_the_input_of_tonight_is_checked_and_every_night_s_is_named(desk: Desk) -> None:
     today = datetime.now().astimezone()
     desk.write(f"drop-{today:%Y%m%d}.csv", [(1, 1001, 2001)])
     made = desk.do("init", "jobs/a.toml", "--input", "drop-{date:%Y%m%d}.csv")
@@ -76,7 +76,7 @@ def test_the_input_of_tonight_is_looked_at_and_every_night_s_is_named(desk: Desk
     assert desk.do("job", "check", "jobs/a.toml").code == 0
 
 
-def test_of_a_workbook_with_several_sheets_one_is_named(desk: Desk) -> None:
+def test_one_sheet_of_a_workbook_must_be_named(desk: Desk) -> None:
     with xlsxwriter.Workbook(desk.folder / "members.xlsx") as book:
         for name in ("April", "May"):
             book.add_worksheet(name).write_row(0, 0, ["customerId", "targetGroupId", "targetId"])

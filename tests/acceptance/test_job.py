@@ -189,7 +189,9 @@ class TestAgain:
         assert ended.json["status"]["withdrawn"] == 50 - len(called)
         assert {entry["customer"] for entry in api.seen()} == set(range(51, 101)) | called
 
-    def test_a_code_can_be_rerun_once_its_cause_is_mended(self, desk: Desk, witness: Start) -> None:
+    def test_a_code_can_be_retried_once_its_cause_is_fixed(
+        self, desk: Desk, witness: Start
+    ) -> None:
         api = witness("[book]\ncustomers = [" + ", ".join(map(str, range(1, 91))) + "]\n")
         desk.write("job.csv", rows(range(1, 101)))
         ended = desk.do("run", "job.csv", "--json", *FAST)
@@ -252,18 +254,18 @@ def test_a_deleted_input_stops_neither_resume_nor_export(desk: Desk, witness: St
 
 
 @pytest.mark.in_process
-def test_failed_csv_is_an_input_as_it_stands(desk: Desk, witness: Start) -> None:
+def test_failed_csv_can_be_used_as_input_unchanged(desk: Desk, witness: Start) -> None:
     witness()
     desk.write("job.csv", [*rows(range(1, 51)), ("4.2E+08", 1001, 2001), ("7,5", 1001, 2001)])
     assert desk.do("run", "job.csv", *FAST).code == 1
     failed = desk.results("job.unenroll/failed.csv")
     assert [row["unenroll_code"] for row in failed] == ["exponent", "not_digits"]
     with (desk.folder / "job.unenroll/failed.csv").open(newline="") as file:
-        mended = list(csv.reader(file))
-    mended[1][0], mended[2][0] = "420000001", "75"
-    with (desk.folder / "mended.csv").open("w", newline="") as file:
-        csv.writer(file).writerows(mended)
-    assert desk.do("run", "mended.csv", "--out", "job.unenroll", *FAST).code == 0
+        fixed = list(csv.reader(file))
+    fixed[1][0], fixed[2][0] = "420000001", "75"
+    with (desk.folder / "fixed.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(fixed)
+    assert desk.do("run", "fixed.csv", "--out", "job.unenroll", *FAST).code == 0
 
 
 @pytest.mark.in_process

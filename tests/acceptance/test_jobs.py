@@ -123,7 +123,7 @@ class TestCheck:
         assert sorted(path.name for path in desk.folder.iterdir()) == ["a.csv", "a.toml"]
         assert api.seen() == []
 
-    def test_all_that_is_wrong_is_said_at_once(self, desk: Desk) -> None:
+    def test_all_faults_are_reported_at_once(self, desk: Desk) -> None:
         desk.write("a.csv", [(1, 1001, 2001)], "customerId", "group", "targetId")
         (desk.folder / "a.toml").write_text(
             """
@@ -176,7 +176,7 @@ class TestCheck:
         assert "is not a key" not in ended.out
 
 
-def test_a_job_that_was_stopped_is_gone_on_with_by_itself(desk: Desk, witness: Start) -> None:
+def test_a_job_that_was_stopped_is_continued_automatically(desk: Desk, witness: Start) -> None:
     api = witness()
     without_username(desk)
     desk.environment |= LOYALTY
@@ -204,7 +204,7 @@ def test_the_schema_is_json(desk: Desk) -> None:
     assert json.loads(desk.do("job", "schema").out)["title"] == "Job"
 
 
-def test_a_job_file_that_is_not_there(desk: Desk) -> None:
+def test_a_job_file_that_does_not_exist(desk: Desk) -> None:
     ended = desk.do("job", "run", "none.toml")
     assert ended.code == 66
     assert "none.toml does not exist" in ended.err

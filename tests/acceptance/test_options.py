@@ -261,7 +261,7 @@ class TestSending:
 
 
 class TestOutput:
-    def test_json_alone_stands_on_stdout(self, desk: Desk, witness: Start) -> None:
+    def test_only_json_is_on_stdout(self, desk: Desk, witness: Start) -> None:
         witness()
         desk.write("a.csv", rows(range(1, 4)))
         ended = desk.do("run", "a.csv", *FAST, "--json", "-v")

@@ -233,7 +233,7 @@ class TestGuest:
         assert all(found == before for found in during)
         assert capfd.readouterr() == ("", "")
 
-    def test_its_log_is_for_who_wants_it(
+    def test_its_log_goes_to_the_standard_logger(
         self, api: Witness, caplog: pytest.LogCaptureFixture
     ) -> None:
         with caplog.at_level(logging.INFO, logger="bulk_unenroll"):
@@ -332,7 +332,7 @@ class TestAsync:
             with pytest.raises(bu.errors.InputMissing):
                 await anext(run)
 
-    async def test_or_where_it_is_left(self, at_home: Path) -> None:
+    async def test_or_when_it_is_left(self, at_home: Path) -> None:
         with pytest.raises(bu.errors.InputMissing):
             async with bu.arun("nothing.csv", sandbox=True):
                 pass

@@ -52,7 +52,7 @@ def run_example(page: str, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_first_one(page: str, api: Witness, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_example(page: str, api: Witness, capsys: pytest.CaptureFixture[str]) -> None:
     end = run_example(page, "first")["end"]
     assert end.counts.succeeded == 960 == len(api.applied())
     assert "bulk-unenroll retry c.unenroll --code 310018" in capsys.readouterr().out

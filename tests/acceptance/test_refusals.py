@@ -44,7 +44,7 @@ def refused(ended: Ended, code: int, *words: str) -> None:
 def test_a_process_ends_with_the_documented_code_and_two_lines(
     desk: Desk, words: tuple[str, ...], code: int
 ) -> None:
-    """The tests below come to the same in the process of the tests."""
+    """The tests below run in the process of the tests; this one starts real processes."""
     (desk.folder / "a.csv").write_text(GOOD)
     (desk.folder / "headless.csv").write_text(GOOD.removeprefix(HEADER))
     damaged = desk.folder / "damaged"
@@ -91,11 +91,11 @@ class TestInput:
         refused(desk.do("plan", "a.parquet"), 65, "Parquet")
 
     @pytest.mark.parametrize("name", ["nothing.csv", "*.csv", "folder"])
-    def test_what_is_not_there(self, desk: Desk, name: str) -> None:
+    def test_an_input_that_does_not_exist(self, desk: Desk, name: str) -> None:
         (desk.folder / "folder").mkdir()
         refused(desk.do("plan", name), 66, name)
 
-    def test_a_folder_that_is_not_there(self, desk: Desk) -> None:
+    def test_a_folder_that_does_not_exist(self, desk: Desk) -> None:
         for command in (
             ("status", "x"),
             ("resume", "x", "--sandbox"),

@@ -45,7 +45,7 @@ class TestPage:
         desk.do("run", "job.csv", *FAST, "--no-export")
         assert not (desk.folder / "job.unenroll/report.html").exists()
 
-    def test_it_can_be_written_again_and_elsewhere(self, desk: Desk, witness: Start) -> None:
+    def test_it_can_be_written_again_and_to_another_path(self, desk: Desk, witness: Start) -> None:
         witness()
         desk.write("job.csv", [(7, 1001, 2001)])
         desk.do("run", "job.csv", *FAST, "--no-export")
@@ -54,7 +54,7 @@ class TestPage:
         for name in ("job.unenroll/report.html", "ticket.html"):
             assert "1 of 1 customers/targets were taken out." in Paper(desk.folder / name).root.text
 
-    def test_what_was_planned_only_has_a_page_that_says_so(self, desk: Desk) -> None:
+    def test_a_folder_that_was_only_planned_has_a_page_that_says_so(self, desk: Desk) -> None:
         desk.write("job.csv", [(7, 1001, 2001), (8, 1001, 2001)])
         desk.do("plan", "job.csv")
         assert desk.do("report", "job.unenroll").code == 0
@@ -107,7 +107,7 @@ class TestPage:
         assert ended.code == code
         assert ended.last_lines[1].startswith("next: bulk-unenroll ")
 
-    def test_a_page_that_cannot_be_written_ends_the_run_as_such_with_all_recorded(
+    def test_a_page_that_cannot_be_written_fails_the_run_with_all_recorded(
         self, desk: Desk, witness: Start
     ) -> None:
         witness()
@@ -135,7 +135,7 @@ class TestDigest:
         assert lines[-2].startswith("14 invalid: fix them in failed.csv, then bulk-unenroll run ")
         assert lines[-1] == "and 3 more pairs of code and target, with 3 customers"
 
-    def test_its_example_is_a_row_that_ended_so(self, desk: Desk) -> None:
+    def test_its_example_is_a_row_with_that_state_and_code(self, desk: Desk) -> None:
         ended = desk.do("run", SAMPLES / "cleanup.csv", "--sandbox", *FAST)
         number = digest_of(ended)[0].split("such as row ")[1].split()[0]
         (row,) = (
@@ -145,9 +145,7 @@ class TestDigest:
         )
         assert (row["unenroll_status"], row["unenroll_code"]) == ("blocked", "310018")
 
-    def test_its_command_calls_again_just_what_it_tells_of(
-        self, desk: Desk, witness: Start
-    ) -> None:
+    def test_its_command_calls_again_exactly_its_rows(self, desk: Desk, witness: Start) -> None:
         api = witness("[book]\ncustomers = [1, 2, 3]\n")
         rows = [(who, 1001, target) for who in range(1, 7) for target in (2001, 2002)]
         desk.write("job.csv", rows)
@@ -167,7 +165,7 @@ class TestDigest:
         customers = {row["Customer ID"] for row in desk.results("cleanup.unenroll/results.csv")}
         assert not [who for who in customers if who.isdecimal() and who in str(digest_of(ended))]
 
-    def test_all_well_needs_none(self, desk: Desk, witness: Start) -> None:
+    def test_no_command_follows_when_all_succeeded(self, desk: Desk, witness: Start) -> None:
         witness()
         desk.write("job.csv", [(7, 1001, 2001)])
         assert "retry" not in desk.do("run", "job.csv", *FAST).out
@@ -187,7 +185,7 @@ def test_what_a_server_says_moves_no_cursor_and_colours_nothing(desk: Desk, witn
 
 
 @pytest.mark.needs("matplotlib")
-def test_a_chart_that_cannot_be_drawn_changes_nothing_of_how_a_run_ends(
+def test_a_chart_that_cannot_be_drawn_does_not_change_how_a_run_ends(
     desk: Desk, witness: Start
 ) -> None:
     witness()

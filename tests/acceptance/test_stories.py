@@ -25,7 +25,7 @@ FAST = ("--rate", "2000/s")
 
 
 def next_of(ended: Ended | str) -> list[str]:
-    """The words of the command that was told to be next."""
+    """The words of the next command that was printed."""
     err = ended if isinstance(ended, str) else ended.err
     return shlex.split(re.findall(r"next: bulk-unenroll (.*)", err)[-1])
 
@@ -92,9 +92,9 @@ class TestCampaignOperations:
 
         failed = desk.folder / "May list.unenroll/failed.csv"
         failed.write_text(failed.read_text("utf-8").replace("two", "2"), "utf-8")
-        mended = desk.do(*next_of(ran), "--yes")
-        assert mended.code == 0, mended.err
-        assert "1 customer" in mended.out
+        retried = desk.do(*next_of(ran), "--yes")
+        assert retried.code == 0, retried.err
+        assert "1 customer" in retried.out
 
     def save(self, desk: Desk, rows: Sequence[Sequence[object]]) -> None:
         with xlsxwriter.Workbook(desk.folder / "members.xlsx") as book:
@@ -164,7 +164,7 @@ class TestTwoInTheMorning:
         assert self.metric(desk, "exit_code") == 3
 
         self.night_that_dies(desk, api)
-        assert len(inbox.messages) == 1, "the dead tell nobody"
+        assert len(inbox.messages) == 1, "a killed run cannot notify"
         assert self.metric(desk, "exit_code") == -1
         assert "the last run was killed" in desk.do("status", "night.unenroll", "--json").out
 
@@ -205,7 +205,7 @@ class TestTwoInTheMorning:
         )
 
     def night(self, desk: Desk, *more: str) -> Ended:
-        """As a scheduler runs it: no terminal, a session of its own."""
+        """As a scheduler runs it: without a terminal, in a new session."""
         process = self.start(desk, *more)
         out, err = process.communicate(timeout=120)
         return Ended(process.returncode, out, err)
@@ -254,7 +254,7 @@ class TestMonday:
     MISSING = range(1, 901, 3)
     CLOSED = range(901, 1000, 8)[:12]
 
-    def test_312_failed_rows_are_explained_mended_and_proven(
+    def test_312_failed_rows_are_explained_fixed_and_verified(
         self, desk: Desk, witness: Start
     ) -> None:
         api = self.weekend(desk, witness)
@@ -277,13 +277,13 @@ class TestMonday:
         still = desk.do("status", "weekend.unenroll", "--json").json
         assert still["status"] == found["status"], "what was refused has reopened nothing"
         assert len(api.seen()) == calls
-        mended = desk.do(*retry, "--code", "310011", "--expect", 300)
-        assert mended.code == 1
+        retried = desk.do(*retry, "--code", "310011", "--expect", 300)
+        assert retried.code == 1
         assert {call["customer"] for call in api.seen()[calls:]} == set(self.MISSING)
-        assert next_of(mended) == ["retry", "weekend.unenroll", "--code", "310019"]
+        assert next_of(retried) == ["retry", "weekend.unenroll", "--code", "310019"]
 
         api.ask("teach", {"rules": []})
-        assert desk.do(*next_of(mended), *FAST, "--expect", 12).code == 0
+        assert desk.do(*next_of(retried), *FAST, "--expect", 12).code == 0
         self.done(desk, api)
 
     def weekend(self, desk: Desk, witness: Start) -> Witness:

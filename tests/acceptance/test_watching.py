@@ -21,7 +21,7 @@ CUSTOMERS = [10101, 10102, 999310011]
 
 
 class TestNotify:
-    def test_the_end_is_told_with_counts_and_without_ids(
+    def test_the_end_is_notified_with_counts_and_without_ids(
         self, desk: Desk, witness: Start, inbox: Inbox
     ) -> None:
         witness()
@@ -35,7 +35,9 @@ class TestNotify:
         assert not any(str(who) in json.dumps(message) for who in CUSTOMERS)
         assert "token-in-a-url" not in ended.out + ended.err
 
-    def test_a_halt_is_told_even_before_anything_was_read(self, desk: Desk, inbox: Inbox) -> None:
+    def test_a_halt_is_notified_even_before_anything_was_read(
+        self, desk: Desk, inbox: Inbox
+    ) -> None:
         assert desk.do("run", "none.csv", "--sandbox", *FAST).code == 66
         assert inbox.messages[0]["title"] == "bulk-unenroll: the input was not found (exit 66)"
         assert inbox.messages[0]["type"] == "failure"
@@ -113,7 +115,9 @@ class TestFollow:
         assert done == sorted(done)
         assert desk.do("status", "a.unenroll", "--json").json["exit"]["code"] == 0
 
-    def test_a_killed_run_is_told_from_one_that_goes_on(self, desk: Desk, witness: Start) -> None:
+    def test_a_killed_run_is_distinguished_from_a_running_one(
+        self, desk: Desk, witness: Start
+    ) -> None:
         api = witness('[[rule]]\nact = "silent"\n')
         desk.write("a.csv", [(1, 1001, 2001)])
         run = desk.start("run", "a.csv", *FAST)
@@ -126,9 +130,7 @@ class TestFollow:
         assert "next: bulk-unenroll resume a.unenroll" in followed.out
 
     @pytest.mark.parametrize("number", [2, *thorough(6)])
-    def test_looking_keeps_nobody_from_working(
-        self, desk: Desk, witness: Start, number: int
-    ) -> None:
+    def test_looking_does_not_block_a_run(self, desk: Desk, witness: Start, number: int) -> None:
         witness()
         desk.write("a.csv", [(1, 1001, 2001)])
         desk.do("plan", "a.csv")

@@ -18,7 +18,7 @@ CHARTED = 64
 
 @click.group()
 def benchmarks() -> None:
-    """Measure what the program costs here, beside what it is held against. Judges nothing."""
+    """Measure what the program and its alternatives cost on this machine. Asserts nothing."""
 
 
 @benchmarks.command("sending")

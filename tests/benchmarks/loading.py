@@ -60,9 +60,9 @@ class Figures:
 
 
 def make_inputs(folder: Path, rows: int) -> tuple[Path, Path]:
-    """A CSV and a Parquet file of so many rows; the same ones each time.
+    """A CSV and a Parquet file of ``rows`` rows; the same ones each time.
 
-    In a process of its own: the peak memory of a child counts what its parent had before ``exec``.
+    In a separate process: the peak memory of a child counts what its parent had before ``exec``.
     """
     text, parquet = folder / f"{rows}.csv", folder / f"{rows}.parquet"
     maker = multiprocessing.get_context("spawn").Process(target=_make, args=(rows, text, parquet))
@@ -133,7 +133,7 @@ def loop(figures: Figures, folder: Path) -> None:
 
 @contextmanager
 def busy_api() -> Iterator[tuple[int, Callable[[], float]]]:
-    """An API that refuses every call as one too many: its port, and when the next call comes."""
+    """An API that answers every call with 429: its port, and when the next call comes."""
     came = threading.Semaphore(0)
 
     def answer(server: socket.socket) -> None:
@@ -210,7 +210,7 @@ HEADER = """\
 
 
 def table(rows: int, figures: Figures) -> str:
-    """The figures of one number of rows as lines of a Markdown table, to stand below ``HEADER``."""
+    """The figures of one number of rows as lines of a Markdown table, below ``HEADER``."""
     return "".join(_line(rows, figures, name) for name in figures.seconds)
 
 

@@ -1,4 +1,4 @@
-"""A command on a core of its own, against a server on another: CPU, wall time, memory."""
+"""A command on one core, against a server on another: CPU, wall time, memory."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Spent:
 
 
 class Server:
-    """The constant server, in a process of its own."""
+    """The constant server, in a separate process."""
 
     def __init__(self, port: int) -> None:
         self.base_url = f"http://127.0.0.1:{port}/v3.1"
@@ -69,7 +69,7 @@ def write_input(path: Path, rows: int) -> Path:
 
 
 def spent_by(command: Sequence[str], base_url: str) -> Spent:
-    """Run ``command`` to its end. Raises ``RuntimeError`` with its last words if it fails."""
+    """Run ``command`` to its end. Raises ``RuntimeError`` with its last output if it fails."""
     environment = clean_environment(
         BASE_URL=base_url,
         BULK_UNENROLL_USERNAME="till",

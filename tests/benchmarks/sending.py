@@ -60,7 +60,7 @@ Found = dict[tuple[int, str], Figures]
 def measure(
     rows: int, rounds: int, concurrencies: Sequence[int], contenders: Sequence[Contender]
 ) -> Found:
-    """Interleaved rounds, so that whatever else the machine does meets all alike."""
+    """Interleaved rounds, so that other load of the machine affects all of them equally."""
     found: Found = {}
     with tempfile.TemporaryDirectory() as name, serving() as server:
         for _ in range(rounds):

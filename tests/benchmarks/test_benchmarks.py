@@ -37,7 +37,7 @@ def test_a_contender_that_fails_is_no_measure() -> None:
         sending.measure(4, 1, [1], [broken])
 
 
-def test_the_figures_stand_in_a_table_and_a_chart(found: sending.Found, tmp_path: Path) -> None:
+def test_the_figures_are_in_a_table_and_a_chart(found: sending.Found, tmp_path: Path) -> None:
     assert f"| 8 | {PROGRAM} | " in sending.table(found)
     chart.draw(found, 8, tmp_path / "chart.svg")
     assert "8 calls in flight" in (tmp_path / "chart.svg").read_text()

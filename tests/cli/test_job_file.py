@@ -54,14 +54,14 @@ def test_a_run() -> None:
     }
 
 
-def test_a_rerun_and_a_job_that_goes_on() -> None:
+def test_a_rerun_and_a_job_that_continues() -> None:
     rerun = read('[retry]\ncodes = ["310011"]\nstates = ["failed"]\n[output]\nfolder = "x"')
     assert (rerun.command, rerun.arguments) == ("retry", ["/srv/jobs/x"])
     assert rerun.options == {"codes": ["310011"], "states": ["failed"]}
     assert read('[output]\nfolder = "x"').command == "resume"
 
 
-def test_standard_input_is_no_path() -> None:
+def test_standard_input_is_not_a_path() -> None:
     assert read('[input]\nfiles = "-"').arguments == ["-"]
 
 
@@ -89,7 +89,7 @@ def test_what_is_wrong_is_said(text: str, said: str) -> None:
     assert any(said in problem for problem in problems(text)), problems(text)
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_all_faults_are_reported_at_once() -> None:
     assert len(problems("[input]\nfile = 1\n[api]\nurl = 'x'\n[limits]\nexpect = 'x'")) == 4
 
 

@@ -43,7 +43,7 @@ def settle(display: ProgressDisplay, number: int, *, doubtful: bool = False) -> 
         display.recorded(call, Decision(State.SUCCEEDED, "succeeded", None, None))
 
 
-def test_done_total_rate_and_rest_are_of_this_run_and_states_of_all(clock: Clock) -> None:
+def test_done_total_rate_and_time_left_are_of_this_run_and_states_of_all(clock: Clock) -> None:
     live = Progress(console=Console(file=io.StringIO()))
     display = resumed(live)
     (task,) = live.tasks
@@ -56,7 +56,7 @@ def test_done_total_rate_and_rest_are_of_this_run_and_states_of_all(clock: Clock
     assert task.fields["states"] == "80 pending  900 succeeded  20 failed"
 
 
-def test_customers_that_are_not_sent_are_done_with_but_make_no_run_faster(clock: Clock) -> None:
+def test_customers_that_are_not_sent_are_done_but_do_not_raise_the_rate(clock: Clock) -> None:
     live = Progress(console=Console(file=io.StringIO()))
     display = resumed(live)
     clock.now_s += 60
@@ -67,7 +67,7 @@ def test_customers_that_are_not_sent_are_done_with_but_make_no_run_faster(clock:
     assert task.fields["pace"] == "20/min, 2 min left"
 
 
-def test_before_anything_is_done_no_rest_is_estimated(clock: Clock) -> None:
+def test_before_anything_is_done_no_time_left_is_estimated(clock: Clock) -> None:
     live = Progress(console=Console(file=io.StringIO()))
     display = resumed(live)
     clock.now_s += 30

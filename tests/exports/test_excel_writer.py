@@ -71,7 +71,7 @@ class TestSheets:
         )
         return job
 
-    def test_every_row_stands_on_the_sheet_of_its_state_and_code(self, mixed: Job) -> None:
+    def test_every_row_is_on_the_sheet_of_its_state_and_code(self, mixed: Job) -> None:
         sheets = exported(mixed)
         summary = sheets.pop("summary")
         ids = {name: [line[0] for line in lines[1:]] for name, lines in sheets.items()}
@@ -96,7 +96,7 @@ class TestSheets:
         ]
         assert lines["invalid not_digits"][3] == "cannot be called: see unenroll_message"
 
-    def test_a_sheet_has_the_columns_of_results_csv_and_is_an_input_as_it_stands(
+    def test_a_sheet_has_the_columns_of_results_csv_and_can_be_used_as_input(
         self, mixed: Job
     ) -> None:
         path = mixed.export(".xlsx")
@@ -147,7 +147,7 @@ class TestNames:
         assert found == codes
         assert [line[3] for line in sheets["summary"][1:-1]] == codes
 
-    def test_rare_codes_share_a_sheet_when_there_are_very_many(self, tmp_path: Path) -> None:
+    def test_rare_codes_share_a_sheet_when_there_are_many(self, tmp_path: Path) -> None:
         rows = [of("review", f"odd_{number}", str(number)) for number in range(130)]
         sheets = written(tmp_path / "a.xlsx", rows, "number")
         assert len(sheets) == 1 + workbook.MOST_CODES + 1
@@ -185,7 +185,7 @@ class TestLimits:
 
 
 @pytest.mark.parametrize("most_bytes", [10_000, 20_300, 40_000])
-def test_a_full_disk_is_told_as_what_it_is_and_leaves_nothing_beside(
+def test_a_full_disk_is_reported_as_such_and_leaves_no_other_file(
     tmp_path: Path, most_bytes: int
 ) -> None:
     """Full while rows are added, while a sheet is put together, while all is packed."""

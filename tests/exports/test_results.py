@@ -123,7 +123,7 @@ def mode_of(path: Path) -> int:
 
 
 class TestResults:
-    def test_every_row_stands_in_input_order_with_its_own_columns_first(self, job: Job) -> None:
+    def test_every_row_is_there_in_input_order_with_its_own_columns_first(self, job: Job) -> None:
         job.read(
             job.input(
                 ["note", *IDS],
@@ -159,7 +159,7 @@ class TestResults:
         names = "source row status code message http_status attempts at request_id"
         assert list(ADDED) == [f"unenroll_{name}" for name in names.split()]
 
-    def test_failed_holds_all_but_what_ended_well_and_duplicates(self, job: Job) -> None:
+    def test_failed_holds_all_rows_but_successes_and_duplicates(self, job: Job) -> None:
         customers = range(1, 8)
         rows = [[str(customer), "1001", "2001"] for customer in customers]
         job.read(job.input(IDS, *rows, ["x", "1", "2"], ["1", "1001", "2001"]))
@@ -181,7 +181,7 @@ class TestResults:
         ]
         assert job.failed()[0] == job.results()[0]
 
-    def test_failed_is_an_input_as_it_stands(self, job: Job, tmp_path: Path) -> None:
+    def test_failed_csv_can_be_used_as_input(self, job: Job, tmp_path: Path) -> None:
         rows = [[str(customer), "1001", "2001", "note"] for customer in range(1, 5)]
         job.read(job.input([*IDS, "note"], *rows, ["x", "1", "2", "note"]))
         job.settle(c2=(State.FAILED, "310011"), c4=(State.REVIEW, "no_data"))
@@ -211,7 +211,7 @@ class TestResults:
             ["", "2", "1001", "2001", "b2", "c2"],
         ]
 
-    def test_a_header_that_stands_twice_keeps_both_columns(self, job: Job) -> None:
+    def test_a_header_with_a_repeated_name_keeps_both_columns(self, job: Job) -> None:
         one = job.input(["n", "n", *IDS], ["x", "y", "1", "1001", "2001"], name="one.csv")
         two = job.input([*IDS, "n"], ["2", "1001", "2001", "z"], name="two.csv")
         job.read(one, two)
@@ -292,7 +292,7 @@ class TestFormulas:
         assert one[:4] == ["'=1+1", "'@x", "-5", "1"]
         assert two[:4] == ["'+x", "'\tx", "'-5x", "'=2"]
 
-    def test_nor_what_the_api_and_the_file_system_say(self, job: Job) -> None:
+    def test_the_words_of_the_api_are_escaped(self, job: Job) -> None:
         job.read(job.input(IDS, ["1", "1001", "2001"]))
         job.settle(c1=(State.REVIEW, "=code"))
         line = job.results()[1]
@@ -511,7 +511,7 @@ class TestExport:
         job.read(job.input(IDS, ["1", "1001", "2001"]), confirmed=False)
         assert [line["status"] for line in job.jsonl()] == ["pending"]
 
-    def test_who_was_withdrawn_is_shown_once(self, job: Job) -> None:
+    def test_a_withdrawn_customer_is_shown_once(self, job: Job) -> None:
         job.read(job.input(IDS, ["1", "1001", "2001"], ["2", "1001", "2001"], ["x", "1", "2"]))
         job.read(job.input(IDS, ["2", "1001", "2001"]))
         shown = [(line["customer_id"], line["status"]) for line in job.jsonl()]
@@ -602,7 +602,7 @@ class TestFiles:
         assert {path: path.read_bytes() for path in paths} == before
 
     @every_way
-    def test_nothing_half_written_lies_about(self, big: Job, write: Write) -> None:
+    def test_no_half_written_file_is_left(self, big: Job, write: Write) -> None:
         write(big)
         before = sorted(path.name for path in (*big.folder.iterdir(), *big.root.iterdir()))
         with full_disk(10_000), pytest.raises(LedgerFailed):
@@ -610,12 +610,12 @@ class TestFiles:
         after = sorted(path.name for path in (*big.folder.iterdir(), *big.root.iterdir()))
         assert after == before
 
-    def test_a_folder_that_cannot_be_written_is_an_error_and_no_crash(self, big: Job) -> None:
+    def test_a_folder_that_cannot_be_written_is_an_error_not_a_crash(self, big: Job) -> None:
         with read_only(big.folder), pytest.raises(LedgerFailed) as caught:
             write_results(big.ledger.reader, big.folder, [1])
         assert caught.value.code == 74
 
-    def test_a_failing_disk_is_told_of_the_file_and_not_of_the_ledger(
+    def test_a_failing_disk_is_reported_for_the_file_not_for_the_ledger(
         self, big: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def full(_: object) -> None:
@@ -634,7 +634,7 @@ class TestFiles:
         assert [path.name for path in tmp_path.iterdir()] == ["file"]
         assert (tmp_path / "file").read_text() == "whole"
 
-    def test_a_trap_laid_for_the_writer_is_not_stepped_into(self, tmp_path: Path) -> None:
+    def test_a_symlink_planted_for_the_writer_is_not_followed(self, tmp_path: Path) -> None:
         victim = tmp_path / "victim"
         victim.write_text("precious")
         (tmp_path / ".file.part").symlink_to(victim)

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def in_virtual_time(work: Coroutine[Any, Any, T]) -> T:
-    """Run ``work`` on a loop of its own whose clock begins at 0 and costs nothing."""
+    """Run ``work`` on a new event loop whose virtual clock begins at 0."""
     loop: Any = looptime.patch_event_loop(asyncio.SelectorEventLoop())
     loop.setup_looptime()
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
@@ -27,7 +27,7 @@ def in_virtual_time(work: Coroutine[Any, Any, T]) -> T:
 
 
 class Mortal(Job):
-    """A job whose runs can be killed: what goes on is what stood on disk at that moment."""
+    """A job whose runs can be killed: it continues with what was on disk at that moment."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -35,7 +35,7 @@ class Mortal(Job):
         self.kills = 0
 
     async def live(self, api: Sender, kill_after_s: float | None = None, **how: Any) -> bool:
-        """One run, killed after so many seconds; whether it was."""
+        """One run, killed after ``kill_after_s``; return whether it was."""
         loop = asyncio.get_running_loop()
         began_s, now_s = loop.time(), self.now_s
         run = asyncio.create_task(self.run(api, **how))

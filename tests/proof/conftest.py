@@ -1,4 +1,4 @@
-"""What is seen of an attack is seen by another process than the one that is attacked."""
+"""Attacks are watched by another process than the one that is attacked."""
 
 from __future__ import annotations
 

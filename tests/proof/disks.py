@@ -27,7 +27,7 @@ def compiled(into: Path) -> Path:
 
 
 class PoweredDisk:
-    """The run folder of ``desk`` on a disk whose power can be cut; of use once."""
+    """The run folder of ``desk`` on a disk whose power can be cut, once."""
 
     def __init__(self, desk: Desk, folder: Path, library: Path) -> None:
         self._folder = folder
@@ -66,7 +66,7 @@ def break_disk(desk: Desk, folder: Path, library: Path, at: int, error: int) -> 
     }
 
 
-def mend_disk(desk: Desk) -> None:
-    """A disk like any other again."""
+def repair_disk(desk: Desk) -> None:
+    """Make it a normal disk again."""
     for name in ("LD_PRELOAD", "DISK_FOLDER", "DISK_SHADOW", "DISK_FAILS_AT", "DISK_ERROR"):
         desk.environment.pop(name, None)

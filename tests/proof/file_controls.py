@@ -33,7 +33,7 @@ def lenient_id(cell: object) -> int | Invalid:
 
 
 def forgiving_reader(*given: Any, **options: Any) -> Any:
-    """Quotes as ``csv`` reads them when it is not told to be strict."""
+    """Quotes as ``csv`` reads them when it is not strict."""
     return strict_reader(*given, **{**options, "strict": False})
 
 
@@ -54,7 +54,7 @@ def keep_what_was_read(source: Source) -> Iterator[Batch]:
 
 
 def by_position() -> Callable[[Record, Mapper], StagedRow]:
-    """Who stands in a row is remembered by the row's number, not by who it is."""
+    """A customer is identified by the row's number, not by the id."""
     seen: dict[int, Enrollment] = {}
 
     def staged(record: Record, mapper: Mapper) -> StagedRow:
@@ -73,7 +73,7 @@ def quotes_are_plain(stretch: str) -> str | None:
 
 
 def no_repeats(part: Any) -> tuple[Any, Any]:
-    """Nobody stands twice in a large file."""
+    """A large file is taken to have no duplicates."""
     return part.pick(slice(0)), part.rows[:0]
 
 
@@ -86,7 +86,7 @@ def no_check(*_: object) -> None:
     """Nothing."""
 
 
-# ── for a process of its own ─────────────────────────────────────────────────────────────────────
+# ── for a separate process ───────────────────────────────────────────────────────────────────────
 
 PEAK_KB: Final = "peak_kb"
 ADDRESS_SPACE_BYTES: Final = 4 << 30
@@ -95,7 +95,7 @@ ADDRESS_SPACE_BYTES: Final = 4 << 30
 def measure_memory() -> None:
     """No sabotage: at its end the program writes down the most memory that it took.
 
-    What the system tells its parent would count the parent's own memory too, from before ``exec``.
+    The peak that the system reports to its parent includes the parent's own memory before ``exec``.
     """
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
     atexit.register(_write_peak)
@@ -108,5 +108,5 @@ def _write_peak() -> None:
 
 
 def rows_without_limit() -> None:
-    """As many rows at once as are fixed, however long they are."""
+    """Read a fixed number of rows at once, however long they are."""
     loading.BULK_FROM_BYTES = 1 << 40  # type: ignore[misc]

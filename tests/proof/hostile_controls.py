@@ -1,4 +1,4 @@
-"""The program with its guard against hostile servers taken down."""
+"""The program without its protection against hostile servers."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def read_it_all() -> None:
 
 
 def show_as_it_is() -> None:
-    """What a server says reaches the terminal as it is."""
+    """What a server says reaches the terminal unchanged."""
     redaction.UNPRINTABLE = re.compile("(?!)")  # type: ignore[misc]

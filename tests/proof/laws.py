@@ -1,4 +1,4 @@
-"""What must hold after any crash, told from two sides: the witness and the ledger's own views."""
+"""What must hold after any crash, seen from two sides: the witness and the ledger's views."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def check_laws(folder: Path, witness: Witness, wanted: Collection[int]) -> Accou
 
 
 def check_strangers(witness: Witness, wanted: Collection[int]) -> None:
-    """Nobody was called who stands in no input."""
+    """Nobody was called who is not in an input."""
     strangers = {e["customer"] for e in witness.seen() if e["customer"] not in wanted}
     assert not strangers, f"called though in no input: {strangers}"
 

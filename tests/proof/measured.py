@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def measuring(file: Path, command: tuple[str, ...]) -> tuple[str, ...]:
-    """The command line that runs ``command`` so."""
+    """The command line that runs ``command`` and measures it."""
     return (sys.executable, "-m", "tests.proof.measured", str(file), *command)
 
 

@@ -81,7 +81,7 @@ def _record(dice: random.Random, delimiter: str, quoted: bool) -> str:
 
 def _mutate(text: str, dice: random.Random, bits: tuple[str, ...]) -> str:
     for _ in range(dice.choice((1, 1, 1, 2, 3))):
-        # most of it where the customer stands
+        # mostly where the customer id is
         at = min(int(dice.expovariate(0.08)), len(text))
         cut = dice.choice((0, 0, 1, 1, 2))
         text = text[:at] + dice.choice(bits) + text[at + cut :]
@@ -138,7 +138,7 @@ def is_id(text: str | None) -> bool:
 
 
 def ids_that_stand_there(file: Mutated) -> set[int]:
-    """Every id that stands in the file in just its digits, whatever stands around it."""
+    """Every id that is in the file in exactly these digits, whatever is around it."""
     if file.text is None:
         return {int(cell) for row in file.cells for cell in row if cell and is_id(cell)}
     words = re.split(r'[,;\t| "\r\n]', file.text)

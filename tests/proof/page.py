@@ -17,14 +17,14 @@ MARK: Final = "<!-- figures: written by `pytest --write-proof` -->"
 
 @dataclass(slots=True)
 class Figures:
-    """What the attacks of one session came to."""
+    """The figures of the attacks of one session."""
 
     found: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def add(
         self, name: str, promise: str, tier: str, test: str, seed: int, measured: dict[str, Any]
     ) -> None:
-        """Figures of the same attack and tier, from several tests, stand together."""
+        """Add figures; those of the same attack and tier are put together."""
         entry = self.found.setdefault(
             f"{name} ({tier})",
             {"attack": name, "promise": promise, "tier": tier, "tests": [], "measured": {}},
@@ -46,7 +46,7 @@ class Figures:
 
 
 def _merged(kept: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    """What one attack came to, of which another process may have made another part."""
+    """The figures of one attack, of which another process may have found a part."""
     tests = {*kept.get("tests", ()), *found["tests"]}
     return found | {
         "tests": sorted(tests),
@@ -55,7 +55,7 @@ def _merged(kept: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _table(kept: dict[str, dict[str, Any]]) -> str:
-    lines = ["| attack | what must hold | measured | again |", "|---|---|---|---|"]
+    lines = ["| attack | what must hold | measured | run again |", "|---|---|---|---|"]
     for _, entry in sorted(kept.items()):
         figures = entry["measured"].items()
         measured = "; ".join(

@@ -13,7 +13,7 @@ from bulk_unenroll.cli.main import main
 
 
 def program(*breaks: str) -> tuple[str, ...]:
-    """The command line that runs the program so broken, for ``Desk(folder, program)``."""
+    """The command line of the program with these ``breaks``, for ``Desk(folder, program)``."""
     return (sys.executable, "-m", "tests.proof.sabotaged", ",".join(breaks))
 
 

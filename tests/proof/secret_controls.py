@@ -1,4 +1,4 @@
-"""The program with its discretion broken on purpose, or made to break in the middle of a call."""
+"""The program made to leak secrets on purpose, or to crash in the middle of a call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bulk_unenroll.sending import landing
 
 
 def crash() -> None:
-    """An internal error, at a moment when the credentials stand in local variables."""
+    """An internal error, while local variables hold the credentials."""
 
     async def post(self: Client, url: Any, content: bytes, headers: Any, _: Any = None) -> Any:
         raise RuntimeError("broken on purpose")
@@ -22,7 +22,7 @@ def crash() -> None:
 
 
 def redact_nothing() -> None:
-    """What a server repeats is written down as it is."""
+    """Write down unchanged what a server repeats."""
     Secrets.redact = lambda self, text: text  # type: ignore[method-assign]
 
 

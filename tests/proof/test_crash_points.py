@@ -35,14 +35,14 @@ def in_tiers(points: Iterable[str]) -> list[Any]:
     return [value for one in points for value in ([one] if one in QUICK else thorough(one))]
 
 
-def beside(point: str) -> int:
+def points_in_tier(point: str) -> int:
     """How many points are tried in the tier of this one."""
     points = POINTS if point in POINTS else BULK_POINTS
     return sum((one in QUICK) == (point in QUICK) for one in points)
 
 
 def crash(desk: Desk, witness: Witness, point: str, passes: int, repeated: int = 1) -> None:
-    """Crash there, check the laws, go on, and check them again."""
+    """Crash there, check the laws, resume, and check them again."""
     desk.write("job.csv", [(who, 1001, 2001) for who in CUSTOMERS] * repeated)
     desk.program = program(point, passes)
     process = desk.start("run", "job.csv", "--yes", *SEND)
@@ -73,7 +73,7 @@ def test_a_crash_there_loses_nobody(
     dice = random.Random(f"{seed}/{point}/{round_}")
     passes = 1 if point in ONCE else dice.randint(1, 12)
     crash(desk, witness(SLOW), point, passes)
-    proof(points=len(POINTS) if round_ else beside(point), lost=0)
+    proof(points=len(POINTS) if round_ else points_in_tier(point), lost=0)
 
 
 @pytest.mark.attack(
@@ -84,7 +84,7 @@ def test_a_crash_in_a_large_load_loses_nobody(
     desk: Desk, witness: Start, point: str, proof: Callable[..., None]
 ) -> None:
     crash(desk, witness(SLOW), point, 1, REPEATED_IN_BULK)
-    proof(points=beside(point), lost=0)
+    proof(points=points_in_tier(point), lost=0)
 
 
 @pytest.mark.thorough

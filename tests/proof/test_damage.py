@@ -22,7 +22,7 @@ from tests.ledger.kit import begin, claim, confirmed, keys, settle, unanswered
 from tests.ledger.kit import turn as record
 
 ROUNDS = 500
-PROMISE = "refused, or nothing of who was called has changed; never treated as empty"
+PROMISE = "refused, or the record of who was called is unchanged; never treated as empty"
 Content = list[str]
 Damage = Callable[[Path, random.Random], str]
 
@@ -107,7 +107,7 @@ def lose(path: Path, dice: random.Random) -> str:
 
 
 def attack(folder: Path, names: list[str], to: Path, dice: random.Random) -> str:
-    """Damage a copy of ``folder``; what was done."""
+    """Damage a copy of ``folder``; return what was done."""
     damages: Sequence[Damage] = (*(flip_a_bit,) * 6, *(cut,) * 3, *(blank,) * 2, lose)
     while True:
         shutil.rmtree(to, ignore_errors=True)

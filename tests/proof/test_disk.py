@@ -13,7 +13,7 @@ import pytest
 from bulk_unenroll.ledger.sqlite.loading import BULK_FROM_ROWS
 from tests.kit.command import PROGRAM, Desk, Witness
 from tests.kit.tiers import long, thorough
-from tests.proof.disks import break_disk, compiled, mend_disk, needs_a_compiler
+from tests.proof.disks import break_disk, compiled, needs_a_compiler, repair_disk
 from tests.proof.laws import check_laws, check_strangers
 from tests.proof.sabotaged import program
 
@@ -39,7 +39,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def break_it(
     desk: Desk, witness: Witness, library: Path, number: int, at: int, control: str = ""
 ) -> int:
-    """Run with a disk that breaks at its ``at``-th write, check, mend it, finish; the exit code."""
+    """Run until the ``at``-th write fails, check, repair the disk, finish; return the exit code."""
     first = 1_000_000 * (number + 1)
     customers = range(first, first + CUSTOMERS)
     name = f"job-{number}.csv"
@@ -49,7 +49,7 @@ def break_it(
     break_disk(desk, folder, library, at, ERRORS[number % 2])
     desk.program = program(f"tests.proof.crash_controls:{control}") if control else PROGRAM
     broken = desk.do("run", name, *SEND)
-    mend_disk(desk)
+    repair_disk(desk)
     desk.program = PROGRAM
     where = f"write {at} failed, exit {broken.code}: {broken.err[-300:]}"
     assert broken.code in PROMISED, where

@@ -1,4 +1,4 @@
-"""Files as ugly as they come: the written verdict each, whichever way the command is run."""
+"""Ugly files: each gets its expected verdict, whichever way the command is run."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Proof = Callable[..., None]
 
 @dataclass
 class Tally:
-    """What the cases came to so far."""
+    """The results of the cases so far."""
 
     files: int = 0
     refused: int = 0
@@ -126,7 +126,7 @@ def check_rows(verdict: Rows, ended: Ended, found: list[dict[str, Any]]) -> None
     assert rows["duplicate"] == len(repeats)
 
 
-PROMISE = "the written verdict each; 0 tracebacks; nothing of a refused file can be sent"
+PROMISE = "the expected verdict each; 0 tracebacks; nothing of a refused file can be sent"
 
 
 @pytest.mark.attack("file cases", PROMISE)
@@ -163,7 +163,7 @@ def test_a_named_file_meets_it_as_a_large_one_would(
 @pytest.mark.thorough
 @pytest.mark.attack("file cases, each a process", PROMISE)
 @by_name(BY_PROCESS_TOO)
-def test_a_process_of_its_own_comes_to_the_same(case: Case, desk: Desk, proof: Proof) -> None:
+def test_a_separate_process_gives_the_same_result(case: Case, desk: Desk, proof: Proof) -> None:
     ended = plan(desk, case)
     check(desk, case, ended)
     BY_PROCESS.add(case, ended)
@@ -317,7 +317,7 @@ MEASURED = "tests.proof.file_controls:measure_memory"
 BOUNDLESS = "tests.proof.file_controls:rows_without_limit"
 measurable = pytest.mark.skipif(
     not Path("/proc/self/status").exists(),
-    reason="the system does not tell the memory of a process",
+    reason="the system does not report the memory of a process",
 )
 
 

@@ -1,4 +1,4 @@
-"""Files of mutated records: refused whole, or read so that it adds up and every id stands there."""
+"""Files of mutated records: refused whole, or read so that all adds up and no id is invented."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Line = tuple[str, int | None, int | None, int | None]
 
 @dataclass
 class Findings:
-    """What the files came to, and each law that was broken, with the number of the file."""
+    """The results of the files, and each law that was broken, with the number of the file."""
 
     counts: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
@@ -100,7 +100,7 @@ def _check_ids(findings: Findings, number: int, file: Mutated, lines: list[Line]
     taken = {found for _, *ids in lines for found in ids if found is not None}
     invented = taken - ids_that_stand_there(file)
     if invented:
-        findings.fault(number, f"{sorted(invented)[:3]} do not stand in the file")
+        findings.fault(number, f"{sorted(invented)[:3]} are not in the file")
 
 
 def _check_rows(findings: Findings, number: int, file: Mutated, lines: list[Line]) -> None:
@@ -120,7 +120,7 @@ def _check_rows(findings: Findings, number: int, file: Mutated, lines: list[Line
         findings.fault(number, f"{len(found)} rows read, {len(wanted)} expected, or other keys")
 
 
-PROMISE = "refused whole, or read = invalid + duplicate + unique; no id that stands nowhere"
+PROMISE = "refused whole, or read = invalid + duplicate + unique; every id taken is in the file"
 TIERS = [10_000, *long(200_000)]
 
 
@@ -135,7 +135,7 @@ def check_all(place: Path, seed: int, proof: Callable[..., None], records: int) 
 
 @pytest.mark.attack("file fuzz", PROMISE)
 @pytest.mark.parametrize("records", TIERS)
-def test_no_id_is_taken_that_does_not_stand_in_the_file(
+def test_only_ids_of_the_file_are_taken(
     tmp_path: Path, seed: int, proof: Callable[..., None], records: int
 ) -> None:
     check_all(tmp_path / "x", seed, proof, records)
@@ -149,7 +149,7 @@ def large(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("large")
 @pytest.mark.attack("file fuzz, by columns and in bulk", PROMISE)
 @pytest.mark.parametrize("records", TIERS)
-def test_nor_from_a_large_file(
+def test_only_ids_of_a_large_file_are_taken(
     tmp_path: Path, seed: int, proof: Callable[..., None], records: int
 ) -> None:
     check_all(tmp_path / "x", seed + 1, proof, records)
@@ -158,7 +158,7 @@ def test_nor_from_a_large_file(
 @pytest.mark.parametrize(
     ("broken", "by", "sign"),
     [
-        ("bulk_unenroll.inputs.rows.parse_id", controls.lenient_id, "do not stand in the file"),
+        ("bulk_unenroll.inputs.rows.parse_id", controls.lenient_id, "are not in the file"),
         (
             "bulk_unenroll.inputs.formats.csv_reader.csv.reader",
             controls.forgiving_reader,

@@ -50,7 +50,7 @@ def chunks(mib: int) -> Callable[[], Iterator[bytes]]:
 
 
 def bomb(mib: int) -> Callable[[], Iterator[bytes]]:
-    """So many MiB of blanks, a thousand times smaller on the wire."""
+    """``mib`` MiB of blanks, a thousand times smaller on the wire."""
 
     def parts() -> Iterator[bytes]:
         squeeze = zlib.compressobj(9, zlib.DEFLATED, 31)
@@ -121,7 +121,7 @@ def kinds(mib: int) -> dict[str, tuple[Manner, str]]:
 
 @dataclass(frozen=True)
 class Came:
-    """What a run came to."""
+    """How a run ended."""
 
     ended: Ended
     states: set[str]
@@ -129,7 +129,7 @@ class Came:
 
 
 def commanded(folder: Path, manner: Manner, run_by: Sequence[str] = PROGRAM) -> Came:
-    """Run the command, all rows at once, against a server that does so every time."""
+    """Run the command, all rows at once, against a server that answers in this ``manner``."""
     folder.mkdir()
     peak = folder / "peak"
     desk = Desk(folder, measuring(peak, tuple(run_by)))
@@ -194,7 +194,7 @@ def shown(desk: Desk) -> str:
 LOOKS: Final = ((("status",), ()), (("explain",), ("501",)), (("verify",), ()))
 
 
-@pytest.mark.parametrize("careless", [False, *thorough(True)], ids=["as it is", "control"])
+@pytest.mark.parametrize("careless", [False, *thorough(True)], ids=["unchanged", "control"])
 def test_no_server_commands_a_terminal(desk: Desk, careless: bool) -> None:
     if careless:
         desk.program = program("tests.proof.hostile_controls:show_as_it_is")
@@ -223,7 +223,7 @@ def test_no_server_s_words_run_in_a_spreadsheet_and_failed_csv_is_an_input(desk:
 
 @pytest.mark.in_process
 def test_a_request_id_of_odd_bytes_ends_no_run(desk: Desk) -> None:
-    """Header bytes that are no UTF-8 become half pairs, which no database takes."""
+    """Header bytes that are not UTF-8 become lone surrogates, which no database takes."""
     manner = replies(answer(b'{"data":501,"errors":null}', "X-CAP-REQUEST-ID: r\udcff\udc80"))
     with RudeServer(manner) as server:
         desk.environment |= CREDENTIALS | {"BULK_UNENROLL_BASE_URL": server.base_url}

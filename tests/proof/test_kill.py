@@ -30,10 +30,10 @@ EARLY_SHARE = 0.25
 EARLY_S = (0.2, 1.2)
 """How many kills come so soon after the start; the others after the first call or result."""
 LATE_S = 2.0
-TOLD = ("kills", "load", "send", "export", "jobs done", "requests", "called twice, all listed")
+FIGURES = ("kills", "load", "send", "export", "jobs done", "requests", "called twice, all listed")
 JOBS_OF_A_PART = 100
 REPEATED = (BULK_FROM_ROWS // CUSTOMERS + 1, 20)
-"""How often each customer stands in the file: loading takes a while, too, in bulk or by rows."""
+"""How often each customer is in the file, so that loading takes a while, in bulk or by rows."""
 
 SLOW = """
 [[rule]]
@@ -63,7 +63,7 @@ class Began:
 
 @dataclass
 class Job:
-    """A file of its own customers, run again and again until it is done."""
+    """A file with customers of no other job, run again and again until it is done."""
 
     desk: Desk
     witness: Witness
@@ -109,7 +109,7 @@ class Job:
         return ended
 
     def phase(self, began: Began) -> str:
-        """What the process that ``began`` then has come to."""
+        """The phase that the process has reached which ``began`` then."""
         part = self.folder / ".results.csv.part"
         if part.exists() and part.stat().st_mtime > began.at_s:
             return "export"
@@ -126,7 +126,7 @@ class Job:
 def kill_often(
     desk: Desk, witness: Witness, moments: int, dice: random.Random, first_job: int
 ) -> Counter[str]:
-    """Kill at so many moments, and check the laws after each; what was hit and seen."""
+    """Kill at many moments, and check the laws after each. Return what was hit and seen."""
     found: Counter[str] = Counter()
     job = Job(desk, witness, first_job)
     while found["kills"] < moments:
@@ -166,11 +166,11 @@ def test_a_kill_at_any_moment_loses_nobody(
         found = sum(pool.map(kill_some, range(AT_ONCE)), Counter[str]())
     jobs = range(AT_ONCE * JOBS_OF_A_PART)
     check_strangers(api, {who for job in jobs for who in customers_of(job)})
-    proof(**{name: found[name] for name in TOLD}, lost=0, unseen=0, false=0)
+    proof(**{name: found[name] for name in FIGURES}, lost=0, unseen=0, false=0)
 
 
 def kill_while_sending(desk: Desk, witness: Witness, jobs: int, dice: random.Random) -> None:
-    """Kill so many jobs soon after their first request, and check the laws."""
+    """Kill each job soon after its first request, and check the laws."""
     for number in range(jobs):
         job = Job(desk, witness, number)
         began = Began(witness.journal.stat().st_size, time.time())

@@ -159,7 +159,7 @@ async def _turn_clock(job: Mortal) -> None:
 
 
 class Prompt:
-    """An API that answers at once, but loses the first call of every so many customers."""
+    """An API that answers at once, but loses the first call of every nth customer."""
 
     def __init__(self, loses_every: int = 10**9) -> None:
         self.starts: list[float] = []

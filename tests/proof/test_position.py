@@ -1,4 +1,4 @@
-"""Where a customer stands in a file never matters: only who stands there, and who is settled."""
+"""The position of a customer in a file never matters: only who is in it, and who is settled."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import pytest
 from bulk_unenroll.ledger.sqlite.loading import BULK_FROM_ROWS
 from tests.kit.command import Desk, Witness
 from tests.kit.tiers import long, thorough
-from tests.proof.disks import PoweredDisk, compiled, mend_disk, needs_a_compiler
+from tests.proof.disks import PoweredDisk, compiled, needs_a_compiler, repair_disk
 from tests.proof.laws import check_laws, check_strangers
 from tests.proof.sabotaged import program
 
@@ -52,7 +52,7 @@ def cut_the_power(
         process.kill()
         process.communicate()
     image = disk.after_the_cut()
-    mend_disk(desk)
+    repair_disk(desk)
     account = check_laws(image, witness, customers)
     assert account.in_doubt <= 2 * CONCURRENCY
     done = desk.do("run", f"job-{number}.csv", "--out", image.name, *SEND)

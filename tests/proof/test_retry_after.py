@@ -42,7 +42,7 @@ def asctime(at_s: float) -> str:
 
 
 def lasts(seconds: float) -> tuple[float, float]:
-    """A wait of so many seconds; a date is cut to whole ones, and there is a little on top."""
+    """A wait of ``seconds``; a date is cut to whole seconds, and a little is added."""
     return (seconds - 1e-6, seconds + 10)
 
 
@@ -50,7 +50,7 @@ def lasts(seconds: float) -> tuple[float, float]:
 class Said:
     """What a server says at ``now_s`` of its clock, and how long a pause of everyone then is.
 
-    ``skew_s``: by how much its clock is ahead of ours. ``dated``: whether ``Date`` tells so.
+    ``skew_s``: by how much its clock is ahead of ours. ``dated``: whether it sends ``Date``.
     """
 
     values: Callable[[float], tuple[str, ...]]

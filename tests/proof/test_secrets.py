@@ -51,7 +51,7 @@ LOGGING: Final = (
 )
 
 
-# ── what fails, and how it is told ───────────────────────────────────────────────────────────────
+# ── what fails, and how it is reported ───────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class Worker(Desk):
 
 
 def leaks(folder: Path, failure: Failure, options: Sequence[object]) -> list[str]:
-    """Run the command while the server fails so: where a secret stands that should not."""
+    """Run the command against this failure; return where a secret was found."""
     with RudeServer(*[failure.manner] * 10) as server:
         worker = Worker(folder, failure, server)
         path = worker.write("job.csv", [(CUSTOMER, 1001, 2001)])
@@ -215,7 +215,7 @@ def written(folder: Path) -> dict[str, bytes]:
 
 
 def attacks(folder: Path, names: Sequence[str], *, every_way: bool, broken: str = "") -> list[str]:
-    """Every failure, told in one way each or in all; the hits."""
+    """Every failure, reported in one way each or in all; return the hits."""
 
     def attack(number: int, name: str, options: Sequence[object]) -> list[str]:
         failure = FAILURES[name]

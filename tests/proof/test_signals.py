@@ -29,7 +29,7 @@ LATEST_S = 2.0
 
 
 class Job:
-    """A file of its own customers in a folder of its own."""
+    """A file with customers of no other job, in its own folder."""
 
     def __init__(self, desk: Desk, number: int) -> None:
         self._desk = desk
@@ -97,7 +97,7 @@ def stop_often(
     kinds: Sequence[tuple[signal.Signals, ...]],
     by: Sequence[str] = PROGRAM,
 ) -> Counter[str]:
-    """Stop jobs at so many moments with signals of these kinds; how they ended."""
+    """Stop jobs at many moments with signals of these kinds. Return how they ended."""
     dice = random.Random(f"{seed}/signals")
     found: Counter[str] = Counter()
     for number in range(moments):

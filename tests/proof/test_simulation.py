@@ -136,7 +136,7 @@ class Simulation:
         }
 
     async def go(self) -> list[object]:
-        """The trace and the end: two goes of one seed are the same."""
+        """The trace and the end, which are the same whenever this seed is run."""
         with Mortal(self.folder) as job:
             job.plan(self.rows)
             for _ in range(self.dice.randrange(1, 6)):

@@ -171,7 +171,7 @@ class Model:
         return number
 
 
-# ── the ledger beside it ─────────────────────────────────────────────────────────────────────────
+# ── the ledger, compared with it ─────────────────────────────────────────────────────────────────
 
 
 class LedgerMachine(RuleBasedStateMachine):

@@ -106,7 +106,7 @@ def failing_share(at_s: float) -> float:
 
 @dataclass(frozen=True)
 class Weathered:
-    """What a job came to that went through a storm.
+    """How a job ended that went through a storm.
 
     ``ends``: the exit codes of runs that gave up. ``back``: the share of the rate that was used in
     the minute that begins a minute after the recovery.

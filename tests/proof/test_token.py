@@ -35,7 +35,7 @@ LIFE_S: Final = TTL_S * (1 - RENEW_SHARE)
 
 PAIR: Final = OAuth(SecretStr("key"), SecretStr("secret"), "http://127.0.0.1:1/token")
 TROUBLES: Final = (http(500), http(503, "1"), http(429), LOST, REFUSED)
-PROMISE: Final = "one refresh an expiry, no row pays for it"
+PROMISE: Final = "one refresh per expiry, no row is charged for it"
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Server:
     """Gives tokens and checks them, on the loop's clock: for their age when a call arrives, and for
     their being revoked when it is answered.
 
-    ``trouble(n)`` is what the nth token call comes to, None for a token; at each of ``revoked_s``
+    ``trouble(n)`` is the answer to the nth token call, None for a token; at each of ``revoked_s``
     all tokens die early.
     """
 
@@ -106,7 +106,7 @@ def job(tmp_path: Path) -> Iterator[Job]:
 
 @dataclass(frozen=True)
 class Went:
-    """What a job came to. A row that was charged for a refusal has no try left, and failed."""
+    """How a job ended. A row that was charged for a refusal has no attempt left, and failed."""
 
     states: Mapping[State, int]
     endings: Mapping[int, str]
@@ -134,7 +134,7 @@ async def sent(job: Job, server: Server, auth: TokenAuth | None = None) -> Mappi
 
 
 def revocations(dice: random.Random) -> tuple[float, ...]:
-    """Far enough apart for two answers: who is refused with a new token, too, ends the run."""
+    """With time for two answers in between: a call that is refused twice ends the run."""
     return tuple(REVOKED_EVERY_S * number + dice.random() for number in range(1, 5))
 
 
@@ -173,7 +173,7 @@ async def test_tokens_that_die_early_are_replaced_once_for_all(
 async def test_a_token_call_that_fails_costs_no_row(
     job: Job, seed: int, proof: Callable[..., None], rounds: int
 ) -> None:
-    """Half of the token calls fail, each in its way. A run that gets no token at all is resumed."""
+    """Half of the token calls fail, in several ways. A run without any token is resumed."""
     dice = random.Random(f"{seed}/trouble")
     failed = gave_up = 0
     for number in range(rounds):

@@ -23,7 +23,7 @@ SEND = ("--rate", "10/s", "--concurrency", "4", "--canary", "0", "-q", "--yes")
 
 
 def race(desk: Desk, witness: Witness, number: int, senders: int) -> float:
-    """Start so many together; check who sent. Seconds until all others had ended."""
+    """Start ``senders`` together; check who sent. Return the seconds until all others had ended."""
     first = 1_000_000 * (number + 1)
     customers = range(first, first + CUSTOMERS)
     name = f"job-{number}.csv"
@@ -48,7 +48,7 @@ def race(desk: Desk, witness: Witness, number: int, senders: int) -> float:
 def first_to_end(
     racing: list[subprocess.Popen[bytes]], number: int
 ) -> list[subprocess.Popen[bytes]]:
-    """The first so many of them to end."""
+    """The first of them to end, by number."""
     end_s = time.monotonic() + 60
     while time.monotonic() < end_s:
         ended = [process for process in racing if process.poll() is not None]
@@ -58,7 +58,9 @@ def first_to_end(
     raise AssertionError("not all but one were refused within a minute")
 
 
-@pytest.mark.attack("two senders", "one sends; the others exit 75 while it does; nobody twice")
+@pytest.mark.attack(
+    "two senders", "one sends; the others exit 75 while it does; nobody is called twice"
+)
 @pytest.mark.parametrize("rounds", [1, *thorough(2), *long(50)])
 def test_one_of_many_sends(
     desk: Desk, witness: Start, seed: int, rounds: int, proof: Callable[..., None]

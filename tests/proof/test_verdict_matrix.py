@@ -191,7 +191,7 @@ class Token(Basic):
 
 
 async def came_to(job: Job, number: int, body: str, status: int, *, token: bool) -> End:
-    """Run one row, of an input of its own, that is always answered so."""
+    """Run one row, in its own input, that always gets this answer."""
     source = job.plan([Enrollment(CUSTOMER, Target(None, 1001, number))], f"{number}.csv")
     api = ScriptedApi(lambda key, attempt, at_s: reply(body, status))
     auth = Token() if token else Basic()
@@ -205,7 +205,7 @@ async def came_to(job: Job, number: int, body: str, status: int, *, token: bool)
 async def differences(
     folder: Path, cells: Sequence[tuple[str, int]], *, token: bool = False
 ) -> list[str]:
-    """The cells that do not come to what the table says."""
+    """The cells whose end is not that of the table."""
     found = []
     job = Job(folder)
     with closing(job.ledger):
@@ -251,7 +251,7 @@ async def test_a_judge_without_the_code_table_is_found_out(
 
 
 async def test_every_cell_comes_through_the_wire_as_it_is() -> None:
-    """What the client hands to the judge is what the server said."""
+    """What the client passes to the judge is what the server sent."""
     with RudeServer(*(replies(on_the_wire(*cell)) for cell in CELLS)) as server:
         async with Client(server.base_url, connect_timeout_s=10, read_timeout_s=10) as client:
             for body, status in CELLS:
@@ -317,7 +317,7 @@ def test_the_real_command_ends_as_the_table_says(
 
 
 def commanded(desk: Desk, path: Path, told: bytes) -> End:
-    """Run the command on one row that is answered so as often as it may be sent."""
+    """Run the command on one row that always gets this answer."""
     with RudeServer(*[replies(told)] * ATTEMPTS) as server:
         desk.environment |= CREDENTIALS | {"BULK_UNENROLL_BASE_URL": server.base_url}
         options = ("--max-attempts", ATTEMPTS, "--rate", "50/s", "--out", "job.unenroll")

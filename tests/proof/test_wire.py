@@ -366,7 +366,7 @@ async def refused(*, reused: bool) -> bool:
 
 @contextmanager
 def crowd(port: int) -> Iterator[None]:
-    """So many connections that wait to be accepted that no other gets through."""
+    """Fill the queue of connections to accept, so that no other gets through."""
     waiting = [socket.socket() for _ in range(4)]
     for one in waiting:
         one.setblocking(False)
@@ -451,7 +451,7 @@ async def test_a_pool_that_lends_any_open_connection_is_found_out(
         pytest.param("408 while idle", "succeeded", 0, marks=pytest.mark.thorough),
     ],
 )
-def test_every_call_that_the_server_saw_stands_in_the_record(
+def test_every_call_that_the_server_saw_is_in_the_record(
     desk: Desk, name: str, state: str, exit_code: int
 ) -> None:
     """One call meets the fault; ``--in-doubt hold`` lets nobody be called again."""

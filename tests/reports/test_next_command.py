@@ -61,7 +61,9 @@ class TestRerun:
         assert str(rerun("f", State.FAILED, "9", sandbox=True)).endswith("--code 9 --sandbox")
 
     @pytest.mark.parametrize("code", ["a b", "$(reboot)", "", None])
-    def test_a_code_that_is_not_plain_is_left_out_of_the_line(self, code: str | None) -> None:
+    def test_a_code_with_unusual_characters_is_left_out_of_the_command(
+        self, code: str | None
+    ) -> None:
         assert str(rerun("f", State.FAILED, code)) == "bulk-unenroll retry f --state failed"
 
     def test_fixed_rows_are_read_with_the_options_that_find_their_ids(self) -> None:
@@ -79,7 +81,7 @@ class TestNext:
     def test_it_can_be_pasted_into_a_shell(self, folder: str, quoted: str) -> None:
         assert str(Next("resume", (folder,))) == f"bulk-unenroll resume {quoted}"
 
-    def test_it_is_data_for_whoever_has_no_shell(self) -> None:
+    def test_it_is_data_for_programs(self) -> None:
         then = Next("retry", ("f",), {"code": "310011"})
         assert (then.command, then.arguments, dict(then.options)) == (
             "retry",
@@ -93,7 +95,7 @@ class TestNext:
             "bulk-unenroll status f --follow"
         )
 
-    def test_again_is_for_the_same_place(self) -> None:
+    def test_again_keeps_the_sandbox(self) -> None:
         then = Next("resume", ("f",))
         assert str(again(then, sandbox=True)) == "bulk-unenroll resume f --sandbox"
         assert again(then, sandbox=False) == then

@@ -131,7 +131,9 @@ class TestFigures:
             ROWS
         )
 
-    def test_an_example_is_an_input_row_that_ended_so(self, busy: Path, paper: Paper) -> None:
+    def test_an_example_is_an_input_row_with_that_state_and_code(
+        self, busy: Path, paper: Paper
+    ) -> None:
         ((code, target, state, example),) = paper_examples(paper)[:1]
         row = int(example.split()[1])
         with tool(busy) as connection:
@@ -165,7 +167,7 @@ class TestFigures:
         assert paper.table("attempts") == {"1": ["2"], "2": ["1"]}
         assert paper.table("again") == {"521": ["not_applied", "1", "5.0", "5.0", "0"]}
 
-    def test_inputs_are_told_with_their_fingerprint(self, ledger: Ledger, tmp_path: Path) -> None:
+    def test_inputs_are_listed_with_their_fingerprint(self, ledger: Ledger, tmp_path: Path) -> None:
         source = plan(ledger, [*keys(1, 2), BAD_ID], name="a.csv", content="ab" * 32)
         ledger.confirm([source], "https://eu.api.example.com/v3.1")
         name, rows, sha256, status = next(
@@ -223,7 +225,7 @@ def paper_examples(paper: Paper) -> list[tuple[str, str, str, str]]:
 
 
 class TestPrivacy:
-    def test_no_customer_id_stands_on_it(self, paper: Paper) -> None:
+    def test_it_shows_no_customer_id(self, paper: Paper) -> None:
         assert not re.findall(rf"{str(FIRST_CUSTOMER)[:5]}\d{{4}}", paper.source)
         assert "customer … said no" in paper.root.text
 
@@ -256,7 +258,7 @@ class TestHostileText:
             heading.text for heading in paper.all("h2")
         ]
 
-    def test_it_is_shown_as_it_stands(self, attacked: Paper) -> None:
+    def test_it_is_shown_unchanged(self, attacked: Paper) -> None:
         codes = attacked.table("codes")
         assert {text[:64] for text in HOSTILE if text.isprintable()} <= set(codes)
         assert "{{ 7 * 7 }}" in attacked.root.text
@@ -357,7 +359,7 @@ class TestReaders:
             assert len(widths) == 1
 
     @pytest.mark.needs("matplotlib")
-    def test_the_picture_is_named_by_its_caption_and_told_by_a_table(self, paper: Paper) -> None:
+    def test_the_picture_has_a_caption_and_its_figures_are_in_a_table(self, paper: Paper) -> None:
         (svg,) = paper.all("svg")
         assert svg.attributes["role"] == "img"
         named = svg.attributes["aria-labelledby"]
@@ -365,17 +367,17 @@ class TestReaders:
         assert "median" in caption.text
         assert len(paper.table("line")) >= 2
 
-    def test_no_id_stands_twice(self, paper: Paper) -> None:
+    def test_no_element_id_is_repeated(self, paper: Paper) -> None:
         ids = [e.attributes["id"] for e in paper.all() if "id" in e.attributes]
         assert len(ids) == len(set(ids))
 
-    def test_text_stands_out_from_what_is_behind_it(self, paper: Paper) -> None:
+    def test_text_contrasts_with_its_background(self, paper: Paper) -> None:
         colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{3,6})", paper.source))
         for text in ("ink", "soft"):
             for behind in ("paper", "shade"):
                 assert contrast(colours[text], colours[behind]) >= 4.5
 
-    def test_a_state_is_told_in_words_not_by_colour(self, paper: Paper) -> None:
+    def test_a_state_is_shown_in_words_not_by_colour(self, paper: Paper) -> None:
         cells: list[Element] = [cell for table in paper.all("table") for cell in table.all("td")]
         assert not [cell for cell in cells if "style" in cell.attributes]
 
@@ -408,7 +410,9 @@ class TestWho:
         assert user == "night-shift"
         assert host
 
-    def test_a_user_without_a_name_is_told_by_number(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_user_without_a_name_is_shown_by_number(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def nobody() -> str:
             raise KeyError("getpwuid(): uid not found: 4711")
 

@@ -69,7 +69,7 @@ class TestConclude:
     def test_doubts_of_superseded_sources_are_not_forgotten(self) -> None:
         assert conclude(counted(succeeded=5), {}, 2) == Exit(3, "2 rows in doubt")
 
-    def test_time_that_ran_out_as_the_last_row_ended_does_not_matter(self) -> None:
+    def test_time_that_runs_out_as_the_last_row_ends_does_not_matter(self) -> None:
         assert conclude(counted(succeeded=5), {3: "time is up"}, 0).code == 0
 
     @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ class TestConclude:
             ),
         ],
     )
-    def test_what_did_not_end_well_is_named(self, counts: Counts, reason: str) -> None:
+    def test_what_did_not_succeed_is_named(self, counts: Counts, reason: str) -> None:
         assert conclude(counts, {}, 0) == Exit(1, reason)
 
     @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ class TestConclude:
             counted(succeeded=5, not_enrolled=2, duplicate=9),
         ],
     )
-    def test_all_settled_well_is_zero(self, counts: Counts) -> None:
+    def test_all_succeeded_is_zero(self, counts: Counts) -> None:
         ended = conclude(counts, {}, 0)
         assert ended == Exit(0, f"all {counts.unique} customers/targets settled")
 
@@ -124,7 +124,7 @@ class TestJson:
         summary.counts.withdrawn = 4
         assert summary.as_json()["status"]["withdrawn"] == 4
 
-    def test_a_command_refused_before_it_counted_has_its_exit_at_least(self) -> None:
+    def test_a_command_refused_before_it_counted_still_shows_its_exit(self) -> None:
         made = Summary("f", Exit(65, "refused"), Next("run", ("f",))).as_json()
         assert made["exit"] == {"code": 65, "reason": "refused"}
         assert set(made) == {"folder", "run_id", "exit", "seconds", "next"}

@@ -24,7 +24,7 @@ def binned(latency_ms: int) -> int:
 
 
 class TestHeadline:
-    def test_it_says_how_many_were_taken_out_and_what_became_of_the_others(self) -> None:
+    def test_it_says_how_many_were_taken_out_and_how_the_others_ended(self) -> None:
         counts = Counts(read=1000, unique=998)
         counts.states |= {State.SUCCEEDED: 960, State.FAILED: 4, State.IN_DOUBT: 34}
         assert headline(counts) == (

@@ -171,7 +171,7 @@ def damaged() -> Iterator[Case]:
 
 
 def claiming(whole: bytes, rows: int, claimed: int, *, groups: bool = True) -> bytes:
-    """The file, its footer claiming other rows: in the group, which is told last, or in all."""
+    """The file, its footer claiming other rows: in the last row group, or in all."""
     length = struct.unpack("<I", whole[-8:-4])[0]
     start = len(whole) - 8 - length
     footer, old, new = whole[start:-8], _field(rows), _field(claimed)
@@ -222,7 +222,7 @@ def folders() -> Iterator[Case]:
     corrupt = parts(a_parquet=parquet(A), b_parquet=parquet(B)[:-1])
     yield folder("one part corrupt", corrupt, Refused(("parts/b.parquet",), planned=(A,)))
     other = parts(a_parquet=parquet(A), notes_csv=table(B), _SUCCESS=b"", c_crc=b"x")
-    yield folder("other files beside", other, Rows((A,)))
+    yield folder("other files in the folder", other, Rows((A,)))
     yield folder("empty", parts(), Refused(("Parquet", "parts"), 66))
     yield folder("CSV only", parts(a_csv=table(A)), Refused(("Parquet", "parts"), 66))
     kinds = parts(a_parquet=parquet(A), b_parquet=parquet(str(B), kind=pa.string()))

@@ -1,4 +1,4 @@
-"""Inputs and exports elsewhere: a bucket of S3, one of Google's storage, an address on the web."""
+"""Remote inputs and exports: in S3, in Google Cloud Storage, on the web."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_from_google_s_storage_and_back(desk: Desk, storage: Web) -> None:
     assert [json.loads(line)["status"] for line in lines] == ["succeeded"] * 2
 
 
-def test_a_signature_stands_in_no_file_and_on_no_screen(desk: Desk, web: Web) -> None:
+def test_a_signature_is_in_no_file_and_on_no_screen(desk: Desk, web: Web) -> None:
     url = web.put("/members.csv", CONTENT)
     signed = f"{url}?X-Amz-Signature=hunter2"
     planned = desk.do("plan", signed)
@@ -116,7 +116,7 @@ def test_a_file_with_a_new_signature_is_the_same_file(desk: Desk, web: Web) -> N
 
 
 @pytest.mark.needs("moto")
-def test_what_cannot_be_is_refused_with_a_remedy(desk: Desk, bucket: Bucket) -> None:
+def test_an_impossible_address_is_refused_with_a_remedy(desk: Desk, bucket: Bucket) -> None:
     url = bucket.put("members.csv", CONTENT)
     assert desk.do("run", url, *FAST).code == 0
     ledger = desk.do("run", url, "--out", f"s3://{BUCKET}/members.unenroll", *FAST)
