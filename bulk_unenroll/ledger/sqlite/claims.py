@@ -6,7 +6,7 @@ import json
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from bulk_unenroll.ledger.sqlite.connection import Row, Writer
 from bulk_unenroll.ledger.sqlite.places import LAST_ROW, place_of
@@ -27,8 +27,7 @@ class _Line:
     last: int
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """Which calls a turn may claim: of no halted org, and with ``only`` of these items alone.
 
     Both are JSON lists. ``spread``: from as many targets as there are.
