@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from bulk_unenroll.commands.events import Started as Started
     from bulk_unenroll.commands.explain import Explained as Explained
     from bulk_unenroll.commands.explain import explain as explain
-    from bulk_unenroll.commands.explain import verify as verify
     from bulk_unenroll.commands.export import export as export
     from bulk_unenroll.commands.plan import plan as plan
+    from bulk_unenroll.commands.report import report as report
     from bulk_unenroll.commands.results import Results as Results
     from bulk_unenroll.commands.results import results as results
     from bulk_unenroll.commands.run import resume as resume
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bulk_unenroll.commands.run import run as run
     from bulk_unenroll.commands.status import Status as Status
     from bulk_unenroll.commands.status import status as status
+    from bulk_unenroll.commands.verify import verify as verify
     from bulk_unenroll.errors import Next as Next
     from bulk_unenroll.exits import Exit as Exit
     from bulk_unenroll.exits import ExitCode as ExitCode
@@ -56,12 +57,14 @@ __version__ = "0.1.0"
 _MODULES: Final = {
     "commands.async_run": ("AsyncRun", "aresume", "aretry", "arun"),
     "commands.events": ("Ended", "Paused", "Planned", "Started"),
-    "commands.explain": ("Explained", "explain", "verify"),
+    "commands.explain": ("Explained", "explain"),
     "commands.export": ("export",),
     "commands.plan": ("plan",),
+    "commands.report": ("report",),
     "commands.results": ("Results", "results"),
     "commands.run": ("resume", "retry", "run"),
     "commands.status": ("Status", "status"),
+    "commands.verify": ("verify",),
     "errors": ("Next",),
     "exits": ("Exit", "ExitCode"),
     "ledger.facts": ("ResultRow",),

@@ -92,7 +92,7 @@ def report(folder: Path, to: str | None) -> int:
     bulk-unenroll report customers.unenroll --to report.html
     bulk-unenroll report customers.unenroll --to s3://bucket/done/customers.html
     """
-    from bulk_unenroll.commands import export as commands
+    from bulk_unenroll.commands import report as commands
 
     click.echo(f"report → {commands.report(folder, to)}")
     return 0
@@ -122,7 +122,7 @@ def verify(folder: Path) -> int:
     \b
     bulk-unenroll verify customers.unenroll
     """
-    from bulk_unenroll.commands import explain as commands
+    from bulk_unenroll.commands import verify as commands
 
     commands.verify(folder)
     click.echo("ledger verified: file integrity, row counts and attempts are consistent")

@@ -6,10 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from bulk_unenroll.errors import LedgerFailed, Next
 from bulk_unenroll.ledger.facts import CustomerAttempt, CustomerRow
 from bulk_unenroll.ledger.folder import existing_folder
-from bulk_unenroll.ledger.opening import open_reader, prove
+from bulk_unenroll.ledger.opening import open_reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +24,3 @@ def explain(folder: str | os.PathLike[str], customer: int) -> Explained:
     """Return every row and every attempt of the customer with this id."""
     with open_reader(existing_folder(Path(folder))) as reader:
         return Explained(customer, reader.rows_of(customer), reader.attempts_of(customer))
-
-
-def verify(folder: str | os.PathLike[str]) -> None:
-    """Verify the ledger of ``folder``; raise ``LedgerFailed`` for the first fault."""
-    folder = existing_folder(Path(folder))
-    with open_reader(folder) as reader:
-        try:
-            prove(reader)
-        except LedgerFailed as stop:
-            stop.next = Next("export", (str(folder),), {"to": "rescued.csv"})
-            raise

@@ -14,12 +14,11 @@ from bulk_unenroll.commands.options import Settings
 from bulk_unenroll.errors import LedgerFailed, Next
 from bulk_unenroll.exits import Exit, ExitCode
 from bulk_unenroll.exports.export import write_results
-from bulk_unenroll.inputs.mapping import mapping_options
-from bulk_unenroll.ledger.counts import Counts, callable_count, count
+from bulk_unenroll.ledger.counts import Counts, count
 from bulk_unenroll.ledger.facts import confirmed_ids
 from bulk_unenroll.ledger.interface import Ledger, LedgerReader
 from bulk_unenroll.ledger.opening import check_conservation
-from bulk_unenroll.reports.next_command import again, next_command, rerun_fixed
+from bulk_unenroll.reports.next_command import after_fixing, after_run, again
 from bulk_unenroll.reports.problems import find_problems
 from bulk_unenroll.reports.summary import SHOWN_PROBLEMS, Summary, conclude
 
@@ -75,10 +74,10 @@ class RunEnd:
         ended = conclude(counts, stop_reasons, reader.doubts_left())
         self.ledger.end_run(ended.code, ended.reason)
         resend_after_s = self.settings.send.resend_after_s(time.time())
-        then = next_of(reader, folder, ended, counts, self.sources, resend_after_s)
+        then = after_run(reader, folder, ended, counts, self.sources, resend_after_s)
         summary = self._summary(ended, again(then, sandbox=sandbox), counts)
         found = find_problems(reader, self.sources, by_target, targets=0, problems=SHOWN_PROBLEMS)
-        fix = again(fix_of(reader, folder, self.sources), sandbox=sandbox)
+        fix = again(after_fixing(reader, folder, self.sources), sandbox=sandbox)
         return replace(summary, problems=found, fix=fix, sandbox=sandbox)
 
     def _summary(self, ended: Exit, then: Next | None, counts: Counts | None) -> Summary:
@@ -88,31 +87,6 @@ class RunEnd:
     def _resume(self) -> Next | None:
         sandbox = self.settings.run.sandbox
         return again(Next("resume", (str(self.folder),)), sandbox=sandbox)
-
-
-def next_of(
-    reader: LedgerReader,
-    folder: str,
-    ended: Exit,
-    counts: Counts,
-    sources: Sequence[int],
-    resend_after_s: float,
-) -> Next | None:
-    """The next command after a run with this end; None when all is done."""
-    left = callable_count(reader, sources, resend_after_s, counts)
-    fix = fix_of(reader, folder, sources)
-    return next_command(folder, ended, counts, counts.worst_code, fix, callable_=left)
-
-
-def fix_of(reader: LedgerReader, folder: str, sources: Sequence[int]) -> Next:
-    """The command for invalid rows once they are fixed.
-
-    It has the column options that the rows were read with. If these differ, it has none: columns
-    that are right for some rows may hold other ids in others.
-    """
-    mappings = [mapping_options(reading) for reading in reader.readings_of_invalid_rows(sources)]
-    agreed = all(mapping == mappings[0] for mapping in mappings)
-    return rerun_fixed(folder, mappings[0] if mappings and agreed else {})
 
 
 @contextmanager

@@ -9,16 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bulk_unenroll.capillary.base_url import is_rehearsal
-from bulk_unenroll.commands.finish import fix_of, next_of
-from bulk_unenroll.errors import Next
 from bulk_unenroll.exits import Exit, ExitCode
 from bulk_unenroll.ledger.counts import count
 from bulk_unenroll.ledger.facts import Run, ids_in_force
 from bulk_unenroll.ledger.folder import existing_folder, is_locked
 from bulk_unenroll.ledger.interface import LedgerReader
 from bulk_unenroll.ledger.opening import open_reader
-from bulk_unenroll.model import State
-from bulk_unenroll.reports.next_command import again
+from bulk_unenroll.reports.next_command import after_fixing, again, for_folder
 from bulk_unenroll.reports.summary import Summary
 from bulk_unenroll.settings import RESEND_WINDOW_S
 
@@ -40,7 +37,8 @@ def status(folder: str | os.PathLike[str]) -> Status:
         runs = reader.runs()
         sources = ids_in_force(reader.sources())
         summary = _summary(reader, folder, sources, *_last_end(runs, going_on=going_on))
-        then = _next_after(reader, summary, sources, going_on=going_on)
+        resend_after_s = time.time() - RESEND_WINDOW_S
+        then = for_folder(reader, summary, sources, resend_after_s, going_on=going_on)
     return Status(replace(summary, next=then), runs, going_on)
 
 
@@ -65,25 +63,6 @@ def _summary(
         run_id=run_id,
         counts=count(reader, sources),
         pace=json.loads(pace) if pace else None,
-        fix=again(fix_of(reader, str(folder), sources), sandbox=sandbox),
+        fix=again(after_fixing(reader, str(folder), sources), sandbox=sandbox),
         sandbox=sandbox,
     )
-
-
-def _next_after(
-    reader: LedgerReader, summary: Summary, sources: list[int], *, going_on: bool
-) -> Next | None:
-    """The next command for a folder in this status."""
-    folder, counts = summary.folder, summary.counts
-    if going_on:
-        return Next("status", (folder,), {"follow": True})
-    if summary.run_id is None or counts is None:
-        return Next("run", ("INPUT",), {"out": folder})
-    left_by_a_kill = counts.states[State.SENDING]
-    reopened = summary.exit.code == ExitCode.FINISHED and counts.left
-    if reopened or left_by_a_kill:
-        then: Next | None = Next("resume", (folder,))
-    else:
-        resend_after_s = time.time() - RESEND_WINDOW_S
-        then = next_of(reader, folder, summary.exit, counts, sources, resend_after_s)
-    return again(then, sandbox=summary.sandbox)

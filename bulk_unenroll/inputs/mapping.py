@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
 
-from bulk_unenroll.errors import InputRefused, OptionValue
+from bulk_unenroll.errors import InputRefused
 from bulk_unenroll.inputs.ids import SHOWN_CHARS, shown
 
 REQUIRED: Final = ("customerId", "targetGroupId", "targetId")
@@ -77,17 +77,6 @@ def parse_column(value: str | tuple[str, str]) -> tuple[str, str]:
             f" where NAME is {', '.join(NAMES[:-1])} or {NAMES[-1]}"
         )
     return name, header
-
-
-def mapping_options(signature: str) -> dict[str, OptionValue]:
-    """The options that read a CSV copy of an input, from the signature of how it was read."""
-    reading = json.loads(signature)
-    columns = ["=".join(pair) for pair in reading.get("columns", [])]
-    options: dict[str, OptionValue] = {"column": columns} if columns else {}
-    for key, name in (("group", "targetGroupId"), ("target", "targetId"), ("org", "orgId")):
-        if key in reading:
-            options[FLAGS[name].removeprefix("--")] = str(reading[key])
-    return options
 
 
 def is_added(header: str) -> bool:

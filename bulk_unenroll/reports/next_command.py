@@ -1,17 +1,84 @@
-"""The next command, as data. Pure: callers pass in what the ledger says."""
+"""The next command, as data: after a run, for a folder as it is, for rows of one code."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Final
 
 from bulk_unenroll.errors import Next, OptionValue
 from bulk_unenroll.exits import Exit, ExitCode
-from bulk_unenroll.ledger.counts import Counts
+from bulk_unenroll.ledger.counts import Counts, callable_count
+from bulk_unenroll.ledger.interface import LedgerReader
 from bulk_unenroll.model import State, Target
+from bulk_unenroll.reports.summary import Summary
 
 PLAIN_CODE: Final = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+def after_run(
+    reader: LedgerReader,
+    folder: str,
+    ended: Exit,
+    counts: Counts,
+    sources: Sequence[int],
+    resend_after_s: float,
+) -> Next | None:
+    """The next command after a run of ``sources`` with this end; None when all is done."""
+    left = callable_count(reader, sources, resend_after_s, counts)
+    fix = after_fixing(reader, folder, sources)
+    return next_command(folder, ended, counts, counts.worst_code, fix, callable_=left)
+
+
+def for_folder(
+    reader: LedgerReader,
+    summary: Summary,
+    sources: Sequence[int],
+    resend_after_s: float,
+    *,
+    going_on: bool,
+) -> Next | None:
+    """The next command for a folder with this summary; ``going_on``: somebody works in it."""
+    folder, counts = summary.folder, summary.counts
+    if going_on:
+        return Next("status", (folder,), {"follow": True})
+    if summary.run_id is None or counts is None:
+        return Next("run", ("INPUT",), {"out": folder})
+    left_by_a_kill = counts.states[State.SENDING]
+    reopened = summary.exit.code == ExitCode.FINISHED and counts.left
+    if reopened or left_by_a_kill:
+        then: Next | None = Next("resume", (folder,))
+    else:
+        then = after_run(reader, folder, summary.exit, counts, sources, resend_after_s)
+    return again(then, sandbox=summary.sandbox)
+
+
+def after_fixing(reader: LedgerReader, folder: str, sources: Sequence[int]) -> Next:
+    """The command for invalid rows, once they are fixed in ``failed.csv``.
+
+    It has the column options that the rows were read with. If these differ, it has none: columns
+    that are right for some rows may hold other ids in others.
+    """
+    readings = [_options(reading) for reading in reader.readings_of_invalid_rows(sources)]
+    agreed = all(options == readings[0] for options in readings)
+    options = readings[0] if readings and agreed else {}
+    return Next("run", (f"{folder}/failed.csv",), options)
+
+
+def _options(reading: str) -> dict[str, OptionValue]:
+    """The options that read a CSV copy of an input, from the signature of how it was read."""
+    read = json.loads(reading)
+    columns = ["=".join(pair) for pair in read.get("columns", [])]
+    options: dict[str, OptionValue] = {"column": columns} if columns else {}
+    for key, name in (
+        ("group", "target-group-id"),
+        ("target", "target-id"),
+        ("org", "data-scope-org"),
+    ):
+        if key in read:
+            options[name] = str(read[key])
+    return options
 
 
 def next_command(
@@ -68,14 +135,6 @@ def rerun(
     if sandbox:
         options["sandbox"] = True
     return Next("retry", (folder,), options)
-
-
-def rerun_fixed(folder: str, mapping: Mapping[str, OptionValue]) -> Next:
-    """The command that runs invalid rows, once they are fixed in ``failed.csv``.
-
-    ``mapping`` are the options that say where its ids are.
-    """
-    return Next("run", (f"{folder}/failed.csv",), mapping)
 
 
 def again(then: Next | None, *, sandbox: bool) -> Next | None:

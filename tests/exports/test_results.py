@@ -440,6 +440,7 @@ class TestExport:
             "http_status": 200,
             "attempts": 1,
             "updated_at": "2023-11-14T22:13:21.000Z",
+            "request_id": f"request-{MAX_ID}",
             "input": {
                 "customerId": str(MAX_ID),
                 "targetGroupId": "1001",

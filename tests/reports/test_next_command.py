@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 import pytest
 
 from bulk_unenroll.errors import Next
 from bulk_unenroll.exits import PRECEDENCE, Exit, ExitCode
+from bulk_unenroll.inputs.mapping import ReadSettings
 from bulk_unenroll.ledger.counts import Counts
+from bulk_unenroll.ledger.interface import LedgerReader
 from bulk_unenroll.model import State, Target
-from bulk_unenroll.reports.next_command import again, next_command, rerun, rerun_fixed
+from bulk_unenroll.reports.next_command import after_fixing, again, next_command, rerun
 
 FIX = Next("run", ("f/failed.csv",), {"target-id": "2001"})
 
@@ -66,11 +71,45 @@ class TestRerun:
     ) -> None:
         assert str(rerun("f", State.FAILED, code)) == "bulk-unenroll retry f --state failed"
 
-    def test_fixed_rows_are_read_with_the_options_that_find_their_ids(self) -> None:
-        then = rerun_fixed("f", {"column": ["customerId=Member No", "targetId=Rule"]})
-        assert str(then) == (
-            "bulk-unenroll run f/failed.csv --column 'customerId=Member No' --column targetId=Rule"
-        )
+
+class Readings:
+    """A reader that knows how the sources with invalid rows were read."""
+
+    def __init__(self, *readings: ReadSettings) -> None:
+        self._readings = [reading.signature() for reading in readings]
+
+    def readings_of_invalid_rows(self, sources: Sequence[int]) -> list[str]:
+        return self._readings
+
+
+class TestAfterFixing:
+    @pytest.mark.parametrize(
+        ("readings", "options"),
+        [
+            ([ReadSettings()], ""),
+            ([ReadSettings(delimiter=";")], ""),
+            (
+                [ReadSettings(columns=[("customerId", "Member No")], target_group_id=1)],
+                " --column 'customerId=Member No' --target-group-id 1",
+            ),
+            (
+                [ReadSettings(target_id=2, data_scope_org=3)],
+                " --target-id 2 --data-scope-org 3",
+            ),
+            ([ReadSettings(target_id=2), ReadSettings(target_id=3)], ""),
+            (
+                [ReadSettings(target_id=2), ReadSettings(target_id=2, delimiter=";")],
+                " --target-id 2",
+            ),
+            ([], ""),
+        ],
+    )
+    def test_rows_are_read_again_with_the_options_that_find_their_ids(
+        self, readings: list[ReadSettings], options: str
+    ) -> None:
+        """Unless they were read in different ways: what fits some may name others' ids."""
+        reader = cast(LedgerReader, Readings(*readings))
+        assert str(after_fixing(reader, "f", [1])) == f"bulk-unenroll run f/failed.csv{options}"
 
 
 class TestNext:
