@@ -35,7 +35,7 @@ def sandbox(port: int, scenario: Path | None, journal: Path | None) -> int:
     try:
         asyncio.run(fake.serve(port, scenario, journal, click.echo))
     except fake.ScenarioError as error:
-        raise InputRefused(f"the scenario is wrong: {error}", "fix the scenario") from None
+        raise InputRefused(f"the scenario is not valid: {error}", "fix the scenario") from None
     except OSError as error:
         raise _no_sandbox(port, error) from None
     return 0

@@ -13,7 +13,7 @@ from tests.benchmarks.contenders import CONTENDERS, PLAIN, TUNED, Contender, Wor
 from tests.benchmarks.measuring import Server, Spent, serving, spent_by, write_input
 
 SMALL_SHARE = 4
-"""The small run has one of so many rows. The difference of the two is free of what a run costs
+"""The small run has one row in this many. The difference of the two is free of what a run costs
 once: start, imports, connections."""
 
 

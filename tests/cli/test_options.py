@@ -115,7 +115,7 @@ def test_every_option_of_a_run_is_in_the_table_the_reference_and_a_job_file(comm
 
 @pytest.mark.parametrize("kind", [SendSettings, RunSettings, ReadSettings])
 def test_every_field_of_the_settings_is_an_option(kind: type) -> None:
-    """Which makes a default, or a field that nobody can set, stand out."""
+    """So that a default, or a field that nobody can set, is noticed."""
     started = {"began_at", "began_s"}
     names = {field.name for field in fields(kind)} - started
     assert names <= {option.name for option in OPTIONS}

@@ -645,7 +645,7 @@ class TestFiles:
 
 
 def test_keys_come_out_as_they_went_in(job: Job) -> None:
-    """No id reaches a file that does not stand in the input in just those digits."""
+    """No id reaches a file that is not in the input in exactly those digits."""
     rows = [["9007199254740993", "1001", "2001"], [str(MAX_ID), "99", "100"], ["\t5 ", "1", "2"]]
     job.read(job.input(IDS, *rows))
     one, two = (None, 1001, 2001, 9007199254740993), (None, 99, 100, MAX_ID)

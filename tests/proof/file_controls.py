@@ -38,7 +38,7 @@ def forgiving_reader(*given: Any, **options: Any) -> Any:
 
 
 def forgiving_decoder(encoding: str) -> Any:
-    """Bytes that are no text become question marks."""
+    """Bytes that are not text become question marks."""
     return partial(strict_decoder(encoding), errors="replace")
 
 

@@ -167,7 +167,7 @@ THOROUGH: Final = tuple(name for name in FAILURES if name not in LONG_ONLY)
 
 
 class Worker(Desk):
-    """A desk where an internal error is no surprise, and every proxy is wrong."""
+    """A desk where an internal error is expected, and every proxy is wrong."""
 
     def __init__(self, folder: Path, failure: Failure, server: RudeServer) -> None:
         folder.mkdir()

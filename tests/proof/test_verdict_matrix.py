@@ -31,7 +31,7 @@ from tests.sending.scripted import Basic, Job, ScriptedApi
 CUSTOMER: Final = 423789336
 ATTEMPTS: Final = 3
 WITH_RETRY_AFTER: Final = 1503
-"""Stands for 503 with ``Retry-After: 0``."""
+"""Means 503 with ``Retry-After: 0``."""
 
 STATUSES: Final = (
     *(200, 201, 202, 204, 206),

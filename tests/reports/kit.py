@@ -1,4 +1,4 @@
-"""Ledgers to make report pages of, and a page taken apart as a browser would."""
+"""Ledgers to make report pages of, and a page parsed as a browser would."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _ended(call: Call, at_s: float, dice: random.Random) -> Entry:
 
 
 def hostile(folder: Path) -> Path:
-    """A ledger in which all text from elsewhere is an attack on whoever shows it."""
+    """A ledger in which all text from others is an attack on whoever shows it."""
     rows = [key(FIRST_CUSTOMER + place) for place in range(len(HOSTILE))]
     bad = [Invalid(text[:64], text) for text in HOSTILE]
     with open_ledger(folder) as ledger:
@@ -113,7 +113,7 @@ def page_of(folder: Path, to: Path, *, name: str | None = None) -> Path:
 
 
 def unsafe_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Break the page: what stands in a ledger is HTML."""
+    """Break the page: text of the ledger is taken for HTML."""
     monkeypatch.setattr(
         "bulk_unenroll.reports.page.Environment",
         lambda **given: Environment(**(given | {"autoescape": False})),
@@ -141,7 +141,7 @@ class Element:
 
 
 class Paper(HTMLParser):
-    """A page taken apart. Text counts for all elements around it."""
+    """A parsed page. Text counts for all elements around it."""
 
     VOID = frozenset({"meta", "link", "br", "img", "input", "hr"})
 

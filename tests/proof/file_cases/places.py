@@ -1,4 +1,4 @@
-"""Where a file lies, what it is called, and what is no file."""
+"""Where a file is, what it is called, and what is not a file."""
 
 from __future__ import annotations
 
