@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from bulk_unenroll.commands.explain import Explained as Explained
     from bulk_unenroll.commands.explain import explain as explain
     from bulk_unenroll.commands.export import export as export
+    from bulk_unenroll.commands.options import PlanOptions as PlanOptions
+    from bulk_unenroll.commands.options import ReadOptions as ReadOptions
+    from bulk_unenroll.commands.options import RunOptions as RunOptions
+    from bulk_unenroll.commands.options import SendOptions as SendOptions
     from bulk_unenroll.commands.plan import plan as plan
     from bulk_unenroll.commands.report import report as report
     from bulk_unenroll.commands.results import Results as Results
@@ -59,6 +63,7 @@ _MODULES: Final = {
     "commands.events": ("Ended", "Paused", "Planned", "Started"),
     "commands.explain": ("Explained", "explain"),
     "commands.export": ("export",),
+    "commands.options": ("PlanOptions", "ReadOptions", "RunOptions", "SendOptions"),
     "commands.plan": ("plan",),
     "commands.report": ("report",),
     "commands.results": ("Results", "results"),

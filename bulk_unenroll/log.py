@@ -18,7 +18,7 @@ _logger: Final = logging.getLogger(NAME)
 _logger.addHandler(logging.NullHandler())
 _processors: Final[list[structlog.typing.Processor]] = [
     structlog.stdlib.filter_by_level,
-    structlog.stdlib.render_to_log_kwargs,
+    structlog.processors.LogfmtRenderer(key_order=["event"]),
 ]
 """Shared by all loggers of the package, so that ``set_up`` also changes those made before."""
 

@@ -198,6 +198,7 @@ class RunSettings:
     stop_at: datetime.time | None = None
     export: bool = True
     metrics_file: Path | None = None
+    log_ids: bool = False
     began_at: datetime.datetime = field(default_factory=_local_time)
     began_s: float = field(default_factory=time.monotonic)
 

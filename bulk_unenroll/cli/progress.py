@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from bulk_unenroll.cli.screens import duration
 from bulk_unenroll.ledger.counts import Counts
-from bulk_unenroll.log import get_logger, logs_calls
-from bulk_unenroll.model import GOOD, Call, Decision
+from bulk_unenroll.log import get_logger
+from bulk_unenroll.model import Call, Decision
 from bulk_unenroll.reports import progress
 from bulk_unenroll.reports.progress import ProgressCounter
 
@@ -30,44 +30,26 @@ class ProgressDisplay:
     logged every ten seconds.
     """
 
-    def __init__(
-        self, counts: Counts, to_call: int, *, log_ids: bool, live: Progress | None
-    ) -> None:
+    def __init__(self, counts: Counts, to_call: int, *, live: Progress | None) -> None:
         self._counter = ProgressCounter(counts, to_call, time.monotonic())
-        self._log_ids = log_ids
-        self._logs_calls = logs_calls()
         self._live = live
         self._task: TaskID | None = None
         self._logged_s = time.monotonic()
-        self._codes_seen: set[str] = set()
         if live:
             self._task = live.add_task("sending", total=to_call, states="", pace="")
 
     def recorded(self, call: Call, decision: Decision) -> None:
         """A call was answered or given up, and it was decided what becomes of it."""
-        self._log_call(call, decision)
         self._counter.recorded(call, decision)
         self._show()
 
     def blocked(self, number: int) -> None:
         """This many customers/targets will not be sent."""
-        log.warning("blocked", customers=number)
         self._counter.blocked(number)
         self._show()
 
     def paused(self, seconds: float, why: str) -> None:
-        """No call starts for a while."""
-        log.warning("paused", seconds=round(seconds, 1), why=why)
-
-    def _log_call(self, call: Call, decision: Decision) -> None:
-        outcome, code, target = decision.outcome, decision.code, str(call.enrollment.target)
-        if self._logs_calls:
-            who = {"customer_id": call.enrollment.customer} if self._log_ids else {}
-            log.debug("call", outcome=outcome, code=code, target=target, **who)
-        if code and code not in self._codes_seen:
-            self._codes_seen.add(code)
-            say = log.info if decision.state in GOOD else log.warning
-            say("first_of_code", code=code, outcome=outcome, target=target)
+        """No call starts for a while: nothing to show."""
 
     def _show(self) -> None:
         now_s = time.monotonic()
@@ -88,12 +70,10 @@ def _pace(found: progress.Progress) -> str:
 
 
 @contextmanager
-def watching(
-    counts: Counts, to_call: int, *, log_ids: bool, live: bool
-) -> Iterator[ProgressDisplay]:
+def watching(counts: Counts, to_call: int, *, live: bool) -> Iterator[ProgressDisplay]:
     """A ``ProgressDisplay`` for one run; ``live`` only if standard error is a terminal."""
     if not live or not sys.stderr.isatty():
-        yield ProgressDisplay(counts, to_call, log_ids=log_ids, live=None)
+        yield ProgressDisplay(counts, to_call, live=None)
         return
     columns = (
         BarColumn(),
@@ -102,4 +82,4 @@ def watching(
         TextColumn("{task.fields[states]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        yield ProgressDisplay(counts, to_call, log_ids=log_ids, live=shown)
+        yield ProgressDisplay(counts, to_call, live=shown)

@@ -52,7 +52,7 @@ class Terminal:
     def watch(self, before: Counts, to_call: int) -> AbstractContextManager[ProgressDisplay]:
         """Show the progress: live on a terminal, by log lines otherwise."""
         live = not (self._given["quiet"] or self._given["json"])
-        return watching(before, to_call, log_ids=self._given["log_ids"], live=live)
+        return watching(before, to_call, live=live)
 
     def ended(self, summary: Summary) -> None:
         """Nothing: the command prints its summary when it returns."""

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import time
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar
 
@@ -58,6 +59,7 @@ class SendOptions(TypedDict, total=False):
     stop_at: str | time
     export: bool
     metrics_file: str | os.PathLike[str]
+    log_ids: bool
 
 
 class ReadOptions(TypedDict, total=False):
@@ -103,7 +105,10 @@ def settings_from(options: Mapping[str, Any]) -> Settings:
     for name, value in options.items():
         field = _field(name)
         if field not in FIELDS:
-            raise TypeError(f"unexpected option {name!r}")
+            near = get_close_matches(name, KEYWORDS, 1)
+            raise TypeError(
+                f"unexpected option {name!r}" + (f": did you mean {near[0]!r}?" if near else "")
+            )
         if value is not None:
             checked[field] = _checked(name, _PARSERS.get(field), value)
     return Settings(

@@ -26,7 +26,9 @@ def plan(
 ) -> Plan:
     """Read ``inputs`` into the run folder ``out``, and return what a run of them would do.
 
-    Cannot send. ``options`` are those of the command line. Raises the errors of
+    Cannot send. ``options`` are those of the command line, see ``PlanOptions``: columns,
+    target_group_id, target_id, data_scope_org, delimiter, encoding, sheet, max_invalid, and for the
+    estimate rate and in_doubt. Raises the errors of
     ``bulk_unenroll.errors``, among them ``InputRefused`` and ``InputMissing``.
     """
     settings = settings_from(options)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from bulk_unenroll.capillary.credentials import Endpoint
+from bulk_unenroll.commands.call_log import CallLog
 from bulk_unenroll.commands.connect import api, check_orgs, check_same_api, working_ledger
 from bulk_unenroll.commands.events import EventFrontend, OnEvent
 from bulk_unenroll.commands.finish import RunEnd
@@ -60,7 +61,13 @@ def run(
     one, or has an alarm that ``allow`` does not name. ``on_event`` is called with ``Planned``,
     ``Started``, ``Progress``, ``Paused`` and ``Ended``, in the thread that sends. ``stop`` lets
     another thread stop the run cleanly. ``frontend`` is for programs with a user interface of their
-    own, and replaces ``allow`` and ``on_event``. ``options`` are those of the command line.
+    own, and replaces ``allow`` and ``on_event``.
+
+    ``options`` are those of the command line, see ``RunOptions`` and ``docs/reference.md``. How to
+    read: columns, target_group_id, target_id, data_scope_org, delimiter, encoding, sheet,
+    max_invalid. Where to send: base_url, sandbox, sandbox_scenario. How: rate, pace, concurrency,
+    max_attempts, read_timeout, connect_timeout, in_doubt. When not to start, or to stop: expect,
+    canary, max_failures, stop_after, stop_at. What to write: export, metrics_file, log_ids.
 
     Raises the errors of ``bulk_unenroll.errors`` if the run cannot begin. Once it began, how it
     ended is a value: see ``Summary.exit``.
@@ -261,7 +268,8 @@ def _send(
     metrics = _metrics(folder, before, settings.run)
     try:
         with control.frontend.watch(before, to_call) as watcher:
-            observers: list[Observer] = [watcher, *metrics]
+            calls = CallLog(log_ids=settings.run.log_ids)
+            observers: list[Observer] = [calls, watcher, *metrics]
             reasons = send(ledger, endpoint, settings.send, request, Observers(observers))
     except LedgerFailed as failed:
         summary = end.fail(failed)

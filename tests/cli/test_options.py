@@ -26,7 +26,7 @@ NOT_IN_A_JOB: Mapping[str, str] = {}
 """Options that a job file cannot say, each with the reason."""
 OF_THE_COMMAND_LINE = {
     *("out", "max_invalid", "states", "codes", "targets"),
-    *("json", "yes", "notify", "verbose", "quiet", "log_file", "log_format", "log_ids"),
+    *("json", "yes", "notify", "verbose", "quiet", "log_file", "log_format"),
 }
 """Options that no settings hold: they choose what is done, not how."""
 EXAMPLES: Mapping[str, tuple[str, str, object]] = {

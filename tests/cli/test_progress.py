@@ -34,7 +34,7 @@ def resumed(live: Progress) -> ProgressDisplay:
     """A thousand customers, of whom earlier runs called 900."""
     counts = Counts(read=1000, unique=1000)
     counts.states |= {State.SUCCEEDED: 880, State.FAILED: 20, State.PENDING: 90, State.IN_DOUBT: 10}
-    return ProgressDisplay(counts, 100, log_ids=False, live=live)
+    return ProgressDisplay(counts, 100, live=live)
 
 
 def settle(display: ProgressDisplay, number: int, *, doubtful: bool = False) -> None:

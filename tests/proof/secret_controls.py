@@ -7,7 +7,7 @@ from typing import Any
 from bulk_unenroll.capillary import redaction
 from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.capillary.redaction import Secrets
-from bulk_unenroll.cli.progress import ProgressDisplay
+from bulk_unenroll.commands.call_log import CallLog
 from bulk_unenroll.model import Call, Decision
 from bulk_unenroll.sending import landing
 
@@ -47,10 +47,10 @@ def cut_first() -> None:
 
 def log_ids() -> None:
     """Customers are named in the log unasked."""
-    recorded = ProgressDisplay.recorded
+    recorded = CallLog.recorded
 
-    def telling(self: ProgressDisplay, call: Call, decision: Decision) -> None:
+    def telling(self: CallLog, call: Call, decision: Decision) -> None:
         self._log_ids = True
         recorded(self, call, decision)
 
-    ProgressDisplay.recorded = telling  # type: ignore[method-assign]
+    CallLog.recorded = telling  # type: ignore[method-assign]
