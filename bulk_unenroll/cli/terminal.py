@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from bulk_unenroll.reports.plan import Plan
     from bulk_unenroll.reports.summary import Summary
 
+T = TypeVar("T")
+
 
 class Terminal:
     """The frontend of a command line with the options ``given``."""
@@ -28,6 +31,10 @@ class Terminal:
 
     def __init__(self, given: Given) -> None:
         self._given = given
+
+    def work(self, task: Callable[[], T]) -> T:
+        """Do ``task`` here, in the main thread, which signals reach."""
+        return task()
 
     def confirm(self, plan: Plan) -> None:
         """Show the plan, then let a person type the number of customers; raises ``UsageError``."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from queue import Empty, SimpleQueue
+from typing import Final, TypeVar
 
 from bulk_unenroll.errors import InputRefused, Interrupted
 from bulk_unenroll.exits import ExitCode
@@ -18,6 +21,7 @@ from bulk_unenroll.reports.summary import Summary
 from bulk_unenroll.sending.stopping import StopRequest
 
 PROGRESS_EVERY_S: Final = 0.1
+POLL_S: Final = 0.2
 ALARMS_FROM: Final = 20
 """Alarms weigh shares: they refuse nothing with fewer customers/targets than this."""
 
@@ -51,6 +55,7 @@ class Ended:
     summary: Summary
 
 
+T = TypeVar("T")
 Event = Planned | Started | Progress | Paused | Ended
 OnEvent = Callable[[Event], object]
 
@@ -58,8 +63,9 @@ OnEvent = Callable[[Event], object]
 class EventFrontend:
     """The frontend of a Python caller: it asks no questions, and passes events to ``on_event``.
 
-    An alarm refuses the run unless ``allow`` has its name. What ``on_event`` raises once sending
-    began stops the run cleanly, and is raised when all is recorded.
+    The command works in a thread of its own, where it may run an event loop beside the caller's.
+    ``on_event`` is called in the caller's thread, so a slow one does not slow the calls. An alarm
+    refuses the run unless ``allow`` has its name.
     """
 
     owns_process = False
@@ -68,43 +74,80 @@ class EventFrontend:
         self._on_event = on_event
         self._allow = allow
         self._stop = stop
+        self._events: SimpleQueue[Event | None] = SimpleQueue()
+        self._agreed = threading.Event()
         self._raised: BaseException | None = None
 
+    def work(self, task: Callable[[], T]) -> T:
+        """Do ``task``. What is raised in the caller's thread stops it cleanly.
+
+        That is what ``on_event`` raises, and an interrupt. It is raised again once all is recorded.
+        """
+        done: Future[T] = Future()
+        thread = threading.Thread(target=self._do, args=(task, done), name="bulk-unenroll")
+        try:
+            thread.start()
+            self._listen(done)
+        except BaseException:  # a second interrupt waits for nothing
+            self._stop.stop()
+            raise
+        if self._raised:
+            raise self._raised
+        return done.result()
+
     def confirm(self, plan: Plan) -> None:
-        """Raise ``InputRefused`` (65) for an alarm, and whatever ``on_event`` raises."""
+        """Raise ``InputRefused`` (65) for an alarm, or if the caller raised at the plan."""
         refusing = plan.alarms if plan.counts.unique >= ALARMS_FROM else ()
         for alarm in refusing:
             if alarm.name not in self._allow:
                 raise InputRefused(f"alarm {alarm.name}: {alarm.text}", f"allow={alarm.name!r}")
-        self._on_event(Planned(plan))
+        self._events.put(Planned(plan))
+        while not self._agreed.wait(POLL_S):
+            if self._stop.requested:
+                break
         if self._stop.requested:
             raise Interrupted(ExitCode.LEFT_OVER, "stopped by the caller: nothing was sent")
 
     @contextmanager
     def watch(self, before: Counts, to_call: int) -> Iterator[EventObserver]:
         """Report the progress of a run as events."""
-        self._report(Started(to_call))
-        observer = EventObserver(ProgressCounter(before, to_call, time.monotonic()), self._report)
+        self._events.put(Started(to_call))
+        counter = ProgressCounter(before, to_call, time.monotonic())
+        observer = EventObserver(counter, self._events.put)
         yield observer
         observer.report(time.monotonic())
 
     def ended(self, summary: Summary) -> None:
-        """Report the end; raise what ``on_event`` raised."""
-        self._report(Ended(summary))
-        if self._raised:
-            raise self._raised
+        """Report the end."""
+        self._events.put(Ended(summary))
 
     def abandoned(self, summary: Summary) -> None:
         """Never called: this frontend leaves signals to its caller."""
 
-    def _report(self, event: Event) -> None:
-        if self._raised:
-            return
+    def _listen(self, done: Future[T]) -> None:
+        while not done.done() or not self._events.empty():
+            try:
+                self._pass_on(self._events.get(timeout=POLL_S))
+            except Empty:
+                continue
+            except BaseException as error:
+                if self._raised:
+                    raise
+                self._raised = error
+                self._stop.stop()
+
+    def _do(self, task: Callable[[], T], done: Future[T]) -> None:
         try:
+            done.set_result(task())
+        except BaseException as error:  # raised by ``work``, in the caller's thread
+            done.set_exception(error)
+        self._events.put(None)
+
+    def _pass_on(self, event: Event | None) -> None:
+        if event is not None and not self._raised:
             self._on_event(event)
-        except BaseException as error:  # calls are in flight: they must be recorded first
-            self._raised = error
-            self._stop.stop()
+        if isinstance(event, Planned):
+            self._agreed.set()
 
 
 class EventObserver:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -13,7 +12,6 @@ from bulk_unenroll.reports.summary import Summary
 
 if TYPE_CHECKING:
     from bulk_unenroll.sending.observers import Observer
-    from bulk_unenroll.sending.stopping import StopRequest
 
 T = TypeVar("T")
 
@@ -21,12 +19,14 @@ T = TypeVar("T")
 class Frontend(Protocol):
     """A command line, a page, or a Python caller.
 
-    ``owns_process``: the process belongs to the command, so it handles signals and works in the
-    calling thread.
+    ``owns_process``: the process belongs to the command, so it handles signals.
     """
 
     @property
     def owns_process(self) -> bool: ...
+
+    def work(self, task: Callable[[], T]) -> T:
+        """Do ``task``, which calls the other methods; return what it returns."""
 
     def confirm(self, plan: Plan) -> None:
         """Raise ``Stop`` unless the calls of ``plan`` may be made."""
@@ -39,20 +39,3 @@ class Frontend(Protocol):
 
     def abandoned(self, summary: Summary) -> None:
         """A second signal ends the process now, with calls in flight left in doubt."""
-
-
-def work(task: Callable[[], T], frontend: Frontend, stop: StopRequest) -> T:
-    """Do ``task`` in this thread if the frontend owns the process, otherwise in a new one.
-
-    In a new thread it can run an event loop although the caller's thread has one.
-    ``KeyboardInterrupt`` stops it cleanly, and is raised once calls in flight are recorded.
-    """
-    if frontend.owns_process:
-        return task()
-    with ThreadPoolExecutor(1, "bulk-unenroll") as executor:
-        done = executor.submit(task)
-        try:
-            return done.result()
-        except KeyboardInterrupt:
-            stop.stop()
-            raise

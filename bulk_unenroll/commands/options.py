@@ -131,6 +131,8 @@ def _field(name: str) -> str:
 
 def _checked(name: str, parse: Callable[[Any], Any] | None, value: Any) -> Any:
     try:
+        if isinstance(value, bool) and parse is not _flag:
+            raise ValueError(f"{value!r} is not a valid value")
         return parse(value) if parse else value
     except (ValueError, TypeError, AttributeError) as error:  # the latter two for a wrong type
         why = error if isinstance(error, ValueError) else f"{value!r} has the wrong type"
@@ -142,7 +144,7 @@ def _fill(kind: type[Kind], checked: Mapping[str, Any]) -> Kind:
     return kind(**{name: checked[name] for name in names})
 
 
-def several(values: str | Sequence[str]) -> list[str]:
+def several(values: str | Iterable[str]) -> list[str]:
     """Return one or several values of an option as a list."""
     return [values] if isinstance(values, str) else list(values)
 
@@ -150,6 +152,18 @@ def several(values: str | Sequence[str]) -> list[str]:
 def _columns(value: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     pairs = value.items() if isinstance(value, Mapping) else value
     return tuple(parse_column(pair) for pair in pairs)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not text")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither True nor False")
+    return value
 
 
 def _in_range(name: str) -> Callable[[int], int]:
@@ -187,13 +201,18 @@ _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "target_group_id": checked_id,
     "target_id": checked_id,
     "data_scope_org": checked_id,
+    **dict.fromkeys(("base_url", "encoding", "sheet"), _text),
+    **dict.fromkeys(("sandbox", "export", "log_ids"), _flag),
     "sandbox_scenario": Path,
     "metrics_file": Path,
     **{name: _in_range(name) for name in RANGES},
     **{name: _choice(name) for name in CHOICES},
 }
 FIELDS: Final = {"max_invalid"} | {
-    field.name for kind in (ReadSettings, SendSettings, RunSettings) for field in fields(kind)
+    field.name
+    for kind in (ReadSettings, SendSettings, RunSettings)
+    for field in fields(kind)
+    if not field.name.startswith("began_")
 }
 KEYWORDS: Final = FIELDS | {"out", "states", "codes", "targets"}
 """Every option that a command takes."""

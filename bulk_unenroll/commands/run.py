@@ -16,7 +16,7 @@ from bulk_unenroll.commands.call_log import CallLog
 from bulk_unenroll.commands.connect import api, check_orgs, check_same_api, working_ledger
 from bulk_unenroll.commands.events import EventFrontend, OnEvent
 from bulk_unenroll.commands.finish import RunEnd
-from bulk_unenroll.commands.frontend import Frontend, work
+from bulk_unenroll.commands.frontend import Frontend
 from bulk_unenroll.commands.options import RunOptions, SendOptions, Settings, settings_from, several
 from bulk_unenroll.commands.plan import load_and_survey, names_and_folder
 from bulk_unenroll.errors import InputRefused, LedgerFailed, Next, UsageError
@@ -75,9 +75,9 @@ def run(
     settings = settings_from(options)
     names, folder = names_and_folder(inputs, out)
     stop = stop or StopRequest()
-    frontend = frontend or EventFrontend(on_event or _ignore, allow, stop)
+    frontend = frontend or EventFrontend(on_event or _ignore, several(allow or ()), stop)
     task = partial(_run, names, folder, settings, plan, _Control(frontend, stop))
-    return work(task, frontend, stop)
+    return frontend.work(task)
 
 
 def resume(
@@ -200,7 +200,7 @@ def _continue(
     stop = stop or StopRequest()
     frontend = frontend or EventFrontend(on_event or _ignore, (), stop)
     task = partial(_resume, folder, settings, reopening, _Control(frontend, stop))
-    return work(task, frontend, stop)
+    return frontend.work(task)
 
 
 def _resume(

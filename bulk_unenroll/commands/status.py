@@ -38,7 +38,10 @@ def status(folder: str | os.PathLike[str]) -> Status:
         sources = ids_in_force(reader.sources())
         summary = _summary(reader, folder, sources, *_last_end(runs, going_on=going_on))
         resend_after_s = time.time() - RESEND_WINDOW_S
-        then = for_folder(reader, summary, sources, resend_after_s, going_on=going_on)
+        killed = bool(runs) and runs[-1].exit_code is None
+        then = for_folder(
+            reader, summary, sources, resend_after_s, going_on=going_on, killed=killed
+        )
     return Status(replace(summary, next=then), runs, going_on)
 
 

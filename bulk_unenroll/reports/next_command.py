@@ -38,16 +38,19 @@ def for_folder(
     resend_after_s: float,
     *,
     going_on: bool,
+    killed: bool,
 ) -> Next | None:
-    """The next command for a folder with this summary; ``going_on``: somebody works in it."""
+    """The next command for a folder with this summary.
+
+    ``going_on``: somebody works in it. ``killed``: its last run did not end.
+    """
     folder, counts = summary.folder, summary.counts
     if going_on:
         return Next("status", (folder,), {"follow": True})
     if summary.run_id is None or counts is None:
         return Next("run", ("INPUT",), {"out": folder})
-    left_by_a_kill = counts.states[State.SENDING]
     reopened = summary.exit.code == ExitCode.FINISHED and counts.left
-    if reopened or left_by_a_kill:
+    if reopened or killed:
         then: Next | None = Next("resume", (folder,))
     else:
         then = after_run(reader, folder, summary.exit, counts, sources, resend_after_s)
@@ -139,4 +142,5 @@ def rerun(
 
 def again(then: Next | None, *, sandbox: bool) -> Next | None:
     """``then``, with ``--sandbox`` if the sandbox was called before."""
-    return then.with_options(sandbox=True) if then and sandbox else then
+    sends = then is not None and then.command in ("run", "resume", "retry")
+    return then.with_options(sandbox=True) if then and sends and sandbox else then

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +26,7 @@ from bulk_unenroll.sending.stopping import (
     stopped_by_signals,
 )
 from bulk_unenroll.settings import SendSettings
+from bulk_unenroll.worker import Worker
 
 COLLECT_AFTER: Final = 20_000
 """The garbage collector looks after this many objects were made beyond those freed: some 2 MB."""
@@ -108,22 +108,24 @@ async def _send(
         connect_timeout_s=settings.connect_timeout_s,
         read_timeout_s=settings.read_timeout_s,
     )
-    with ThreadPoolExecutor(1, "ledger") as executor:
+    with Worker("ledger") as thread:
         async with client:
             clock, auth = Clock(), make_auth(api.credentials, client)
-            turn = _in_thread(executor, ledger.turn)
+            turn = _in_thread(thread, ledger.turn)
             runner = Runner(turn, client, auth, settings, observer, clock)
-            with _stoppable(runner, request, ledger, executor):
+            with _stoppable(runner, request, ledger, thread):
                 await runner.run(_begin(ledger, clock, settings, request))
     return runner.stop_reasons
 
 
 @contextmanager
 def _stoppable(
-    runner: Runner, request: RunRequest, ledger: Ledger, executor: Executor
+    runner: Runner, request: RunRequest, ledger: Ledger, thread: Worker
 ) -> Iterator[None]:
     def stop_and_note(code: int, reason: str) -> None:
-        executor.submit(ledger.end_run, code, reason)  # a second signal may leave no time for it
+        thread.submit(
+            partial(ledger.end_run, code, reason)
+        )  # a second signal may leave no time for it
         runner.stop(code, reason)
 
     with ExitStack() as stack:
@@ -152,11 +154,10 @@ def _begin(
     return starts
 
 
-def _in_thread(executor: Executor, turn: Callable[..., Turn]) -> TakeTurn:
+def _in_thread(thread: Worker, turn: Callable[..., Turn]) -> TakeTurn:
     """``turn`` in the one thread that uses the ledger, so that no fsync holds up the loop."""
-    loop = asyncio.get_running_loop()
 
     async def call(*args: Any, **kwargs: Any) -> Turn:
-        return await loop.run_in_executor(executor, partial(turn, *args, **kwargs))
+        return await asyncio.wrap_future(thread.submit(partial(turn, *args, **kwargs)))
 
     return call

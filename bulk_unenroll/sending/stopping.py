@@ -34,7 +34,7 @@ class StopRequest:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may ask while the same thread does
         self._listener: Callable[[], object] | None = None
         self.requested = False
 
@@ -103,10 +103,12 @@ def stopped_by_signals(stop: Stop, end_now: Callable[[int], None]) -> Iterator[N
         log.warning("stopping", signal=number.name, hint="waiting for calls in flight")
         sys.stderr.flush()
 
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     for number, code in SIGNALS.items():
         loop.add_signal_handler(number, signalled, number, code)
     try:
         yield
     finally:
-        for number in SIGNALS:
+        for number, handler in before.items():
             loop.remove_signal_handler(number)
+            signal.signal(number, handler)  # results are still to be written

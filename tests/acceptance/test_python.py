@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -207,6 +209,16 @@ class TestEvents:
         with pytest.raises(bu.errors.UsageError, match="nothing in this folder was confirmed"):
             bu.resume("customers.unenroll")
 
+    def test_a_slow_caller_makes_no_doubts(self, api: Witness) -> None:
+        end = bu.run(
+            "customers.csv",
+            rate="500/s",
+            read_timeout=0.5,
+            on_event=lambda event: time.sleep(0.7) if isinstance(event, bu.Started) else None,
+        )
+        assert end.counts
+        assert (end.exit, end.counts.in_doubt) == (1, 0)
+
     def test_a_stop_before_it_begins_sends_nothing(self, api: Witness) -> None:
         stop = bu.StopRequest()
         stop.stop()
@@ -285,6 +297,50 @@ class TestGuest:
         assert found.counts
         assert found.counts.in_doubt == 0
         assert found.counts.attempts == len(slow.seen())
+
+    def test_any_exception_thrown_at_the_caller_stops_it_cleanly(self, api: Witness) -> None:
+        """As a scheduler's time limit does, or its handler of a signal."""
+
+        def give_up(number: int, frame: object) -> None:
+            raise TimeoutError("enough")
+
+        before = signal.signal(signal.SIGALRM, give_up)
+        signal.setitimer(signal.ITIMER_REAL, 1.5)
+        try:
+            with pytest.raises(TimeoutError, match="enough"):
+                bu.run("customers.csv", rate="100/s")
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        found = bu.status("customers.unenroll").summary
+        assert found.exit == 3
+        assert found.counts
+        assert found.counts.attempts == len(api.seen()) < 500
+
+    def test_a_thread_that_outlives_the_main_one_records_all(self, api: Witness) -> None:
+        code = """
+import threading
+import bulk_unenroll as bu
+
+began = threading.Event()
+
+def on_event(event):
+    if isinstance(event, bu.Progress):
+        began.set()
+
+def unenroll():
+    bu.run("customers.csv", rate="500/s", on_event=on_event)
+
+threading.Thread(target=unenroll).start()
+began.wait()
+"""
+        subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(REPO)}, check=True
+        )
+        found = bu.status("customers.unenroll").summary
+        assert found.exit == 1
+        assert found.counts
+        assert found.counts.attempts == len(api.seen())
 
     def test_importing_it_imports_nothing_heavy(self) -> None:
         heavy = "{'pandas', 'pyarrow', 'aiohttp', 'asyncio', 'pydantic', 'click', 'rich'}"

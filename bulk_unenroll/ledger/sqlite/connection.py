@@ -11,6 +11,7 @@ from typing import Any, Final
 from bulk_unenroll.errors import LedgerFailed
 from bulk_unenroll.ledger.sqlite.failures import ERRORS, failure, translated
 from bulk_unenroll.ledger.sqlite.mark import Mark, seal
+from bulk_unenroll.ledger.sqlite.own_files import end_writing
 from bulk_unenroll.ledger.sqlite.statements import SQL
 
 CACHE_KB: Final = 65_536
@@ -114,12 +115,19 @@ class Writer(Connection):
         """Let go of it as it is."""
         with translated(), closing(self._mark):
             self.raw.close()
+            end_writing(self.path)
 
     def close(self) -> None:
         """Close it, so that the ledger is one file that can be copied, and seal it.
 
         One that failed is left as it is: the next opening finds what it holds.
         """
+        try:
+            self._close()
+        finally:
+            end_writing(self.path)
+
+    def _close(self) -> None:
         with translated(), closing(self._mark), closing(self.raw):
             if self._failed:
                 return

@@ -23,6 +23,7 @@ from bulk_unenroll.ledger.sqlite.mark import (
     mark_path,
     read_mark,
 )
+from bulk_unenroll.ledger.sqlite.own_files import OPENING, begin_writing, is_written_here
 from bulk_unenroll.ledger.sqlite.statements import SQL
 
 APPLICATION_ID: Final = 0x62756E72
@@ -41,20 +42,21 @@ def log_path(path: Path) -> Path:
 
 def open_writer(path: Path) -> Writer:
     """Open the ledger at ``path`` to write, making it if there is none."""
-    with translated():
+    with translated(), OPENING:
         if not path.exists() and not path.is_symlink():
             _create(path)
         with closing(open_read_only(path)) as reader:
             commits = _commits(reader)
         mark = Mark.begin(path, commits)
-        raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        writer = Writer(raw, path, mark, commits)
-        try:
-            prepare(raw)
-            writer.tune()
-        except BaseException:
-            writer.abandon()
-            raise
+        with begin_writing(path):
+            raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            writer = Writer(raw, path, mark, commits)
+            try:
+                prepare(raw)
+                writer.tune()
+            except BaseException:
+                writer.abandon()
+                raise
     return writer
 
 
@@ -91,7 +93,9 @@ def open_read_only(path: Path) -> Connection:
 
     A refused one is left as it is, with its log: only a connection that may write merges that.
     """
-    with translated():
+    with translated(), OPENING:
+        if is_written_here(path):  # it was found whole when it was opened
+            return connect_read_only(path)
         check_file(path)
         mark = _mark(path)
         if isinstance(mark, ClosedMark):

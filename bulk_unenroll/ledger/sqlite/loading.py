@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -15,6 +15,7 @@ from bulk_unenroll.ledger.sqlite.keys import Keys, keys_of
 from bulk_unenroll.ledger.sqlite.places import place_of
 from bulk_unenroll.ledger.sqlite.sources import add_source, drop_source, find_source
 from bulk_unenroll.model import Target
+from bulk_unenroll.worker import Worker
 
 if TYPE_CHECKING:
     from bulk_unenroll.ledger.sqlite.repeats import RepeatFinder
@@ -183,8 +184,8 @@ def _groups(batches: Iterator[Prepared]) -> Iterator[Iterator[Prepared]]:
 def _ahead(items: Iterator[_T]) -> Iterator[_T]:
     """The same items, each made in another thread while the one before is in use."""
     end = object()
-    with ThreadPoolExecutor(1, "reading") as executor:
-        coming = executor.submit(next, items, end)
+    with Worker("reading") as worker:
+        coming = worker.submit(partial(next, items, end))
         while (item := coming.result()) is not end:
-            coming = executor.submit(next, items, end)
-            yield item  # type: ignore[misc]
+            coming = worker.submit(partial(next, items, end))
+            yield item

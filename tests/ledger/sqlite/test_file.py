@@ -7,6 +7,8 @@ import random
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -19,7 +21,7 @@ from bulk_unenroll.errors import LedgerFailed
 from bulk_unenroll.ledger.counts import count
 from bulk_unenroll.ledger.facts import confirmed_ids
 from bulk_unenroll.ledger.folder import ledger_path, make_folder
-from bulk_unenroll.ledger.opening import open_reader
+from bulk_unenroll.ledger.opening import open_ledger, open_reader
 from bulk_unenroll.ledger.sqlite.file import APPLICATION_ID, SCHEMA_VERSION, open_read_only
 from bulk_unenroll.ledger.sqlite.ledger import SqliteLedger
 from bulk_unenroll.model import State
@@ -397,3 +399,38 @@ class TestFullDisk:
         gc.collect()
         with closing(SqliteLedger.open(copy)) as mended:
             assert state_counts(mended) == {"pending": 2000}
+
+
+OPEN_AND_CLOSE = """
+import sqlite3, sys
+other = sqlite3.connect(sys.argv[1])
+other.execute("SELECT count(*) FROM meta").fetchone()
+other.close()
+"""
+
+
+class TestOneProcess:
+    """A process reads the ledger that it is writing: a notebook asks how its own run goes."""
+
+    @pytest.mark.parametrize("reads", [True, False])
+    def test_reading_it_drops_no_lock_of_the_writer(self, tmp_path: Path, reads: bool) -> None:
+        """Else another program, closing it as the last to use it, would delete the log."""
+        with open_ledger(tmp_path / "f") as ledger:
+            confirmed(ledger, keys(1, 2, 3))
+            begin(ledger)
+            claim(ledger)
+            if reads:
+                with open_reader(tmp_path / "f") as reader:
+                    assert reader.counts_by_target([1])
+            path = ledger_path(tmp_path / "f")
+            subprocess.run([sys.executable, "-c", OPEN_AND_CLOSE, path], check=True)
+            assert path.with_name(f"{path.name}-wal").stat().st_size > 0
+
+    def test_a_closed_one_is_looked_at_again(self, tmp_path: Path) -> None:
+        with open_ledger(tmp_path / "f"):
+            pass
+        with ledger_path(tmp_path / "f").open("r+b") as file:
+            file.seek(5000)
+            file.write(b"damage")
+        with pytest.raises(LedgerFailed), open_reader(tmp_path / "f"):
+            pass
