@@ -5,9 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import resource
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +18,13 @@ from tests.kit.command import CREDENTIALS, PROGRAM, SAMPLES, Desk, Ended, Witnes
 Start = Callable[..., Witness]
 HEADER = "customerId,targetGroupId,targetId\n"
 GOOD = HEADER + "423789336,1001,2001\n"
+
+WITH_FILES_AT_MOST = """
+import os, resource, sys
+most_bytes = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+os.execv(sys.executable, [sys.executable, "-m", "bulk_unenroll", *sys.argv[2:]])
+"""
 
 
 def refused(ended: Ended, code: int, *words: str) -> None:
@@ -238,33 +245,24 @@ class TestFolder:
             refused(desk.do(command, "orgs.unenroll", "--sandbox"), 74)
         refused(desk.do("plan", SAMPLES / "orgs.csv"), 74)
 
-    def test_a_full_disk_stops_sending_and_loses_nothing(
-        self, desk: Desk, witness: Start, tmp_path: Path
-    ) -> None:
-        api = witness()
-        desk.write("job.csv", [(who, 1001, 2001) for who in range(1, 2001)])
-        desk.do("plan", "job.csv")
-        limit = (desk.folder / "job.unenroll/ledger.sqlite").stat().st_size + 200_000
-        done = subprocess.run(
-            [*PROGRAM, "run", "job.csv", "--yes", "--rate", "2000/s", "--json"],
-            cwd=desk.folder,
-            env=desk.environment,
-            capture_output=True,
-            check=False,
-            timeout=60,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-        )
-        stopped = Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
-        refused(stopped, 74)
-        assert "Traceback" not in stopped.err
-        found = stopped.json
-        assert found["folder"] == "job.unenroll"
-        assert found["run_id"]
-        assert found["rows"]["read"] == sum(found["status"].values()) == 2000
-        assert 0 < len(api.seen()) < 2000
-        ended = desk.do("resume", "job.unenroll", "--rate", "2000/s", "--json")
-        assert ended.code == 0, ended.err
-        assert api.applied() == set(range(1, 2001))
+
+def test_a_full_disk_stops_sending_and_loses_nothing(desk: Desk, witness: Start) -> None:
+    api = witness()
+    desk.write("job.csv", [(who, 1001, 2001) for who in range(1, 2001)])
+    desk.do("plan", "job.csv")
+    limit_bytes = (desk.folder / "job.unenroll/ledger.sqlite").stat().st_size + 200_000
+    desk.program = (sys.executable, "-c", WITH_FILES_AT_MOST, str(limit_bytes))
+    stopped = desk.do("run", "job.csv", "--yes", "--rate", "2000/s", "--json")
+    desk.program = PROGRAM
+    refused(stopped, 74)
+    found = stopped.json
+    assert found["folder"] == "job.unenroll"
+    assert found["run_id"]
+    assert found["rows"]["read"] == sum(found["status"].values()) == 2000
+    assert 0 < len(api.seen()) < 2000
+    ended = desk.do("resume", "job.unenroll", "--rate", "2000/s", "--json")
+    assert ended.code == 0, ended.err
+    assert api.applied() == set(range(1, 2001))
 
 
 @pytest.mark.in_process
