@@ -59,9 +59,10 @@ def run(
 
     ``plan`` is the ``id`` of the plan that you looked at: the run is refused if its plan is another
     one, or has an alarm that ``allow`` does not name. ``on_event`` is called with ``Planned``,
-    ``Started``, ``Progress``, ``Paused`` and ``Ended``, in the thread that sends. ``stop`` lets
-    another thread stop the run cleanly. ``frontend`` is for programs with a user interface of their
-    own, and replaces ``allow`` and ``on_event``.
+    ``Started``, ``Progress``, ``Paused`` and ``Ended``, in this thread, while the run works in
+    another one. What is raised in this thread meanwhile stops the run cleanly, and comes out once
+    all is recorded. ``stop`` lets another thread stop it. ``frontend`` is for programs with a user
+    interface of their own, and replaces ``allow`` and ``on_event``.
 
     ``options`` are those of the command line, see ``RunOptions`` and ``docs/reference.md``. How to
     read: columns, target_group_id, target_id, data_scope_org, delimiter, encoding, sheet,

@@ -166,14 +166,13 @@ class TestTheProcess:
         assert process.handlers == handlers() == before
         assert process.collects_after == gc.get_threshold()[0]
 
-    def test_a_command_takes_both_and_gives_the_collector_back(
-        self, job: Job, api: Endpoint
-    ) -> None:
+    def test_a_command_takes_both_and_gives_both_back(self, job: Job, api: Endpoint) -> None:
         before, collects_after, process = handlers(), gc.get_threshold()[0], Process()
         job.plan(new_rows())
         sent(job, api, process, FAST, end_now=fail)
         assert all(one != other for one, other in zip(process.handlers, before, strict=True))
         assert process.collects_after > gc.get_threshold()[0] == collects_after
+        assert handlers() == before, "what a command does with a signal while it writes results"
 
     def test_a_signal_stops_a_command(self, job: Job, api: Endpoint) -> None:
         job.plan(new_rows())
