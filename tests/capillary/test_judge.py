@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from bulk_unenroll.capillary.calls import Fault, Loss, Reply, body, path, scope_headers
 from bulk_unenroll.capillary.codes import CODES, WORDS, Reach, advice
 from bulk_unenroll.capillary.judge import judge
-from bulk_unenroll.capillary.redaction import legible, recordable
-from bulk_unenroll.capillary.retry_after import retry_after_s
 from bulk_unenroll.capillary.verdicts import (
     Block,
     Halt,
@@ -241,77 +239,12 @@ class TestNesting:
         assert isinstance(verdict, Settle | InDoubt)
 
 
-class TestRecordable:
-    """What is recorded and shown of a server's text."""
-
-    @staticmethod
-    def redact(text: str | None) -> str | None:
-        return text and text.replace("hunter2", "***")
-
-    def test_secrets_are_redacted_in_code_and_message(self) -> None:
-        verdict = recordable(Settle(State.REVIEW, "E-hunter2", "so hunter2!"), self.redact)
-        assert verdict == Settle(State.REVIEW, "E-***", "so ***!")
-
-    def test_a_secret_at_the_cut_is_redacted_too(self) -> None:
-        long = Settle(State.REVIEW, "x" * 60 + "hunter2", "x" * 1996 + "hunter2")
-        verdict = recordable(long, self.redact)
-        assert verdict == Settle(State.REVIEW, "x" * 60 + "***", "x" * 1996 + "***")
-
-    def test_a_code_of_the_table_is_never_redacted(self) -> None:
-        verdict = recordable(Settle(State.FAILED, "310011", "m"), lambda text: "***")
-        assert verdict == Settle(State.FAILED, "310011", "***")
-
-    def test_a_verdict_without_code_and_message_is_unchanged(self) -> None:
-        verdict = Settle(State.SUCCEEDED, None, None)
-        assert recordable(verdict, self.redact) is verdict
-
-    @pytest.mark.parametrize(
-        ("text", "shown"),
-        [
-            ("\x1b[31mred", "\\x1b[31mred"),
-            ("\x9b31m", "\\x9b31m"),
-            ("a\x00b\rc\x7f", "a\\x00b\\rc\\x7f"),
-            ("\udcff", "\\udcff"),
-            ("two\nlines\tand 日本 é", "two\nlines\tand 日本 é"),
-        ],
-    )
-    def test_control_characters_are_escaped(self, text: str, shown: str) -> None:
-        assert legible(text, self.redact, 100) == shown
-
-
 class TestTransport:
     def test_a_fault_is_judged_by_its_loss(self) -> None:
         assert judge(Fault(Loss.UNSENT, "unreachable", "m"), 1, 0) == Unsent("unreachable", "m")
         assert judge(Fault(Loss.UNANSWERED, "timeout", "m"), 1, 0) == InDoubt("timeout", "m")
         verdict = judge(Fault(Loss.UNTRUSTED, "certificate", "m"), 1, 0)
         assert verdict == Halt(Reach.RUN, "certificate", "m", left=False)
-
-
-class TestRetryAfter:
-    @pytest.mark.parametrize(
-        ("values", "wait_s"),
-        [
-            ((), None),
-            (("0",), 0),
-            (("2.5",), 2.5),
-            (("-1",), None),
-            (("soon",), None),
-            (("",), None),
-            (("nan",), None),
-            (("99999999",), 3600),
-            (("inf",), 3600),
-            (("3", "20"), 20),
-            (("junk", "4"), 4),
-        ],
-    )
-    def test_seconds(self, values: tuple[str, ...], wait_s: float | None) -> None:
-        assert retry_after_s(values, None, NOW_S) == wait_s
-
-    def test_a_date_is_compared_with_the_answer_s_own_date(self) -> None:
-        date, later = "Tue, 14 Nov 2000 22:13:20 GMT", "Tue, 14 Nov 2000 22:13:50 GMT"
-        assert retry_after_s((later,), date, NOW_S) == 30
-        assert retry_after_s(("Tue, 14 Nov 2023 22:13:30 GMT",), None, NOW_S) == 10
-        assert retry_after_s((date,), later, NOW_S) == 0
 
 
 @given(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,16 +9,7 @@ from hypothesis import strategies as st
 from bulk_unenroll.capillary.codes import says
 from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.model import State
-from bulk_unenroll.reports.problems import Most
-from bulk_unenroll.reports.timeline import SLOTS_MOST, Calls, Latencies, slot_width_s
 from bulk_unenroll.reports.wording import headline, masked, reason_of, visible
-
-
-def binned(latency_ms: int) -> int:
-    """As ``attempt_bins`` does it."""
-    width = 2 if latency_ms < 100 else 20 if latency_ms < 1000 else 200
-    width = width if latency_ms < 10_000 else 2000
-    return latency_ms // width * width
 
 
 class TestHeadline:
@@ -91,52 +80,3 @@ class TestMasking:
 )
 def test_a_code_is_explained_as_the_code_table_does(code: str | None, meaning: str) -> None:
     assert says(code) == meaning
-
-
-class TestLatencies:
-    def test_a_percentile_is_within_a_tenth(self, seed: int) -> None:
-        dice = random.Random(f"{seed}/latencies")
-        true_ms = sorted(int(dice.lognormvariate(6, 1.5)) + 20 for _ in range(5001))
-        found = Latencies()
-        for latency_ms in true_ms:
-            found.add(binned(latency_ms), 1)
-        for percent in (5, 50, 95):
-            true_s = true_ms[5000 * percent // 100] / 1000
-            assert found.percentile_s(percent) == pytest.approx(true_s, rel=0.11)
-
-    def test_calls_without_an_answer_have_no_latency(self) -> None:
-        found = Latencies()
-        found.add(None, 5)
-        assert found.percentile_s(50) is None
-
-    def test_one_call_is_its_own_median(self) -> None:
-        found = Latencies()
-        found.add(40, 1)
-        assert found.percentile_s(50) == found.percentile_s(95) == 0.041
-
-
-class TestTime:
-    @given(st.floats(0, 4e8))
-    def test_any_run_fits_into_a_few_steps(self, lasted_s: float) -> None:
-        assert int(lasted_s / slot_width_s(lasted_s)) + 1 <= SLOTS_MOST
-
-    def test_a_minute_is_shown_by_two_seconds(self) -> None:
-        assert slot_width_s(60) == 2
-
-    def test_the_mean_rate_counts_starts_after_the_first(self) -> None:
-        assert Calls(101, 0.0, 60.0).per_min == 100
-        assert Calls(1, 5.0, 5.0).per_min is None
-
-
-class TestMost:
-    @given(st.lists(st.integers(0, 20)), st.integers(0, 5))
-    def test_the_heaviest_are_kept_in_order_and_the_others_counted(
-        self, weights: list[int], limit: int
-    ) -> None:
-        most: Most[int] = Most(limit)
-        for place, weight in enumerate(weights):
-            most.offer(weight, place)
-        ranked = sorted(range(len(weights)), key=lambda place: (-weights[place], place))
-        assert most.listed() == ranked[:limit]
-        assert most.others == len(ranked[limit:])
-        assert most.others_weight == sum(weights[place] for place in ranked[limit:])
