@@ -121,10 +121,12 @@ class TestCompletion:
         """
         assert said_by(shell, "bash", script) == {"-o", "default"}
 
+    @pytest.mark.thorough
     def test_fish_completes_commands(self, shell: Desk) -> None:
         script = 'bulk-unenroll completion fish | source; complete -C "bulk-unenroll re"'
         assert said_by(shell, "fish", script) >= {"report", "resume", "retry"}
 
+    @pytest.mark.thorough
     def test_zsh_completes_the_command(self, shell: Desk) -> None:
         script = """
             autoload -U compinit; compinit -u

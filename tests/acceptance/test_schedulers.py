@@ -66,6 +66,7 @@ def test_systemd(tmp_path: Path) -> None:
     assert (done.returncode, said) == (0, [])
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not AIRFLOW, reason="AIRFLOW_ENVIRONMENT names no environment with Airflow")
 def test_airflow(desk: Desk) -> None:
     dags, drop = desk.folder / "dags", desk.folder / "drop"
