@@ -224,7 +224,8 @@ class TestSending:
         at = [call["at_s"] for call in api.seen()]
         assert len(at) == 60
         for first, beyond in zip(at, at[20:], strict=False):
-            assert beyond - first > 0.98
+            # seen at the server, where a busy machine shifts arrivals; proof/test_pace.py is exact
+            assert beyond - first > 0.9
 
     def test_retry_by_state_and_target(self, desk: Desk, witness: Start) -> None:
         api = witness('[book]\ntargets = ["1001/2001"]\n')
