@@ -14,6 +14,7 @@ import pytest
 from bulk_unenroll.model import Enrollment
 from bulk_unenroll.sending.departures import Departures
 from bulk_unenroll.sending.landing import Flight
+from bulk_unenroll.sending.rate_limit import MARGIN
 from bulk_unenroll.sending.runner import Runner
 from bulk_unenroll.settings import Rate, parse_rate
 from tests.kit.command import Desk, Witness
@@ -62,8 +63,9 @@ def test_the_server_sees_no_more_than_the_rate_and_nearly_all_of_it(
     starts = [entry["at_s"] for entry in seen.seen()]
     assert len(starts) == rows
     assert_kept(rate, starts, f"{rows} rows")
+    late_s = rate.unit_s * MARGIN / 2  # a new connection may take so long without a new start
     for width_s in (1.0, 5.0):  # windows that a short run fills: spread evenly, no burst
-        assert most_within(starts, width_s) <= width_s * rate.per_s * 1.1 + 1
+        assert most_within(starts, width_s) <= (width_s + late_s) * rate.per_s * 1.1 + 1
     assert used(rate, starts) >= (0.97 if rows > 100 else 0.9)
     proof(**{f"used of {text}": f"{used(rate, starts):.1%}", f"requests at {text}": rows})
 
