@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -43,7 +43,9 @@ class Batch:
     ``rows``, ``customers`` and ``target_places`` hold, one for one, the rows that have an
     enrollment: the row's number less ``first_row``, its customer, its target's place in
     ``targets``; the other rows are ``invalid``. ``cells`` are the rows as they were, packed by the
-    module ``cells``, but for the ``ragged`` ones, as JSON, by row.
+    module ``cells``, but for the ``ragged`` ones, as JSON, by row. ``lines`` are the lines of a
+    text file in which rows begin, by row: of row 1, and wherever a row is not in the line after
+    that of the row before.
     """
 
     first_row: int
@@ -55,6 +57,7 @@ class Batch:
     invalid: Sequence[InvalidRow]
     cells: bytes
     ragged: dict[int, str] = field(default_factory=dict)
+    lines: Mapping[int, int] = field(default_factory=dict)
 
 
 def staged_batch(staged: Sequence[StagedRow]) -> Batch:

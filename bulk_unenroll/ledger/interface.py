@@ -8,10 +8,10 @@ damaged or fails; nothing may be sent after that.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from bulk_unenroll.ledger.batch import Batch
 from bulk_unenroll.ledger.facts import (
@@ -122,6 +122,12 @@ class LedgerReader(Protocol):
     def sources(self) -> list[Source]:
         """Every source that was read to its end, the oldest first."""
 
+    def noticed(self, sources: Sequence[int]) -> dict[int, Mapping[str, Any]]:
+        """What was noticed while each of ``sources`` was read; nothing for those of version 3."""
+
+    def line(self, source: int, row: int) -> int | None:
+        """The line of a text file in which a row begins, counted from 1; None where not known."""
+
     def runs(self) -> list[Run]:
         """Every run, the oldest first."""
 
@@ -218,12 +224,18 @@ class Ledger(Protocol):
     def reader(self) -> LedgerReader:
         """Asks the same record; it sees each change at once."""
 
-    def load(self, info: SourceInfo, batches: Iterator[Batch]) -> int:
+    def load(
+        self,
+        info: SourceInfo,
+        batches: Iterator[Batch],
+        noticed: Callable[[], Mapping[str, object]] = dict,
+    ) -> int:
         """Plan a source, reading it if this content was not read before; its id.
 
         ``batches`` follow each other from row 1 on. They are made in another thread while earlier
         ones are written, few at a time, and must not use the ledger. If they raise, or the program
-        is killed, nothing of the source stays.
+        is killed, nothing of the source stays. After the last one ``noticed`` is asked what was
+        noticed while the source was read: values that JSON has.
         """
 
     def confirm(self, sources: Sequence[int], base_url: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -90,6 +91,19 @@ class TestLoading:
     ) -> None:
         source = plan(ledger, keys(1), "a.csv", "x")
         assert ledger.load(other, batches(keys(1))) != source
+
+    def test_what_was_noticed_is_kept_with_its_source(self, ledger: Ledger) -> None:
+        facts = {"delimiter": ";", "bom": True}
+        one = ledger.load(info(), batches(keys(1)), lambda: facts)
+        other = plan(ledger, keys(2))
+        assert ledger.reader.noticed([one, other]) == {one: facts, other: {}}
+
+    def test_rows_know_their_lines(self, ledger: Ledger) -> None:
+        first, second = batches(keys(1, 2, 3, 4), 2)
+        parts = [replace(first, lines={1: 2}), replace(second, lines={4: 7})]
+        source = ledger.load(info(), iter(parts))
+        assert [ledger.reader.line(source, row) for row in (1, 2, 3, 4)] == [2, 3, 4, 7]
+        assert ledger.reader.line(plan(ledger, keys(5)), 1) is None
 
     def test_a_header_and_no_rows_is_a_source(self, ledger: Ledger) -> None:
         source = confirmed(ledger, [])

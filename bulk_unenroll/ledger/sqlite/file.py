@@ -27,7 +27,8 @@ from bulk_unenroll.ledger.sqlite.own_files import OPENING, begin_writing, is_wri
 from bulk_unenroll.ledger.sqlite.statements import SQL
 
 APPLICATION_ID: Final = 0x62756E72
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
+OLDEST_VERSION: Final = 3
 CHECK_BELOW_BYTES: Final = 256 << 20
 SYNCHRONOUS_FULL: Final = 2
 
@@ -53,6 +54,7 @@ def open_writer(path: Path) -> Writer:
             writer = Writer(raw, path, mark, commits)
             try:
                 prepare(raw)
+                _upgrade(raw)
                 writer.tune()
             except BaseException:
                 writer.abandon()
@@ -68,11 +70,23 @@ def _create(path: Path) -> None:
     with replacing(path) as part, closing(sqlite3.connect(part)) as raw:
         raw.executescript(
             f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
-            f"BEGIN; {SQL['schema']} {SQL['views']} {SQL['make_indexes']} COMMIT;"
+            f"BEGIN; {SQL['schema']} {SQL['schema_4']} {SQL['views']} {SQL['make_indexes']} COMMIT;"
         )
         # switched in its folder, a power cut could leave a journal that no reader can roll back
         raw.execute("PRAGMA journal_mode = WAL")
     sync_directory(path.parent)
+
+
+def _upgrade(raw: sqlite3.Connection) -> None:
+    if _version(raw) < SCHEMA_VERSION:
+        raw.executescript(
+            f"BEGIN IMMEDIATE; {SQL['schema_4']} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        )
+
+
+def _version(raw: sqlite3.Connection) -> int:
+    (version,) = raw.execute("PRAGMA user_version").fetchone()
+    return int(version)
 
 
 def prepare(raw: sqlite3.Connection) -> None:
@@ -124,6 +138,8 @@ def connect_read_only(path: Path) -> Connection:
         if not refused or log_path(path).exists():
             raise
         raw = sqlite3.connect(f"{uri}?immutable=1", uri=True)
+    if _version(raw) < SCHEMA_VERSION:  # what it does not have yet is empty
+        raw.executescript(SQL["schema_4"].replace("CREATE TABLE", "CREATE TEMP TABLE"))
     return Connection(raw, path)
 
 
@@ -140,7 +156,7 @@ def check_file(path: Path) -> None:
     version = int.from_bytes(head[60:64], "big")
     if version > SCHEMA_VERSION:
         raise LedgerFailed(f"{path} was made by a newer bulk-unenroll", "upgrade bulk-unenroll")
-    if version < SCHEMA_VERSION:
+    if version < OLDEST_VERSION:
         raise LedgerFailed(f"{path} was made by an older bulk-unenroll", "go on with that one")
 
 

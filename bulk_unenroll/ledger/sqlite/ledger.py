@@ -7,7 +7,7 @@ one such process.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -45,9 +45,14 @@ class SqliteLedger:
             raise
         return cls(connection)
 
-    def load(self, info: SourceInfo, batches: Iterator[Batch]) -> int:
+    def load(
+        self,
+        info: SourceInfo,
+        batches: Iterator[Batch],
+        noticed: Callable[[], Mapping[str, object]] = dict,
+    ) -> int:
         """See ``Ledger.load``."""
-        return load(self.connection, info, batches)
+        return load(self.connection, info, batches, noticed)
 
     def confirm(self, sources: Sequence[int], base_url: str) -> None:
         """See ``Ledger.confirm``."""

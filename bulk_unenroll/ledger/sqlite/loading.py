@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -34,14 +35,19 @@ Prepared = tuple[Batch, Keys | None]
 """A batch, and what will probably be its keys."""
 
 
-def load(connection: Writer, info: SourceInfo, batches: Iterator[Batch]) -> int:
+def load(
+    connection: Writer,
+    info: SourceInfo,
+    batches: Iterator[Batch],
+    noticed: Callable[[], Mapping[str, object]],
+) -> int:
     """The id of a source; see ``Ledger.load``."""
     known = find_source(connection, info)
     if known is not None:
         return known
     source = add_source(connection, info)
     try:
-        Loading(connection, source).load(batches)
+        Loading(connection, source, noticed).load(batches)
     except BaseException:
         drop_source(connection, source)
         raise
@@ -51,9 +57,12 @@ def load(connection: Writer, info: SourceInfo, batches: Iterator[Batch]) -> int:
 class Loading:
     """The load of one source."""
 
-    def __init__(self, connection: Writer, source: int) -> None:
+    def __init__(
+        self, connection: Writer, source: int, noticed: Callable[[], Mapping[str, object]]
+    ) -> None:
         self._connection = connection
         self._source = source
+        self._noticed = noticed
         self._row_count = 0
         self._targets: dict[Target, int] = {}
 
@@ -128,6 +137,9 @@ class Loading:
         connection.execute_many(
             "add_invalid", ((source, *row, batch.ragged.get(row.row)) for row in batch.invalid)
         )
+        connection.execute_many(
+            "add_line", ((source, row, line) for row, line in batch.lines.items())
+        )
         added = connection.execute(statement, **sent).rowcount
         if added < len(batch.rows):
             connection.execute("add_known_rows", source=source, **sent)
@@ -156,6 +168,8 @@ class Loading:
             connection.execute(
                 "source_loaded", source=self._source, row_count=self._row_count, now=now
             )
+            facts = json.dumps(self._noticed(), ensure_ascii=False)
+            connection.execute("add_noticed", source=self._source, facts=facts)
             connection.execute("unwithdraw", source=self._source, now=now)
 
 

@@ -57,6 +57,12 @@ UPDATE row SET repeats = (
     WHERE f.item = row.item AND f.source = row.source AND f.row < row.row AND f.repeats IS NULL)
 WHERE source = :source AND row BETWEEN :first AND :last AND {source_of item} <> :source;
 
+-- name: add_line
+INSERT INTO line (source, row, line) VALUES (?, ?, ?);
+
+-- name: add_noticed
+INSERT INTO noticed (source, facts) VALUES (:source, :facts);
+
 -- name: add_repeat
 INSERT INTO row (source, row, item, repeats) VALUES (:source, :row, :item, :repeats);
 
@@ -89,6 +95,12 @@ DELETE FROM row WHERE source = :source;
 
 -- name: drop_shares
 DELETE FROM share WHERE source = :source;
+
+-- name: drop_lines
+DELETE FROM line WHERE source = :source;
+
+-- name: drop_noticed
+DELETE FROM noticed WHERE source = :source;
 
 -- name: drop_source
 DELETE FROM source WHERE id = :source;

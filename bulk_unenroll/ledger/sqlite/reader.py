@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from typing import Any
 
 from bulk_unenroll.ledger.facts import (
     AttemptBin,
@@ -65,6 +66,17 @@ class SqliteReader:
             Source._make((*row[:5], _header(row[5]), *row[6:]))
             for row in self._connection.fetch_all("sources")
         ]
+
+    def noticed(self, sources: Sequence[int]) -> dict[int, Mapping[str, Any]]:
+        """See ``LedgerReader.noticed``."""
+        found = self._connection.fetch_all("facts_noticed", sources=_ids(sources))
+        facts = {source: json.loads(text) for source, text in found}
+        return {source: facts.get(source, {}) for source in sources}
+
+    def line(self, source: int, row: int) -> int | None:
+        """See ``LedgerReader.line``."""
+        found = self._connection.fetch_all("line_of_row", source=source, row=row)
+        return found[0][0] if found else None
 
     def runs(self) -> list[Run]:
         """See ``LedgerReader.runs``."""

@@ -7,6 +7,13 @@ SELECT value FROM meta WHERE name = :name;
 SELECT id, name, path, sha256, row_count, header, confirmed_at, superseded_at
 FROM source WHERE loaded_at IS NOT NULL ORDER BY id;
 
+-- name: facts_noticed
+SELECT source, facts FROM noticed WHERE source IN ({each sources});
+
+-- name: line_of_row
+SELECT line + :row - row FROM line WHERE source = :source AND row <= :row
+ORDER BY row DESC LIMIT 1;
+
 -- name: runs
 SELECT run_id, command, started_by, started_at, ended_at, exit_code, reason FROM run ORDER BY id;
 

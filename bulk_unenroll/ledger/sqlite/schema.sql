@@ -141,6 +141,19 @@ BEGIN
     SELECT raise(ABORT, 'an attempt on record never changes');
 END;
 
+-- name: schema_4
+CREATE TABLE noticed (                      -- what was noticed while a source was read
+    source INTEGER PRIMARY KEY REFERENCES source (id),
+    facts  TEXT NOT NULL                    -- JSON
+) STRICT;
+
+CREATE TABLE line (                         -- rows whose line does not follow that of the row before
+    source INTEGER NOT NULL REFERENCES source (id),
+    row    INTEGER NOT NULL,
+    line   INTEGER NOT NULL,
+    PRIMARY KEY (source, row)
+) STRICT, WITHOUT ROWID;
+
 -- name: set_meta
 INSERT INTO meta (name, value) VALUES (:name, :value)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value;

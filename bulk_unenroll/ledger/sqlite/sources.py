@@ -5,9 +5,20 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from typing import Final
 
 from bulk_unenroll.ledger.interface import SourceInfo
 from bulk_unenroll.ledger.sqlite.connection import Writer
+
+DROPS: Final = (
+    "drop_items",
+    "drop_chunks",
+    "drop_rows",
+    "drop_shares",
+    "drop_lines",
+    "drop_noticed",
+    "drop_source",
+)
 
 
 def find_source(connection: Writer, info: SourceInfo) -> int | None:
@@ -54,7 +65,7 @@ def drop_unfinished(connection: Writer) -> None:
 
 
 def _drop(connection: Writer, source: int) -> None:
-    for statement in ("drop_items", "drop_chunks", "drop_rows", "drop_shares", "drop_source"):
+    for statement in DROPS:
         connection.execute(statement, source=source)
 
 

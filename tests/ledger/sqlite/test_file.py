@@ -22,7 +22,12 @@ from bulk_unenroll.ledger.counts import count
 from bulk_unenroll.ledger.facts import confirmed_ids
 from bulk_unenroll.ledger.folder import ledger_path, make_folder
 from bulk_unenroll.ledger.opening import open_ledger, open_reader
-from bulk_unenroll.ledger.sqlite.file import APPLICATION_ID, SCHEMA_VERSION, open_read_only
+from bulk_unenroll.ledger.sqlite.file import (
+    APPLICATION_ID,
+    OLDEST_VERSION,
+    SCHEMA_VERSION,
+    open_read_only,
+)
 from bulk_unenroll.ledger.sqlite.ledger import SqliteLedger
 from bulk_unenroll.model import State
 from tests.kit.accidents import after_kill, any_mask, full_disk, read_only
@@ -217,7 +222,7 @@ class TestDamage:
             (write_at(68, b"OTHR"), "was not made by bulk-unenroll"),
             (write_at(68, b"\0\0\0\0"), "was not made by bulk-unenroll"),
             (write_at(60, (SCHEMA_VERSION + 1).to_bytes(4, "big")), "by a newer bulk-unenroll"),
-            (write_at(60, (SCHEMA_VERSION - 1).to_bytes(4, "big")), "by an older bulk-unenroll"),
+            (write_at(60, (OLDEST_VERSION - 1).to_bytes(4, "big")), "by an older bulk-unenroll"),
             (write_at(100, b"\xff" * 2000), "damaged"),
             (write_at(40 * 4096, b"\xff" * 4096), "damaged"),
         ],

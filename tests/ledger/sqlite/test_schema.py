@@ -20,14 +20,47 @@ from tests.ledger.sqlite.kit import SqlitePlace
 from tests.test_model import way_to
 
 PAIRS = list(itertools.product(State, State))
-SCHEMAS = {3: "36514bcd22a7b743f4fdcc9259a12a27027a21477f47c47c8d81fc0d7bf479c9"}
+SCHEMAS = {
+    3: "36514bcd22a7b743f4fdcc9259a12a27027a21477f47c47c8d81fc0d7bf479c9",
+    4: "c03020646d41b0e12c6d0c91bfd8c4ad98b58d479d63334b212ba95b770aa083",
+}
 """SHA-256 of what each released version has in its file. A new one is added, none is changed."""
 
 
-def test_the_schema_is_that_of_its_version(ledger: SqliteLedger, folder: Path) -> None:
+def schema_hash(folder: Path) -> str:
     with closing(sqlite3.connect(ledger_path(folder))) as tool:
         found = tool.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY name").fetchall()
-    assert hashlib.sha256(repr(found).encode()).hexdigest() == SCHEMAS[SCHEMA_VERSION]
+    return hashlib.sha256(repr(found).encode()).hexdigest()
+
+
+def test_the_schema_is_that_of_its_version(ledger: SqliteLedger, folder: Path) -> None:
+    assert schema_hash(folder) == SCHEMAS[SCHEMA_VERSION]
+
+
+class TestVersion3:
+    """A ledger of version 3 is read as it is, and upgraded by who writes."""
+
+    @pytest.fixture
+    def old(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "old"
+        with closing(SqlitePlace(folder).open()) as ledger:
+            confirmed(ledger, keys(1, 2))
+            raw = ledger.connection.raw
+            raw.executescript("DROP TABLE noticed; DROP TABLE line; PRAGMA user_version = 3")
+        assert schema_hash(folder) == SCHEMAS[3]
+        return folder
+
+    def test_it_is_read_without_a_change(self, old: Path) -> None:
+        with SqlitePlace(old).reader() as reader:
+            (source,) = reader.sources()
+            assert (reader.noticed([source.id]), reader.line(source.id, 1)) == ({1: {}}, None)
+        assert schema_hash(old) == SCHEMAS[3]
+
+    def test_who_writes_upgrades_it(self, old: Path) -> None:
+        with closing(SqlitePlace(old).open()) as ledger:
+            confirmed(ledger, keys(3), "b.csv")
+            assert states(ledger) == dict.fromkeys((1, 2, 3), "pending")
+        assert schema_hash(old) == SCHEMAS[SCHEMA_VERSION]
 
 
 @pytest.fixture(scope="module")
