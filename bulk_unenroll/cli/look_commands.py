@@ -86,7 +86,7 @@ def export(folder: Path, to: str, states: tuple[str, ...], codes: tuple[str, ...
 def report(folder: Path, to: str | None) -> int:
     """Write a page for people: what happened, and what to do.
 
-    Runs write it too, into the run folder. With the extra `report` it has charts.
+    Runs write it too, into the run folder.
 
     \b
     bulk-unenroll report customers.unenroll --to report.html

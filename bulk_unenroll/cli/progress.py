@@ -11,12 +11,12 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from bulk_unenroll.cli.screens import duration
 from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.log import get_logger
 from bulk_unenroll.model import Call, Decision
 from bulk_unenroll.reports import progress
 from bulk_unenroll.reports.progress import ProgressCounter
+from bulk_unenroll.reports.wording import duration
 
 LOG_EVERY_S: Final = 10.0
 

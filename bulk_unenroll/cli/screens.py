@@ -25,6 +25,7 @@ from bulk_unenroll.reports.next_command import rerun
 from bulk_unenroll.reports.plan import Plan
 from bulk_unenroll.reports.problems import Problem, Problems, full_name
 from bulk_unenroll.reports.summary import Summary
+from bulk_unenroll.reports.wording import duration
 from bulk_unenroll.settings import RUN_MAX_INVALID, Rate
 
 if TYPE_CHECKING:
@@ -53,14 +54,6 @@ def out() -> Console:
 def err() -> Console:
     """Standard error, for what must not be mixed with JSON on standard output."""
     return Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-def duration(seconds: float) -> str:
-    """``4 s``, ``12 min``, ``3 h 20 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 # ── plan ─────────────────────────────────────────────────────────────────────────────────────────
