@@ -35,13 +35,13 @@ def status(folder: Path, json: bool, follow: bool, every_s: float) -> int:
     from bulk_unenroll.cli import screens
     from bulk_unenroll.commands import status as commands
 
-    with screens.showing(screens.out()) as show:
+    with screens.Following(screens.out()) as following:
         while True:
             found = commands.status(folder)
             if json:
                 print_json(found.summary.as_json())
             else:
-                show(found)
+                following.show(found)
             if not (follow and found.going_on):
                 return 0
             time.sleep(every_s)

@@ -42,11 +42,14 @@ def headline(counts: Counts, *, rehearsal: bool = False, planned: bool = False) 
 
 
 def duration(seconds: float) -> str:
-    """``4 s``, ``12 min``, ``3 h 20 min``."""
+    """``4 s``, ``12 min``, ``3 h 20 min``, ``2 d 5 h``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24:,} d {hours % 24} h"
 
 
 def message_of(problem: Problem) -> str:
