@@ -47,10 +47,11 @@ if TYPE_CHECKING:
     from bulk_unenroll.exits import Exit as Exit
     from bulk_unenroll.exits import ExitCode as ExitCode
     from bulk_unenroll.ledger.facts import ResultRow as ResultRow
+    from bulk_unenroll.model import Alarm as Alarm
     from bulk_unenroll.model import Enrollment as Enrollment
     from bulk_unenroll.model import State as State
     from bulk_unenroll.model import Target as Target
-    from bulk_unenroll.reports.plan import Alarm as Alarm
+    from bulk_unenroll.reports.plan import Destination as Destination
     from bulk_unenroll.reports.plan import Plan as Plan
     from bulk_unenroll.reports.progress import Progress as Progress
     from bulk_unenroll.reports.summary import Summary as Summary
@@ -73,8 +74,8 @@ _MODULES: Final = {
     "errors": ("Next",),
     "exits": ("Exit", "ExitCode"),
     "ledger.facts": ("ResultRow",),
-    "model": ("Enrollment", "State", "Target"),
-    "reports.plan": ("Alarm", "Plan"),
+    "model": ("Alarm", "Enrollment", "State", "Target"),
+    "reports.plan": ("Destination", "Plan"),
     "reports.progress": ("Progress",),
     "reports.summary": ("Summary",),
     "sending.stopping": ("StopRequest",),

@@ -16,9 +16,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bulk_unenroll.exits import ExitCode
+
+if TYPE_CHECKING:
+    from bulk_unenroll.reports.plan import Plan
 
 PROGRAM: Final = "bulk-unenroll"
 
@@ -61,7 +64,7 @@ class Stop(Exception):
 
     ``reason`` says what happened, ``remedy`` what to do; they are shown as one line. ``next`` is
     the next command. Without it, that is the same command again, with the options of ``lacking``
-    added.
+    added. ``plan`` is the plan that was refused, if there was one.
     """
 
     code: int = ExitCode.INTERNAL
@@ -78,6 +81,7 @@ class Stop(Exception):
         self.remedy = remedy
         self.next = next
         self.lacking = lacking or {}
+        self.plan: Plan | None = None
 
     def __str__(self) -> str:
         return f"{self.reason}; {self.remedy}" if self.remedy else self.reason

@@ -120,6 +120,22 @@ class Invalid:
 
 
 @dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something about the inputs that looks wrong: its name, and what was seen.
+
+    ``allowed``: a person said that it may pass.
+    """
+
+    name: str
+    text: str
+    allowed: bool = False
+
+    def as_json(self) -> dict[str, object]:
+        """The object in ``--json``."""
+        return {"name": self.name, "text": self.text, "allowed": self.allowed}
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """One record of an input file.
 

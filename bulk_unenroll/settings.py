@@ -187,13 +187,15 @@ def _local_time() -> datetime.datetime:
 class RunSettings:
     """Where to send, when to stop and what to write.
 
-    ``began_at`` and ``began_s`` are the command's start, in local time and on the monotonic clock.
+    ``allow`` names the alarms that may pass. ``began_at`` and ``began_s`` are the command's start,
+    in local time and on the monotonic clock.
     """
 
     base_url: str | None = None
     sandbox: bool = False
     sandbox_scenario: Path | None = None
     expect: int | None = None
+    allow: frozenset[str] = frozenset()
     stop_after_s: float | None = None
     stop_at: datetime.time | None = None
     export: bool = True

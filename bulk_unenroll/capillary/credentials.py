@@ -37,6 +37,11 @@ class Basic:
         digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
         return cls(username, SecretStr(digest), password)
 
+    @property
+    def user(self) -> str:
+        """The username, to tell a person as whom the calls are made."""
+        return self.username.get_secret_value()
+
 
 @dataclass(frozen=True, slots=True)
 class OAuth:
@@ -45,6 +50,11 @@ class OAuth:
     key: SecretStr
     secret: SecretStr
     token_url: str
+
+    @property
+    def user(self) -> str:
+        """The client key, to tell a person as whom the calls are made."""
+        return self.key.get_secret_value()
 
 
 Credentials = Basic | OAuth
@@ -80,6 +90,11 @@ class Environment(BaseSettings):
     client_key_file: Path | None = None
     client_secret: SecretStr | None = None
     client_secret_file: Path | None = None
+
+    def user(self) -> str | None:
+        """The username or the client key, if one is set."""
+        user = self.secret("username") or self.secret("client_key")
+        return user.get_secret_value() if user else None
 
     def secret(self, name: str) -> SecretStr | None:
         """The secret from its variable or its file, None if neither is set.

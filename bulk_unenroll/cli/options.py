@@ -46,6 +46,7 @@ from bulk_unenroll.cli.option_types import (
     URL,
 )
 from bulk_unenroll.model import REOPENABLE
+from bulk_unenroll.reports.alarms import NAMES as ALARMS
 from bulk_unenroll.settings import CHOICES, RANGES, RUN_MAX_INVALID, RunSettings, SendSettings
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class Option:
         found: dict[str, Any] = {"multiple": self.multiple}
         if isinstance(self.type, IntRange):
             found["metavar"] = "N"
-        if self.default is not None:
+        if self.default is not None and not self.multiple:
             found |= {"default": self.default, "show_default": True}
         return found
 
@@ -161,12 +162,15 @@ OPTIONS: Final = (
            "The sheet to read, of a workbook with several."),
     Option("max_invalid", LIMIT, READING, "limits",
            f"Refuse inputs with more invalid rows: N or P%. [default: {RUN_MAX_INVALID} for run]"),
+    Option("allow", Choice(ALARMS), READING, "limits",
+           "Let the alarm of this name pass.",
+           multiple=True),
     # ── how to send ──
     Option("rate", RATE, ALL, "pace",
            "Start at most N calls in any sliding window: N/s, N/min or N/h."),
     Option("in_doubt", Choice(CHOICES["in_doubt"]), ALL, "retry",
            "Calls without an answer: resend within 15 minutes, or hold for a person."),
-    Option("base_url", URL, SENDING, "api",
+    Option("base_url", URL, ALL, "api",
            "The API, prefix included: https://HOST/v3.1. [env: BULK_UNENROLL_BASE_URL]"),
     Option("sandbox", FLAG, SENDING, "api",
            "Send to a local fake of the API instead."),

@@ -13,7 +13,7 @@ import click
 
 from bulk_unenroll.cli.endings import finish, same_command
 from bulk_unenroll.cli.options import FOLDER, INPUTS, Given, options_of
-from bulk_unenroll.errors import UsageError
+from bulk_unenroll.errors import Stop, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,9 @@ def plan(inputs: tuple[str, ...], **given: Any) -> int:
         screens.show_plan(screens.out(), found, given["rate"])
     then = same_command(instead=None if found.run_refuses else "run")
     seconds = time.monotonic() - began_s
-    summary = Summary(found.folder, found.exit, then, counts=found.counts, seconds=seconds)
+    summary = Summary(
+        found.folder, found.exit, then, counts=found.counts, seconds=seconds, alarms=found.alarms
+    )
     return finish(summary, json=given["json"], show=False)
 
 
@@ -110,17 +112,18 @@ def options_from(given: Given) -> dict[str, Any]:
 
 def _send(command: Callable[..., Summary], given: Given) -> int:
     from bulk_unenroll.cli.terminal import Terminal
-    from bulk_unenroll.reports.plan import TooManyInvalid
+    from bulk_unenroll.exits import Exit
     from bulk_unenroll.reports.summary import Summary
 
     set_up_log(given)
     try:
         summary = command(frontend=Terminal(given), **options_from(given))
-    except TooManyInvalid as refused:
-        plan = refused.plan
+    except Stop as stop:
+        plan = stop.plan
         if plan is None:
             raise
-        summary = Summary(plan.folder, plan.exit, counts=plan.counts)
+        ended = Exit(stop.code, str(stop))
+        summary = Summary(plan.folder, ended, counts=plan.counts, alarms=plan.alarms)
     return finish(summary, json=given["json"], notify=given["notify"])
 
 

@@ -71,7 +71,9 @@ def window(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
 
 
 def show_plan(console: Console, plan: Plan, rate: Rate) -> None:
-    """Print a plan."""
+    """Print a plan: where the calls would go, and what looks wrong, before all else."""
+    console.print(f"[bold]{escape(str(plan.destination))}[/], {plan.scope}")
+    show_alarms(console, plan)
     for source in plan.sources:
         console.print(f"[bold]{escape(source.name)}[/]  {source.row_count:,} rows")
         console.print(f"  sha256 {source.sha256}")
@@ -86,8 +88,6 @@ def show_plan(console: Console, plan: Plan, rate: Rate) -> None:
         console.print(_invalid_table(plan))
     for line in _history(plan):
         console.print(line)
-    for alarm in plan.alarms:
-        console.print(f"[yellow]warning:[/] {escape(alarm.text)}")
     if plan.run_refuses:
         console.print(
             f"[yellow]warning:[/] more than {RUN_MAX_INVALID} invalid: `run` refuses this input"
@@ -96,6 +96,14 @@ def show_plan(console: Console, plan: Plan, rate: Rate) -> None:
         f"[bold]{plan.to_call:,} to call[/], at {rate} about {duration(plan.estimate_s)};"
         f" run folder {escape(plan.folder)}"
     )
+
+
+def show_alarms(console: Console, plan: Plan) -> None:
+    """Print what looks wrong."""
+    for alarm in plan.alarms:
+        style, allowed = ("yellow", ", allowed") if alarm.allowed else ("bold red", "")
+        text = escape_markup(alarm.text)
+        console.print(f"[{style}]ALARM {alarm.name}{allowed}:[/] {text}")
 
 
 def _target_table(plan: Plan) -> Table:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, TypeVar
 
-import click
-
-from bulk_unenroll.cli import screens
+from bulk_unenroll.cli import questions, screens
 from bulk_unenroll.cli.endings import print_abandoned
 from bulk_unenroll.cli.progress import watching
 from bulk_unenroll.errors import UsageError
+from bulk_unenroll.reports.alarms import AlarmsRaised
 
 if TYPE_CHECKING:
     from bulk_unenroll.cli.options import Given
@@ -36,25 +35,34 @@ class Terminal:
         """Do ``task`` here, in the main thread, which signals reach."""
         return task()
 
-    def confirm(self, plan: Plan) -> None:
-        """Show the plan, then let a person type the number of customers; raises ``UsageError``."""
-        console = screens.err() if self._given["json"] else screens.out()
-        if not self._given["quiet"] or not self._given["yes"]:
-            screens.show_plan(console, plan, self._given["rate"])
-        if self._given["yes"] or plan.to_call == 0:
-            return
+    def confirm(self, plan: Plan) -> Collection[str]:
+        """Show the plan, then let a person type the number of customers, or the alarms' names.
+
+        Raises ``AlarmsRaised`` (65) if nobody is asked, and ``UsageError`` (2) for a wrong answer.
+        """
+        self._show(plan)
+        if plan.to_call == 0:
+            return ()
+        if self._given["yes"]:
+            if plan.alarms_raised:
+                raise AlarmsRaised(plan.alarms_raised)
+            return ()
         if not sys.stdin.isatty():
             raise UsageError(
                 "cannot ask for confirmation: standard input is not a terminal. Nothing was sent",
                 lacking={"yes": True},
             )
-        question = "This cannot be undone. Type the number of customers to call"
-        try:
-            typed = click.prompt(question, err=True, default="", show_default=False)
-        except click.Abort:
-            raise UsageError("no answer: nothing was sent") from None
-        if typed.strip() != str(plan.to_call):
-            raise UsageError(f"{typed!r} is not {plan.to_call}: nothing was sent")
+        questions.forget_typed_ahead()
+        if not plan.alarms_raised:
+            questions.ask_number(plan)
+        return [questions.ask_name(alarm) for alarm in plan.alarms_raised]
+
+    def _show(self, plan: Plan) -> None:
+        console = screens.err() if self._given["json"] else screens.out()
+        if self._given["quiet"] and self._given["yes"]:
+            screens.show_alarms(console, plan)
+        else:
+            screens.show_plan(console, plan, self._given["rate"])
 
     def watch(self, before: Counts, to_call: int) -> AbstractContextManager[ProgressDisplay]:
         """Show the progress: live on a terminal, by log lines otherwise."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import partial
 from types import TracebackType
 from typing import Protocol, Self, Unpack
@@ -21,11 +21,10 @@ def arun(
     *inputs: str | os.PathLike[str],
     out: str | os.PathLike[str] | None = None,
     plan: str | None = None,
-    allow: Collection[str] = (),
     **options: Unpack[RunOptions],
 ) -> AsyncRun:
     """``run`` inside a running event loop: enter what this returns, and iterate over it."""
-    return AsyncRun(partial(sync.run, *inputs, out=out, plan=plan, allow=allow, **options))
+    return AsyncRun(partial(sync.run, *inputs, out=out, plan=plan, **options))
 
 
 def aresume(folder: str | os.PathLike[str], **options: Unpack[SendOptions]) -> AsyncRun:

@@ -11,6 +11,7 @@ from bulk_unenroll.capillary.credentials import Basic, Endpoint, credentials, re
 from bulk_unenroll.errors import Interrupted, LedgerFailed, Misconfigured, Next, UsageError
 from bulk_unenroll.ledger.interface import Ledger
 from bulk_unenroll.ledger.opening import open_ledger
+from bulk_unenroll.reports.plan import Destination
 from bulk_unenroll.settings import RunSettings
 
 
@@ -56,6 +57,20 @@ def base_url(run_settings: RunSettings, kept_url: str | None) -> str:
             "give --base-url https://HOST/v3.1 or set BULK_UNENROLL_BASE_URL, or add --sandbox",
         )
     return parse_base_url(url)
+
+
+def destination(run_settings: RunSettings, kept_url: str | None) -> Destination:
+    """Where a run would send, as far as options, environment and folder say. Builds no client."""
+    if run_settings.sandbox:
+        return Destination(rehearsal=True)
+    environment = read_environment()
+    url = run_settings.base_url or environment.base_url or kept_url
+    return Destination(parse_base_url(url) if url else None, environment.user())
+
+
+def destination_of(endpoint: Endpoint, run_settings: RunSettings) -> Destination:
+    """Where a run sends."""
+    return Destination(endpoint.base_url, endpoint.credentials.user, run_settings.sandbox)
 
 
 @contextmanager

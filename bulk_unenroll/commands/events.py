@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
 
-from bulk_unenroll.errors import InputRefused, Interrupted
+from bulk_unenroll.errors import Interrupted
 from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.model import Call, Decision
+from bulk_unenroll.reports.alarms import AlarmsRaised
 from bulk_unenroll.reports.plan import Plan
 from bulk_unenroll.reports.progress import Progress, ProgressCounter
 from bulk_unenroll.reports.summary import Summary
@@ -22,8 +23,6 @@ from bulk_unenroll.sending.stopping import StopRequest
 
 PROGRESS_EVERY_S: Final = 0.1
 POLL_S: Final = 0.2
-ALARMS_FROM: Final = 20
-"""Alarms weigh shares: they refuse nothing with fewer customers/targets than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +64,13 @@ class EventFrontend:
 
     The command works in a thread of its own, where it may run an event loop beside the caller's.
     ``on_event`` is called in the caller's thread, so a slow one does not slow the calls. An alarm
-    refuses the run unless ``allow`` has its name.
+    that is not allowed refuses the run.
     """
 
     owns_process = False
 
-    def __init__(self, on_event: OnEvent, allow: Collection[str], stop: StopRequest) -> None:
+    def __init__(self, on_event: OnEvent, stop: StopRequest) -> None:
         self._on_event = on_event
-        self._allow = allow
         self._stop = stop
         self._events: SimpleQueue[Event | None] = SimpleQueue()
         self._agreed = threading.Event()
@@ -95,18 +93,17 @@ class EventFrontend:
             raise self._raised
         return done.result()
 
-    def confirm(self, plan: Plan) -> None:
-        """Raise ``InputRefused`` (65) for an alarm, or if the caller raised at the plan."""
-        refusing = plan.alarms if plan.counts.unique >= ALARMS_FROM else ()
-        for alarm in refusing:
-            if alarm.name not in self._allow:
-                raise InputRefused(f"alarm {alarm.name}: {alarm.text}", f"allow={alarm.name!r}")
+    def confirm(self, plan: Plan) -> Collection[str]:
+        """Raise ``AlarmsRaised`` (65), or what the caller raised at the plan; allow nothing."""
+        if plan.alarms_raised:
+            raise AlarmsRaised(plan.alarms_raised)
         self._events.put(Planned(plan))
         while not self._agreed.wait(POLL_S):
             if self._stop.requested:
                 break
         if self._stop.requested:
             raise Interrupted(ExitCode.LEFT_OVER, "stopped by the caller: nothing was sent")
+        return ()
 
     @contextmanager
     def watch(self, before: Counts, to_call: int) -> Iterator[EventObserver]:

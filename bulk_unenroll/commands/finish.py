@@ -78,7 +78,8 @@ class RunEnd:
         summary = self._summary(ended, again(then, sandbox=sandbox), counts)
         found = find_problems(reader, self.sources, by_target, targets=0, problems=SHOWN_PROBLEMS)
         fix = again(after_fixing(reader, folder, self.sources), sandbox=sandbox)
-        return replace(summary, problems=found, fix=fix, sandbox=sandbox)
+        alarms = reader.alarms()
+        return replace(summary, problems=found, fix=fix, sandbox=sandbox, alarms=alarms)
 
     def _summary(self, ended: Exit, then: Next | None, counts: Counts | None) -> Summary:
         seconds = time.monotonic() - self.settings.run.began_s

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -28,8 +28,11 @@ class Frontend(Protocol):
     def work(self, task: Callable[[], T]) -> T:
         """Do ``task``, which calls the other methods; return what it returns."""
 
-    def confirm(self, plan: Plan) -> None:
-        """Raise ``Stop`` unless the calls of ``plan`` may be made."""
+    def confirm(self, plan: Plan) -> Collection[str]:
+        """Raise ``Stop`` unless the calls of ``plan`` may be made.
+
+        Return the names of the alarms that a person let pass.
+        """
 
     def watch(self, before: Counts, to_call: int) -> AbstractContextManager[Observer]:
         """Follow a run with ``to_call`` calls to make; ``before`` are the counts at its start."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar
 from bulk_unenroll.errors import UsageError
 from bulk_unenroll.inputs.ids import checked_id
 from bulk_unenroll.inputs.mapping import ReadSettings, parse_column
+from bulk_unenroll.reports.alarms import NAMES as ALARMS
 from bulk_unenroll.settings import (
     CHOICES,
     RANGES,
@@ -63,7 +64,10 @@ class SendOptions(TypedDict, total=False):
 
 
 class ReadOptions(TypedDict, total=False):
-    """How to read an input. ``columns`` maps ``customerId``, ``targetId`` and so on to headers."""
+    """How to read an input, and which alarms about it may pass.
+
+    ``columns`` maps ``customerId``, ``targetId`` and so on to headers.
+    """
 
     columns: Mapping[str, str] | Sequence[tuple[str, str]]
     target_group_id: int
@@ -73,11 +77,13 @@ class ReadOptions(TypedDict, total=False):
     encoding: str
     sheet: str
     max_invalid: int | str | Limit
+    allow: str | Sequence[str]
 
 
 class PlanOptions(ReadOptions, total=False):
-    """What ``plan`` takes: how to read, and what its estimate depends on."""
+    """What ``plan`` takes: how to read, where calls would go, and what its estimate depends on."""
 
+    base_url: str
     rate: str | Rate
     in_doubt: Literal["resend", "hold"]
 
@@ -154,6 +160,13 @@ def _columns(value: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[tupl
     return tuple(parse_column(pair) for pair in pairs)
 
 
+def _alarm_names(value: str | Iterable[str]) -> frozenset[str]:
+    names = frozenset(several(value))
+    if unknown := names - set(ALARMS):
+        raise ValueError(f"{min(unknown)!r} is not an alarm: use one of {', '.join(ALARMS)}")
+    return names
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is not text")
@@ -198,6 +211,7 @@ _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "stop_at": parse_time_of_day,
     "delimiter": parse_delimiter,
     "columns": _columns,
+    "allow": _alarm_names,
     "target_group_id": checked_id,
     "target_id": checked_id,
     "data_scope_org": checked_id,

@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
-from bulk_unenroll.commands.connect import working_ledger
+from bulk_unenroll.commands.connect import destination, working_ledger
 from bulk_unenroll.commands.options import PlanOptions, Settings, settings_from
 from bulk_unenroll.errors import UsageError
 from bulk_unenroll.inputs.finding import InputFile, default_folder, find_inputs
 from bulk_unenroll.inputs.loading import load
+from bulk_unenroll.ledger.folder import who_works
 from bulk_unenroll.ledger.interface import Ledger
 from bulk_unenroll.ledger.opening import check_conservation
-from bulk_unenroll.reports.plan import Plan, survey
+from bulk_unenroll.reports.plan import Destination, Plan, survey
 from bulk_unenroll.settings import Limit
 
 
@@ -27,15 +28,17 @@ def plan(
     """Read ``inputs`` into the run folder ``out``, and return what a run of them would do.
 
     Cannot send. ``options`` are those of the command line, see ``PlanOptions``: columns,
-    target_group_id, target_id, data_scope_org, delimiter, encoding, sheet, max_invalid, and for the
-    estimate rate and in_doubt. Raises the errors of
+    target_group_id, target_id, data_scope_org, delimiter, encoding, sheet, max_invalid, allow, for
+    the destination base_url, and for the estimate rate and in_doubt. Raises the errors of
     ``bulk_unenroll.errors``, among them ``InputRefused`` and ``InputMissing``.
     """
     settings = settings_from(options)
     names, folder = names_and_folder(inputs, out)
     files = find_inputs(names)
     with working_ledger(folder) as ledger:
-        _, found = load_and_survey(ledger, folder, files, settings, settings.max_invalid)
+        to = destination(settings.run, ledger.reader.base_url())
+        _, found = load_and_survey(ledger, folder, files, settings, settings.max_invalid, to)
+        ledger.note_alarms(found.alarms, now_s=time.time(), noted_by=who_works())
         check_conservation(ledger.reader)
     return found
 
@@ -56,6 +59,7 @@ def load_and_survey(
     files: list[InputFile],
     settings: Settings,
     max_invalid: Limit | None,
+    to: Destination,
 ) -> tuple[list[int], Plan]:
     """Load new inputs. Return the ids of all sources, and what a run of them would do."""
     sources = load(ledger, files, settings.read, folder)
@@ -63,9 +67,11 @@ def load_and_survey(
         ledger.reader,
         str(folder),
         sources,
+        destination=to,
         reading=settings.read.signature(),
         rate=settings.send.rate,
         resend_after_s=settings.send.resend_after_s(time.time()),
         max_invalid=max_invalid,
+        allow=settings.run.allow,
     )
     return sources, found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from bulk_unenroll.capillary.credentials import Endpoint
 from bulk_unenroll.commands.call_log import CallLog
-from bulk_unenroll.commands.connect import api, check_orgs, check_same_api, working_ledger
+from bulk_unenroll.commands.connect import (
+    api,
+    check_orgs,
+    check_same_api,
+    destination_of,
+    working_ledger,
+)
 from bulk_unenroll.commands.events import EventFrontend, OnEvent
 from bulk_unenroll.commands.finish import RunEnd
 from bulk_unenroll.commands.frontend import Frontend
@@ -28,7 +34,7 @@ from bulk_unenroll.ledger.folder import existing_folder, who_works
 from bulk_unenroll.ledger.interface import Expected, Ledger, Reopening, UnexpectedCalls
 from bulk_unenroll.log import get_logger
 from bulk_unenroll.model import REOPENABLE, State
-from bulk_unenroll.reports.plan import Plan, TooManyInvalid
+from bulk_unenroll.reports.plan import Plan, TooManyInvalid, refusing
 from bulk_unenroll.reports.summary import Summary
 from bulk_unenroll.sending.stopping import StopRequest
 from bulk_unenroll.settings import RUN_MAX_INVALID, RunSettings
@@ -49,7 +55,6 @@ def run(
     *inputs: str | os.PathLike[str],
     out: str | os.PathLike[str] | None = None,
     plan: str | None = None,
-    allow: Collection[str] = (),
     on_event: OnEvent | None = None,
     stop: StopRequest | None = None,
     frontend: Frontend | None = None,
@@ -62,13 +67,14 @@ def run(
     ``Started``, ``Progress``, ``Paused`` and ``Ended``, in this thread, while the run works in
     another one. What is raised in this thread meanwhile stops the run cleanly, and comes out once
     all is recorded. ``stop`` lets another thread stop it. ``frontend`` is for programs with a user
-    interface of their own, and replaces ``allow`` and ``on_event``.
+    interface of their own, and replaces ``on_event``.
 
     ``options`` are those of the command line, see ``RunOptions`` and ``docs/reference.md``. How to
     read: columns, target_group_id, target_id, data_scope_org, delimiter, encoding, sheet,
-    max_invalid. Where to send: base_url, sandbox, sandbox_scenario. How: rate, pace, concurrency,
-    max_attempts, read_timeout, connect_timeout, in_doubt. When not to start, or to stop: expect,
-    canary, max_failures, stop_after, stop_at. What to write: export, metrics_file, log_ids.
+    max_invalid, allow. Where to send: base_url, sandbox, sandbox_scenario. How: rate, pace,
+    concurrency, max_attempts, read_timeout, connect_timeout, in_doubt. When not to start, or to
+    stop: expect, canary, max_failures, stop_after, stop_at. What to write: export, metrics_file,
+    log_ids.
 
     Raises the errors of ``bulk_unenroll.errors`` if the run cannot begin. Once it began, how it
     ended is a value: see ``Summary.exit``.
@@ -76,7 +82,7 @@ def run(
     settings = settings_from(options)
     names, folder = names_and_folder(inputs, out)
     stop = stop or StopRequest()
-    frontend = frontend or EventFrontend(on_event or _ignore, several(allow or ()), stop)
+    frontend = frontend or EventFrontend(on_event or _ignore, stop)
     task = partial(_run, names, folder, settings, plan, _Control(frontend, stop))
     return frontend.work(task)
 
@@ -155,23 +161,28 @@ def _run(
     max_invalid = settings.max_invalid or RUN_MAX_INVALID
     with api(settings.run, None) as endpoint, working_ledger(folder) as ledger:
         check_same_api(ledger, endpoint)
-        sources, plan = load_and_survey(ledger, folder, files, settings, max_invalid)
-        check_orgs(ledger, endpoint)
-        if plan.run_refuses:
-            raise TooManyInvalid(plan.counts.invalid, plan.counts.read, plan)
-        _check_plan(plan, plan_id)
-        _check_expected(plan.to_call, settings.run.expect)
-        control.frontend.confirm(plan)
+        to = destination_of(endpoint, settings.run)
+        sources, plan = load_and_survey(ledger, folder, files, settings, max_invalid, to)
+        with refusing(plan):
+            ledger.note_alarms(plan.alarms, now_s=time.time(), noted_by=who_works())
+            check_orgs(ledger, endpoint)
+            _check_plan(plan, plan_id, settings.run.expect)
+            allowed = control.frontend.confirm(plan)
+        alarms = plan.allowing(allowed).alarms
+        ledger.note_alarms(alarms, now_s=time.time(), noted_by=who_works())
         ledger.confirm(sources, endpoint.base_url)
         return _send(folder, ledger, endpoint, sources, "run", settings, control)
 
 
-def _check_plan(plan: Plan, plan_id: str | None) -> None:
+def _check_plan(plan: Plan, plan_id: str | None, expect: int | None) -> None:
+    if plan.run_refuses:
+        raise TooManyInvalid(plan.counts.invalid, plan.counts.read)
     if plan_id is not None and plan.id != plan_id:
         raise InputRefused(
             f"the plan is now {plan.id}, not {plan_id}: the inputs, or how they are read, changed",
             "look at the plan",
         )
+    _check_expected(plan.to_call, expect)
 
 
 def _check_expected(to_call: int, expected: int | None) -> None:
@@ -199,7 +210,7 @@ def _continue(
 ) -> Summary:
     settings = settings_from(options)
     stop = stop or StopRequest()
-    frontend = frontend or EventFrontend(on_event or _ignore, (), stop)
+    frontend = frontend or EventFrontend(on_event or _ignore, stop)
     task = partial(_resume, folder, settings, reopening, _Control(frontend, stop))
     return frontend.work(task)
 

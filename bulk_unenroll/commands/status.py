@@ -68,4 +68,5 @@ def _summary(
         pace=json.loads(pace) if pace else None,
         fix=again(after_fixing(reader, str(folder), sources), sandbox=sandbox),
         sandbox=sandbox,
+        alarms=reader.alarms(),
     )

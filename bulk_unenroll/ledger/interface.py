@@ -33,7 +33,7 @@ from bulk_unenroll.ledger.facts import (
     StateCount,
     Waiting,
 )
-from bulk_unenroll.model import Blocked, Call, Enrollment, Entry, State
+from bulk_unenroll.model import Alarm, Blocked, Call, Enrollment, Entry, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,9 @@ class LedgerReader(Protocol):
 
     def line(self, source: int, row: int) -> int | None:
         """The line of a text file in which a row begins, counted from 1; None where not known."""
+
+    def alarms(self) -> list[Alarm]:
+        """The alarms of the last plan or run."""
 
     def runs(self) -> list[Run]:
         """Every run, the oldest first."""
@@ -240,6 +243,9 @@ class Ledger(Protocol):
 
     def confirm(self, sources: Sequence[int], base_url: str) -> None:
         """Confirm ``sources`` for ``base_url``; older contents of their paths are superseded."""
+
+    def note_alarms(self, alarms: Sequence[Alarm], *, now_s: float, noted_by: str | None) -> None:
+        """Note which alarms a plan or run raised, if any; ``user@host`` looked at it."""
 
     def reopen(self, which: Reopening, *, now_s: float, expect: Expected | None = None) -> int:
         """Reopen settled calls of confirmed sources for ``retry``; how many.

@@ -5,28 +5,44 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Final
 
-from bulk_unenroll.errors import InputRefused
+from bulk_unenroll.errors import InputRefused, Stop
 from bulk_unenroll.exits import Exit, ExitCode
 from bulk_unenroll.ledger.counts import Counts, callable_count, count
-from bulk_unenroll.ledger.facts import InvalidCount, PhoneLike, Source, StateCount
+from bulk_unenroll.ledger.facts import InvalidCount, Source, StateCount
 from bulk_unenroll.ledger.interface import LedgerReader
-from bulk_unenroll.model import Target
+from bulk_unenroll.model import Alarm, Target
+from bulk_unenroll.reports.alarms import cut_off, more_rows, phones, second_header, swapped
 from bulk_unenroll.reports.problems import TargetFact
 from bulk_unenroll.settings import RUN_MAX_INVALID, Limit, Rate
 
-FAR_MORE: Final = 2
-FAR_MORE_LEAST_ROWS: Final = 10
+SHOWN_ORGS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Alarm:
-    """Something about the inputs that looks wrong: its name, and a description."""
+class Destination:
+    """Where calls would go. ``base_url`` is None if none was given; ``user`` is no secret."""
 
-    name: str
-    text: str
+    base_url: str | None = None
+    user: str | None = None
+    rehearsal: bool = False
+
+    @property
+    def place(self) -> str:
+        """Host and prefix, or the sandbox."""
+        if self.rehearsal:
+            return "the sandbox on this machine"
+        return (self.base_url or "").partition("://")[2]
+
+    def __str__(self) -> str:
+        if self.rehearsal:
+            return f"REHEARSAL: to {self.place}"
+        if not self.base_url:
+            return "no destination given"
+        return f"to {self.place}" + (f" as {self.user}" if self.user else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +58,7 @@ class Plan:
     folder: str
     id: str
     exit: Exit
+    destination: Destination
     sources: list[Source]
     counts: Counts
     targets: list[TargetFact]
@@ -53,16 +70,43 @@ class Plan:
     run_refuses: bool
     estimate_s: float
 
+    @property
+    def alarms_raised(self) -> list[Alarm]:
+        """The alarms that nobody allowed; without calls to make there is nothing to refuse."""
+        return [alarm for alarm in self.alarms if not alarm.allowed] if self.to_call else []
+
+    @property
+    def scope(self) -> str:
+        """The orgs whose customers would be called."""
+        orgs = sorted({fact.target.org or 0 for fact in self.targets}) or [0]
+        names = [str(org or "SELF") for org in orgs[:SHOWN_ORGS]]
+        more = [f"{len(orgs) - SHOWN_ORGS} more"] if len(orgs) > SHOWN_ORGS else []
+        return ("org " if len(orgs) == 1 else "orgs ") + ", ".join(names + more)
+
+    def allowing(self, names: Collection[str]) -> Plan:
+        """The same plan, with the alarms of these names allowed."""
+        alarms = [replace(a, allowed=a.allowed or a.name in names) for a in self.alarms]
+        return replace(self, alarms=alarms)
+
 
 class TooManyInvalid(InputRefused):
-    """More rows are invalid than ``--max-invalid`` allows. ``plan`` is that of a refused run."""
+    """More rows are invalid than ``--max-invalid`` allows."""
 
-    def __init__(self, invalid: int, read: int, plan: Plan | None = None) -> None:
+    def __init__(self, invalid: int, read: int) -> None:
         super().__init__(
             f"{invalid} of {read} rows are invalid: more than --max-invalid allows",
             "fix the file, or allow more",
         )
-        self.plan = plan
+
+
+@contextmanager
+def refusing(plan: Plan) -> Iterator[None]:
+    """Let a refusal from within carry the plan that is refused."""
+    try:
+        yield
+    except Stop as stop:
+        stop.plan = plan
+        raise
 
 
 def survey(
@@ -70,15 +114,17 @@ def survey(
     folder: str,
     sources: Sequence[int],
     *,
+    destination: Destination,
     reading: str,
     rate: Rate,
     resend_after_s: float,
     max_invalid: Limit | None,
+    allow: Collection[str],
 ) -> Plan:
     """Return the plan of ``sources`` in the ledger of ``folder``.
 
     ``reading`` is the signature of how they were read. With ``max_invalid`` None no number of
-    invalid rows is refused.
+    invalid rows is refused. ``allow`` names the alarms that may pass.
     """
     by_target = reader.counts_by_target(sources)
     counts = count(reader, sources, by_target)
@@ -87,25 +133,31 @@ def survey(
     compared = reader.compare(sources)
     every_source, planned = reader.sources(), frozenset(sources)
     shown = [source for source in every_source if source.id in planned]
-    return Plan(
+    invalid = reader.invalid_counts(sources)
+    alarms = [
+        *phones(reader.phone_like(sources)),
+        *swapped(targets, counts.unique, before=reader.swapped_before(sources)),
+        *more_rows(planned, every_source),
+        *second_header(invalid),
+        *cut_off(shown, reader.noticed(sources)),
+    ]
+    found = Plan(
         folder=folder,
         id=_plan_id(shown, reading, targets),
         exit=_exit(counts, to_call, max_invalid),
+        destination=destination,
         sources=shown,
         counts=counts,
         targets=targets,
-        invalid=reader.invalid_counts(sources),
+        invalid=invalid,
         to_call=to_call,
         known=compared.known,
         gone=compared.gone,
-        alarms=[
-            *_phones(reader.phone_like(sources)),
-            *_swaps(targets, swapped_before=reader.swapped_before(sources)),
-            *_growth(planned, every_source),
-        ],
+        alarms=alarms,
         run_refuses=(max_invalid or RUN_MAX_INVALID).exceeded(counts.invalid, counts.read),
         estimate_s=to_call / rate.per_s,
     )
+    return found.allowing(allow)
 
 
 def _plan_id(sources: Iterable[Source], reading: str, targets: Iterable[TargetFact]) -> str:
@@ -127,34 +179,3 @@ def _targets(by_target: Iterable[StateCount]) -> list[TargetFact]:
     for some in by_target:
         facts.setdefault(some.target, TargetFact(some.target)).add(some)
     return list(facts.values())
-
-
-def _phones(found: PhoneLike) -> Iterator[Alarm]:
-    number, phones = found
-    if number and phones * 2 > number:
-        text = f"{phones} of {number} customer ids have 10 to 12 digits: are these phone numbers?"
-        yield Alarm("phones", text)
-
-
-def _swaps(targets: Sequence[TargetFact], *, swapped_before: bool) -> Iterator[Alarm]:
-    if swapped_before or _look_swapped(targets):
-        yield Alarm("swapped", "targetGroupId and targetId look swapped: a group holds targets")
-
-
-def _look_swapped(targets: Sequence[TargetFact]) -> bool:
-    """A target belongs to one group: one "target" in several "groups" suggests a swap."""
-    groups = {(fact.target.org, fact.target.group) for fact in targets}
-    rules = {(fact.target.org, fact.target.rule) for fact in targets}
-    return len(rules) < len(groups) == len(targets)
-
-
-def _growth(planned: Collection[int], every_source: Iterable[Source]) -> Iterator[Alarm]:
-    rows_before: dict[str, int] = {}
-    for source in every_source:
-        rows, last = source.row_count, rows_before.get(source.path)
-        rows_before[source.path] = rows
-        if last is None or source.id not in planned:
-            continue
-        if rows > FAR_MORE * last and rows - last >= FAR_MORE_LEAST_ROWS:
-            text = f"{source.name} has {rows} rows, far more than the {last} it had last time"
-            yield Alarm("more-rows", text)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from bulk_unenroll.errors import Next
 from bulk_unenroll.exits import PRECEDENCE, Exit, ExitCode
 from bulk_unenroll.ledger.counts import Counts
-from bulk_unenroll.model import BAD, State
+from bulk_unenroll.model import BAD, Alarm, State
 from bulk_unenroll.reports.problems import Problems
 
 SHOWN_PROBLEMS: Final = 4
@@ -23,6 +23,7 @@ class Summary:
     ``pace`` is the state of an adaptive pace: ``rate_per_s``, ``ceiling_per_s``, ``cuts``.
     ``problems`` are what did not succeed; ``fix`` is the command for invalid rows once they are
     fixed. ``sandbox``: the calls went to the sandbox, so the next command uses it too.
+    ``alarms`` are those of the last plan or run.
     """
 
     folder: str
@@ -35,11 +36,13 @@ class Summary:
     problems: Problems | None = None
     fix: Next | None = None
     sandbox: bool = False
+    alarms: Sequence[Alarm] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The object of ``--json``."""
         head = {"folder": self.folder, "run_id": self.run_id}
         tail: dict[str, Any] = {"seconds": round(self.seconds, 3), "next": str(self.next or "")}
+        tail["alarms"] = [alarm.as_json() for alarm in self.alarms]
         if self.pace is not None:
             tail["pace"] = dict(self.pace)
         end = {"exit": {"code": self.exit.code, "reason": self.exit.reason}}

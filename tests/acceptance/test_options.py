@@ -123,20 +123,6 @@ class TestPlan:
         assert "2 min" in out
         assert not api.journal.read_text()
 
-    def test_phone_numbers(self, desk: Desk) -> None:
-        desk.write("a.csv", rows(range(919800000000, 919800000050)))
-        assert "phone" in desk.do("plan", "a.csv").out
-
-    def test_swapped_ids(self, desk: Desk) -> None:
-        desk.write("a.csv", [(who, 2000 + who % 5, 1001) for who in range(1, 50)])
-        assert "swapped" in desk.do("plan", "a.csv").out
-
-    def test_far_more_rows_than_last_time(self, desk: Desk) -> None:
-        desk.write("a.csv", rows(range(1, 200)))
-        assert "far more" not in desk.do("plan", "a.csv").out
-        desk.write("a.csv", rows(range(1, 2000)))
-        assert "far more" in desk.do("plan", "a.csv").out
-
     def test_what_was_done_before(self, desk: Desk, witness: Start) -> None:
         witness()
         desk.write("a.csv", rows(range(1, 11)))
@@ -268,7 +254,7 @@ class TestOutput:
         ended = desk.do("run", "a.csv", *FAST, "--json", "-v")
         keys = set(json.loads(ended.out))
         assert keys == {"folder", "run_id", "exit", "rows", "status", "codes", "attempts",
-                        "warnings", "seconds", "next"}  # fmt: skip
+                        "warnings", "seconds", "next", "alarms"}  # fmt: skip
 
     def test_ids_are_logged_only_if_asked_for(self, desk: Desk, witness: Start) -> None:
         witness()
@@ -317,6 +303,40 @@ class TestTerminal:
     def talk(self, desk: Desk, typed: str) -> tuple[int, str]:
         words = ("run", "a.csv", "--rate", "999/s")
         return talk(desk, words, ("Type the number", typed))
+
+    def test_the_question_names_the_place_and_the_number(self, desk: Desk, witness: Start) -> None:
+        witness()
+        desk.write("a.csv", rows(range(1, 31)))
+        _, said = self.talk(desk, "30")
+        place = desk.environment["BULK_UNENROLL_BASE_URL"].partition("://")[2]
+        said = " ".join(said.split())
+        assert f"This cannot be undone. 30 customers would be called at {place}" in said
+
+    @pytest.mark.parametrize("typed", ["1,200", "1 200", "1.200", "1200"])
+    def test_separators_may_be_typed(self, desk: Desk, witness: Start, typed: str) -> None:
+        api = witness()
+        desk.write("a.csv", rows(range(423_000_001, 423_001_201)))
+        code, said = self.talk(desk, typed)
+        assert code == 0, said
+        assert len(api.seen()) == 1200
+
+    @pytest.mark.parametrize("typed", ["12,00", "1,2", "1200.", "1,2,00", "-1,200"])
+    def test_other_separators_are_a_wrong_number(
+        self, desk: Desk, witness: Start, typed: str
+    ) -> None:
+        api = witness()
+        desk.write("a.csv", rows(range(423_000_001, 423_001_201)))
+        code, said = self.talk(desk, typed)
+        assert (code, api.seen()) == (2, []), said
+
+    def test_what_was_typed_before_the_question_is_no_answer(
+        self, desk: Desk, witness: Start
+    ) -> None:
+        api = witness()
+        desk.write("a.csv", rows(range(1, 31)))
+        words = ("run", "a.csv", "--rate", "999/s")
+        code, _ = talk(desk, words, ("", "30"), ("Type the number", "31"))
+        assert (code, api.seen()) == (2, [])
 
     def test_the_right_number_sends(self, desk: Desk, witness: Start) -> None:
         api = witness()

@@ -42,6 +42,7 @@ EXAMPLES: Mapping[str, tuple[str, str, object]] = {
     "encoding": ("cp1252", '"cp1252"', "cp1252"),
     "sheet": ("May", '"May"', "May"),
     "max_invalid": ("5", "5", Limit(5, percent=False)),
+    "allow": ("phones", '["phones"]', ("phones",)),
     "rate": ("50/s", '"50/s"', Rate(50, 1.0)),
     "in_doubt": ("hold", '"hold"', "hold"),
     "base_url": ("https://h/v3.1", '"https://h/v3.1"', "https://h/v3.1"),

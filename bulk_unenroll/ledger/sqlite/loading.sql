@@ -63,6 +63,9 @@ INSERT INTO line (source, row, line) VALUES (?, ?, ?);
 -- name: add_noticed
 INSERT INTO noticed (source, facts) VALUES (:source, :facts);
 
+-- name: add_alarms
+INSERT INTO alarm_round (noted_at, noted_by, alarms) VALUES (:now, :noted_by, :alarms);
+
 -- name: add_repeat
 INSERT INTO row (source, row, item, repeats) VALUES (:source, :row, :item, :repeats);
 

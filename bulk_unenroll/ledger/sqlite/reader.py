@@ -32,7 +32,7 @@ from bulk_unenroll.ledger.sqlite.failures import damaged, translated
 from bulk_unenroll.ledger.sqlite.file import connect_read_only
 from bulk_unenroll.ledger.sqlite.proof import conservation_faults, integrity_faults
 from bulk_unenroll.ledger.sqlite.results import result_pages
-from bulk_unenroll.model import Enrollment, State, Target
+from bulk_unenroll.model import Alarm, Enrollment, State, Target
 
 
 class SqliteReader:
@@ -77,6 +77,11 @@ class SqliteReader:
         """See ``LedgerReader.line``."""
         found = self._connection.fetch_all("line_of_row", source=source, row=row)
         return found[0][0] if found else None
+
+    def alarms(self) -> list[Alarm]:
+        """See ``LedgerReader.alarms``."""
+        found = self._connection.fetch_all("last_alarms")
+        return [Alarm(**alarm) for alarm in json.loads(found[0][0])] if found else []
 
     def runs(self) -> list[Run]:
         """See ``LedgerReader.runs``."""

@@ -14,6 +14,9 @@ SELECT source, facts FROM noticed WHERE source IN ({each sources});
 SELECT line + :row - row FROM line WHERE source = :source AND row <= :row
 ORDER BY row DESC LIMIT 1;
 
+-- name: last_alarms
+SELECT alarms FROM alarm_round ORDER BY id DESC LIMIT 1;
+
 -- name: runs
 SELECT run_id, command, started_by, started_at, ended_at, exit_code, reason FROM run ORDER BY id;
 

@@ -154,6 +154,13 @@ CREATE TABLE line (                         -- rows whose line does not follow t
     PRIMARY KEY (source, row)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE alarm_round (                  -- the alarms of a plan or run, and who looked at it
+    id       INTEGER PRIMARY KEY,
+    noted_at REAL NOT NULL,
+    noted_by TEXT,                          -- user@host
+    alarms   TEXT NOT NULL                  -- JSON: name, text, allowed
+) STRICT;
+
 -- name: set_meta
 INSERT INTO meta (name, value) VALUES (:name, :value)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value;
