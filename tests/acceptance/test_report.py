@@ -39,6 +39,14 @@ class TestPage:
         assert by_code[-1] == "bulk-unenroll retry cleanup.unenroll --code 310018 --sandbox"
         assert "@" in next(iter(paper.table("runs").values()))[0]
 
+    def test_its_accounting_is_that_of_json(self, desk: Desk) -> None:
+        told = desk.do("run", SAMPLES / "cleanup.csv", "--sandbox", "--json", *FAST).json
+        rows = Paper(desk.folder / f"{told['folder']}/report.html").table("rows")
+        shown = {name: int(cells[0].replace(",", "")) for name, cells in rows.items()}
+        status = {name: number for name, number in told["status"].items() if name != "withdrawn"}
+        read = {name: told["rows"][name] for name in ("read", "invalid", "duplicate")}
+        assert shown == {**status, **read, "sum": read["read"]}
+
     def test_no_export_leaves_none(self, desk: Desk, witness: Start) -> None:
         witness()
         desk.write("job.csv", [(7, 1001, 2001)])

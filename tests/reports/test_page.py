@@ -17,7 +17,7 @@ from bulk_unenroll.exits import Exit
 from bulk_unenroll.ledger.folder import ledger_path, who_works
 from bulk_unenroll.ledger.interface import Ledger, LedgerReader
 from bulk_unenroll.ledger.opening import open_ledger
-from bulk_unenroll.model import State
+from bulk_unenroll.model import Alarm, State
 from bulk_unenroll.reports import page
 from bulk_unenroll.reports.summary import Summary
 from bulk_unenroll.reports.timeline import Calls, Timeline, calls_over_time
@@ -287,6 +287,19 @@ class TestTop:
         assert len(title.text) < 120
         assert title.text.endswith("May.csv and 3 more files")
         assert long in paper.root.text
+
+    def test_alarms_are_said_with_whether_they_were_allowed(
+        self, ledger: Ledger, tmp_path: Path
+    ) -> None:
+        confirmed(ledger, keys(1, 2))
+        alarms = [
+            Alarm("phones", "They are <b>phone</b> numbers.", True),
+            Alarm("swapped", "Look."),
+        ]
+        summary = Summary("job", Exit(0, ""), alarms=alarms)
+        top = self.top(Paper(page_of(tmp_path / "job", tmp_path / "r.html", summary=summary)))
+        assert "Alarm phones, allowed They are <b>phone</b> numbers." in top
+        assert "Alarm swapped, not allowed Look." in top
 
     def test_what_to_do_comes_before_all_details(self, paper: Paper, attacked: Paper) -> None:
         for one in (paper, attacked):
