@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+XLSX_ENDINGS: Final = (".xlsx", ".xlsm")
 MAX_ID: Final = 9_223_372_036_854_775_807
 """The largest id: the API's ids are int64, and so are SQLite's integers."""
 
@@ -141,12 +142,25 @@ class Record:
 
     ``row`` counts from 1 in file order, without the header. ``cells`` are as in the file: text from
     CSV; int, str, Decimal or None from Parquet. ``flaw`` says why a record could not be split into
-    cells, if it could not.
+    cells, if it could not. ``line`` is the line of a text file in which it begins, or the row that
+    a spreadsheet shows.
     """
 
     row: int
     cells: tuple[object, ...]
     flaw: Invalid | None = None
+    line: int | None = None
+
+
+def row_name(row: int, line: int | None, file: str) -> str:
+    """What a person is told of a row: its number, and where an editor or Excel shows it.
+
+    ``line`` as in ``Record``; ``file`` is the name of its input, whose ending counts.
+    """
+    if line is None:
+        return f"row {row}"
+    where = f"row {line} in Excel" if file.lower().endswith(XLSX_ENDINGS) else f"line {line}"
+    return f"row {row} ({where})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,8 @@ def _check_inputs(names: Sequence[str], settings: Settings) -> bool:
         for file in find_inputs(names):
             with open_source(file, settings.read, Path(spool)) as source:
                 for record in source.records():
-                    found = source.mapper.enrollment(record)
+                    with source.naming():
+                        found = source.mapper.enrollment(record)
                     read += 1
                     invalid += isinstance(found, Invalid)
                     orgs = orgs or (isinstance(found, Enrollment) and found.target.org is not None)

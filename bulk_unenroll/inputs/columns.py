@@ -6,8 +6,8 @@ Only plain ids are read here. A record with anything else in an id column goes t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -34,17 +34,33 @@ class Table:
     """Consecutive records, from ``first_row`` on.
 
     ``columns`` hold the cells of the records that are as wide as the header, in order. ``ragged``
-    are the other records, and those with a flaw.
+    are the other records, and those with a flaw. ``lines`` has, by row, the line of the first
+    record, and of each one that is not in the line after the record before.
     """
 
     first_row: int
     columns: Sequence[pa.Array]
     ragged: Sequence[Record] = ()
+    lines: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def row_count(self) -> int:
         """The number of records."""
         return len(self.columns[0]) + len(self.ragged)
+
+    @property
+    def last_row(self) -> int:
+        """The row of the last record."""
+        return self.first_row + self.row_count - 1
+
+    def lines_of(self, rows: Numbers) -> Sequence[int | None]:
+        """The lines in which the records of some rows begin, as in ``Record``."""
+        if not self.lines:
+            return [None] * len(rows)
+        known = np.array(list(self.lines.items()), dtype=np.int64)
+        at = np.searchsorted(known[:, 0], rows, side="right") - 1
+        lines: list[int | None] = (known[at, 1] + rows - known[at, 0]).tolist()
+        return lines
 
 
 def table_batch(table: Table, mapper: Mapper) -> Batch:
@@ -61,6 +77,7 @@ def table_batch(table: Table, mapper: Mapper) -> Batch:
         invalid=found.invalid,
         cells=pack_columns([table.columns[place] for place in mapper.own]),
         ragged=ragged,
+        lines=table.lines,
     )
 
 
@@ -133,9 +150,10 @@ class _Enrollments:
 
     def _records(self, places: Numbers) -> Iterator[Record]:
         columns = [column.take(pa.array(places)).to_pylist() for column in self._table.columns]
-        rows = (self._rows[places] + self._table.first_row).tolist()
-        for row, cells in zip(rows, zip(*columns, strict=True), strict=True):
-            yield Record(row, cells)
+        rows = self._rows[places] + self._table.first_row
+        lines = self._table.lines_of(rows)
+        for row, line, cells in zip(rows.tolist(), lines, zip(*columns, strict=True), strict=True):
+            yield Record(row, cells, line=line)
 
     def _refuse(self, row: int, why: Invalid) -> None:
         self.invalid.append(InvalidRow(row, why.code, why.message))

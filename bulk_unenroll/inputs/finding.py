@@ -12,12 +12,12 @@ from bulk_unenroll import remote
 from bulk_unenroll.errors import InputMissing, InputRefused
 from bulk_unenroll.inputs.formats.text import COMPRESSED_ENDINGS
 from bulk_unenroll.inputs.ids import shown
+from bulk_unenroll.model import XLSX_ENDINGS
 from bulk_unenroll.urls import is_remote, without_secrets
 
 STDIN: Final = "-"
 PARQUET_ENDINGS: Final = (".parquet", ".parq", ".pq")
 TEXT_ENDINGS: Final = (".csv", ".tsv", ".txt")
-XLSX_ENDINGS: Final = (".xlsx", ".xlsm")
 ENDINGS: Final = (*TEXT_ENDINGS, *PARQUET_ENDINGS, *XLSX_ENDINGS)
 RUN_FOLDER_ENDING: Final = ".unenroll"
 

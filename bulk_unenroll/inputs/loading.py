@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bulk_unenroll.errors import InputRefused
 from bulk_unenroll.inputs.finding import InputFile
 from bulk_unenroll.inputs.mapping import ReadSettings
 from bulk_unenroll.inputs.rows import Mapper
@@ -42,13 +43,28 @@ def _load_one(ledger: Ledger, file: InputFile, reading: ReadSettings, spool: Pat
             header=source.mapper.kept,
         )
         tally = Tally()
-        return ledger.load(info, _batches(source, tally), lambda: {"ids": asdict(tally.facts())})
+        return ledger.load(
+            info,
+            _limited(_batches(source, tally), file, reading.max_rows),
+            lambda: {"ids": asdict(tally.facts()), **source.noticed},
+        )
 
 
 def _batches(source: Source, tally: Tally) -> Iterator[Batch]:
     for piece in source.pieces():
-        batch = _batch(piece, source.mapper)
+        with source.naming():
+            batch = _batch(piece, source.mapper)
         tally.add(batch)
+        yield batch
+
+
+def _limited(batches: Iterator[Batch], file: InputFile, max_rows: int) -> Iterator[Batch]:
+    for batch in batches:
+        if batch.first_row + batch.row_count - 1 > max_rows:
+            raise InputRefused(
+                f"{file.display}: there are more than {max_rows:,} rows",
+                "check the file; if it is right, give a larger --max-rows",
+            )
         yield batch
 
 
@@ -61,4 +77,5 @@ def _batch(piece: Piece, mapper: Mapper) -> Batch:
 
 
 def _stage(record: Record, mapper: Mapper) -> StagedRow:
-    return staged_row(record.row, mapper.enrollment(record), mapper.kept_cells(record))
+    found = mapper.enrollment(record)
+    return staged_row(record.row, found, mapper.kept_cells(record), record.line)

@@ -28,6 +28,8 @@ LISTED_HEADERS: Final = 12
 class ReadSettings:
     """How to read an input. Part of a source's identity: other constants make another source.
 
+    ``header_row`` is the line of a text, or the row of a sheet, in which the header begins.
+    ``max_rows`` only refuses, and changes no row.
     ``columns`` are pairs of an id's name and the header of its column. ``target_group_id``,
     ``target_id`` and ``data_scope_org`` replace columns that the input does not have.
     """
@@ -35,6 +37,8 @@ class ReadSettings:
     delimiter: str | None = None
     encoding: str | None = None
     sheet: str | None = None
+    header_row: int | None = None
+    max_rows: int = 100_000_000
     columns: Sequence[tuple[str, str]] = ()
     target_group_id: int | None = None
     target_id: int | None = None
@@ -55,6 +59,7 @@ class ReadSettings:
             "delimiter": self.delimiter,
             "encoding": self.encoding,
             "sheet": self.sheet,
+            "header_row": self.header_row,
             "columns": sorted(self.columns),
             "group": self.target_group_id,
             "target": self.target_id,
@@ -130,7 +135,7 @@ def _mapped_place(header: Sequence[str], name: str, wanted: str, taken: Mapping[
     if len(found) != 1:
         problem = "occurs more than once" if found else "does not exist"
         raise InputRefused(
-            f'--column {name}="{wanted}": this header {problem}; found: {_listed(header)}',
+            f'--column {name}="{wanted}": this header {problem}; found: {listed(header)}',
             f"give --column {name}=HEADER with one of these headers",
         )
     if found[0] in taken.values():
@@ -173,7 +178,7 @@ def _missing(header: Sequence[str], names: Sequence[str]) -> InputRefused:
         return _no_header(header)
     headers = {name: _closest(header, name) for name in names}
     return InputRefused(
-        f"there is no column {' or '.join(names)}; found: {_listed(header)}",
+        f"there is no column {' or '.join(names)}; found: {listed(header)}",
         ", ".join(_remedy(name, near) for name, near in headers.items()),
         lacking={"column": [f"{name}={near or 'HEADER'}" for name, near in headers.items()]},
     )
@@ -200,7 +205,7 @@ def _is_data(header: Sequence[str]) -> bool:
 
 def _no_header(header: Sequence[str]) -> InputRefused:
     return InputRefused(
-        f"there is no header: the first row is {_listed(header)}",
+        f"there is no header: the first row is {listed(header)}",
         "add a first row with the headers customerId, targetGroupId and targetId",
     )
 
@@ -211,7 +216,8 @@ def _column_option(name: str, header: str, otherwise: str) -> str:
     return f'--column {name}="{header}"' if is_plain else otherwise
 
 
-def _listed(header: Sequence[str]) -> str:
+def listed(header: Sequence[str]) -> str:
+    """Return the first of some headers, for a message."""
     names = ", ".join(shown(text) for text in header[:LISTED_HEADERS])
     more = len(header) - LISTED_HEADERS
     return f"{names} and {more} more" if more > 0 else names or "nothing"

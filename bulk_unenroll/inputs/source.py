@@ -13,19 +13,22 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
 from bulk_unenroll import remote
 from bulk_unenroll.errors import FolderUnusable, InputMissing, InputRefused
-from bulk_unenroll.inputs.finding import PARQUET_ENDINGS, STDIN, XLSX_ENDINGS, InputFile
+from bulk_unenroll.inputs.finding import PARQUET_ENDINGS, STDIN, InputFile
 from bulk_unenroll.inputs.formats.csv_reader import CsvRecords
-from bulk_unenroll.inputs.formats.records import Records, changed
+from bulk_unenroll.inputs.formats.records import Records, changed, no_header_row
 from bulk_unenroll.inputs.mapping import ReadSettings
+from bulk_unenroll.inputs.path_columns import PathColumns
 from bulk_unenroll.inputs.rows import Mapper
-from bulk_unenroll.model import Record
+from bulk_unenroll.model import XLSX_ENDINGS, Record
+from bulk_unenroll.urls import scheme_of
 
 if TYPE_CHECKING:
     from bulk_unenroll.inputs.formats.records import Piece
@@ -34,6 +37,9 @@ _T = TypeVar("_T")
 
 PARQUET_MAGIC: Final = b"PAR1"
 BLOCK_BYTES: Final = 1 << 20
+HEADER_WITHIN: Final = 20
+"""A header is looked for so far down."""
+SETTLED_AFTER_S: Final = 2.0
 
 
 class Source:
@@ -46,13 +52,43 @@ class Source:
         self.size_bytes = self._before[0]
         self.sha256 = _sha256(handle)
         self._content = _read_content(file, handle, reading)
-        self.mapper = Mapper(self._content.header, reading)
+        self._path = _path_columns(file, self._content.header)
+        try:
+            self.mapper = Mapper(self._content.header, reading, self._path, file.display)
+        except InputRefused as refused:
+            raise self._header_below(refused, reading) from None
         self._content.check(self.mapper)
 
     @property
     def header(self) -> tuple[str, ...]:
         """The column names, in order."""
-        return self._content.header
+        return self.mapper.header
+
+    @property
+    def noticed(self) -> Mapping[str, object]:
+        """What was noticed while the pieces were read, as in ``LedgerReader.noticed``."""
+        return self._content.noticed
+
+    def naming(self) -> AbstractContextManager[None]:
+        """Put the name of the input in front of a refusal of one of its records."""
+        return _naming(self.file)
+
+    def _header_below(self, refused: InputRefused, reading: ReadSettings) -> InputRefused:
+        """The refusal of a header, with the row that would be a better one, if there is one."""
+        if reading.header_row is not None:
+            return refused
+        for number in range(2, HEADER_WITHIN + 1):
+            try:
+                header = self._content.header_at(number)
+                Mapper(header, reading, _path_columns(self.file, header))
+            except InputRefused:
+                continue
+            return InputRefused(
+                f"{refused.reason}. The header seems to be in line {number}",
+                f"add --header-row {number}",
+                lacking={"header-row": str(number)},
+            )
+        return refused
 
     def records(self) -> Iterator[Record]:
         """Yield every record, numbered from 1. Only one iteration at a time.
@@ -60,17 +96,26 @@ class Source:
         Raises ``InputRefused`` (65), also at the end if the file changed since it was opened. So
         the records can be trusted only after the last one.
         """
-        yield from self._if_unchanged(self._content.records())
+        yield from map(self._path.record, self._if_unchanged(self._content.records()))
 
     def pieces(self) -> Iterator[Piece]:
         """Yield the same records, many at a time."""
-        yield from self._if_unchanged(self._content.pieces(self.mapper))
+        yield from map(self._path.piece, self._if_unchanged(self._content.pieces(self.mapper)))
 
     def _if_unchanged(self, content: Iterator[_T]) -> Iterator[_T]:
         with _naming(self.file):
             yield from content
+            if self._content.may_grow:
+                self._wait_for_more()
             if _fingerprint(self._handle) != self._before:
                 raise changed()
+
+    def _wait_for_more(self) -> None:
+        """Let the writer of a file that has just changed go on, so that this is noticed."""
+        if _is_open_at(self.file.path, self._handle):
+            age_s = time.time() - self._before[1] / 1e9
+            if age_s < SETTLED_AFTER_S:
+                time.sleep(min(SETTLED_AFTER_S - age_s, SETTLED_AFTER_S))
 
 
 @contextmanager
@@ -167,15 +212,17 @@ def _read_content(file: InputFile, handle: BinaryIO, reading: ReadSettings) -> R
             ParquetRecords,  # pyarrow is slow to import
         )
 
+        if reading.header_row is not None:
+            raise no_header_row()
         return ParquetRecords(handle)
     if file.path.lower().endswith(XLSX_ENDINGS):
-        return _workbook(handle, reading.sheet)
+        return _workbook(handle, reading)
     if reading.sheet is not None:
         raise InputRefused("not a workbook, so there is no sheet to choose", "remove --sheet")
     return CsvRecords(handle, file.path, reading)
 
 
-def _workbook(handle: BinaryIO, sheet: str | None) -> Records:
+def _workbook(handle: BinaryIO, reading: ReadSettings) -> Records:
     handle.seek(0)
     try:
         from bulk_unenroll.inputs.formats.excel_reader import XlsxRecords
@@ -183,7 +230,20 @@ def _workbook(handle: BinaryIO, sheet: str | None) -> Records:
         raise InputRefused(
             "a workbook needs an extra", "pip install 'bulk-unenroll[xlsx]', or save it as CSV"
         ) from None
-    return XlsxRecords(handle, sheet)
+    return XlsxRecords(handle, reading.sheet, reading.header_row)
+
+
+def _path_columns(file: InputFile, header: Sequence[str]) -> PathColumns:
+    encoded = scheme_of(file.url) in ("http", "https")
+    return PathColumns.of(file.path, header, is_address=encoded)
+
+
+def _is_open_at(path: str, handle: BinaryIO) -> bool:
+    """Whether ``handle`` is the file at ``path`` itself, and no copy."""
+    try:
+        return os.path.samestat(Path(path).stat(), os.fstat(handle.fileno()))
+    except OSError:
+        return False
 
 
 def _fingerprint(handle: BinaryIO) -> tuple[int, int]:

@@ -27,13 +27,17 @@ class InvalidRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StagedRow:
-    """One input row on its way in: an enrollment, or why there is none. ``cells`` is JSON."""
+    """One input row on its way in: an enrollment, or why there is none. ``cells`` is JSON.
+
+    ``line`` as in ``Record``.
+    """
 
     row: int
     enrollment: Enrollment | None
     code: str | None
     message: str | None
     cells: str
+    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,9 @@ class Batch:
     ``rows``, ``customers`` and ``target_places`` hold, one for one, the rows that have an
     enrollment: the row's number less ``first_row``, its customer, its target's place in
     ``targets``; the other rows are ``invalid``. ``cells`` are the rows as they were, packed by the
-    module ``cells``, but for the ``ragged`` ones, as JSON, by row. ``lines`` are the lines of a
-    text file in which rows begin, by row: of row 1, and wherever a row is not in the line after
-    that of the row before.
+    module ``cells``, but for the ``ragged`` ones, as JSON, by row. ``lines`` are the lines in which
+    rows begin, as in ``Record``, by row: that of the first row, and wherever a row is not in the
+    line after that of the row before.
     """
 
     first_row: int
@@ -74,12 +78,34 @@ def staged_batch(staged: Sequence[StagedRow]) -> Batch:
         customers.append(customer)
         target_places.append(targets.setdefault(target, len(targets)))
     cells = f"[{','.join(row.cells for row in staged)}]".encode()
-    return Batch(first, len(staged), rows, customers, target_places, list(targets), invalid, cells)
+    return Batch(
+        first,
+        len(staged),
+        rows,
+        customers,
+        target_places,
+        list(targets),
+        invalid,
+        cells,
+        lines=_lines(staged),
+    )
 
 
-def staged_row(row: int, found: Enrollment | Invalid, cells: Sequence[object]) -> StagedRow:
+def _lines(staged: Sequence[StagedRow]) -> dict[int, int]:
+    lines: dict[int, int] = {}
+    ahead: int | None = None
+    for row in staged:
+        if row.line is not None and row.line - row.row != ahead:
+            ahead = row.line - row.row
+            lines[row.row] = row.line
+    return lines
+
+
+def staged_row(
+    row: int, found: Enrollment | Invalid, cells: Sequence[object], line: int | None = None
+) -> StagedRow:
     """A row as it was read, with what was found in it."""
     kept = orjson.dumps(cells, default=str).decode()
     if isinstance(found, Invalid):
-        return StagedRow(row, None, found.code, found.message, kept)
-    return StagedRow(row, found, None, None, kept)
+        return StagedRow(row, None, found.code, found.message, kept, line)
+    return StagedRow(row, found, None, None, kept, line)

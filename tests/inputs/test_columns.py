@@ -26,8 +26,8 @@ from bulk_unenroll.ledger.batch import Batch, staged_batch, staged_row
 from bulk_unenroll.ledger.cells import unpack
 from bulk_unenroll.model import MAX_ID, Enrollment, Record
 
-Row = tuple[int, object, object]
-"""Number, enrollment or why the row is invalid, cells."""
+Row = tuple[int, int | None, object, object]
+"""Number, line, enrollment or why the row is invalid, cells."""
 CONSTANT = ReadSettings(target_group_id=1, target_id=2)
 Make = Callable[[], CsvRecords | ParquetRecords]
 
@@ -75,6 +75,10 @@ def texts(draw: st.DrawFn) -> tuple[ReadSettings, bytes]:
             cells.pop()
         elif shape == 2:
             cells[draw(st.integers(0, len(cells) - 1))] += draw(RARE)
+        elif shape == 3:
+            cells = [""] * draw(st.integers(1, 6))
+        elif shape == 4:
+            cells = list(draw(st.sampled_from([*[header] * 9, header[::-1]])))
         lines.append(delimiter.join(cells))
     content = end.join(lines) + draw(st.sampled_from(["", end]))
     return reading_of(header), content.encode()
@@ -126,7 +130,7 @@ def by_row(content: CsvRecords | ParquetRecords, reading: ReadSettings) -> Itera
     for record in content.records():
         found = mapper.enrollment(record)
         why = found if isinstance(found, Enrollment) else (found.code, found.message)
-        yield record.row, why, _as_json(mapper.kept_cells(record))
+        yield record.row, record.line, why, _as_json(mapper.kept_cells(record))
 
 
 def by_columns(content: CsvRecords | ParquetRecords, reading: ReadSettings) -> Iterator[Row]:
@@ -138,7 +142,8 @@ def by_columns(content: CsvRecords | ParquetRecords, reading: ReadSettings) -> I
 
 
 def _staged(record: Record, mapper: Mapper) -> Any:
-    return staged_row(record.row, mapper.enrollment(record), mapper.kept_cells(record))
+    found = mapper.enrollment(record)
+    return staged_row(record.row, found, mapper.kept_cells(record), record.line)
 
 
 def _rows(batch: Batch) -> Iterator[Row]:
@@ -150,8 +155,10 @@ def _rows(batch: Batch) -> Iterator[Row]:
     for row, customer, number in keys:
         found[batch.first_row + int(row)] = Enrollment(int(customer), batch.targets[number])
     assert len(found) == len(cells) == batch.row_count
-    for place, kept_cells in enumerate(cells):
-        yield batch.first_row + place, found[batch.first_row + place], kept_cells
+    line: int | None = None
+    for row, kept_cells in enumerate(cells, batch.first_row):
+        line = batch.lines.get(row, None if line is None else line + 1)
+        yield row, line, found[row], kept_cells
 
 
 def _as_json(cells: Any) -> object:

@@ -170,9 +170,12 @@ class TestText:
         assert records[0].cells[3] == "a\nb\r\nc"
         assert found[1] == Enrollment(8, Target(None, 1, 2))
 
-    def test_empty_lines_are_not_rows_but_lines_of_blanks_are(self, tmp_path: Path) -> None:
-        records, found = read(text(tmp_path, "\n\n" + HEADER + "\n7,1,2,x\n\n   \n,,,\n\n"))
-        assert [record.row for record in records] == [1, 2, 3]
+    def test_lines_of_empty_cells_are_not_rows_but_lines_of_blanks_are(
+        self, tmp_path: Path
+    ) -> None:
+        rows = '\n7,1,2,x\n\n,,,\n   \n"",,,\n ,,,\n,,,,,\n\n'
+        records, found = read(text(tmp_path, "\n,,,\n" + HEADER + rows))
+        assert [(record.row, record.line) for record in records] == [(1, 5), (2, 8), (3, 10)]
         codes = [one.code for one in found if isinstance(one, Invalid)]
         assert codes == ["missing_fields", "blank"]
 
@@ -435,7 +438,7 @@ class TestFraming:
         folder = tmp_path_factory.mktemp("framing")
         records, _ = read(text(folder, out.getvalue()), delimiter=delimiter)
         assert [(r.row, r.cells) for r in records] == [
-            (row, tuple(cells)) for row, cells in enumerate(table, 1)
+            (row, tuple(cells)) for row, cells in enumerate(filter(any, table), 1)
         ]
 
 

@@ -7,12 +7,15 @@ noticed and no row is swallowed silently.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
+from dataclasses import replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from bulk_unenroll.errors import InputRefused, UsageError
+from bulk_unenroll.inputs.formats.ending import Ending
 from bulk_unenroll.inputs.formats.records import changed, grouped
 from bulk_unenroll.inputs.formats.text import Lines, Text, line_count, split_lines
 from bulk_unenroll.inputs.ids import shown
@@ -29,6 +32,8 @@ FIELD_LIMIT_CHARS: Final = 1 << 20
 TABLE_FROM_CHARS: Final = 1 << 16
 """A smaller text is read faster than pyarrow is imported."""
 
+_SEPARATOR: Final = re.compile(r'"?sep=([^\w"])"?', re.IGNORECASE)
+"""A first line for Excel, which says what stands between fields."""
 QUOTE_REMEDY: Final = "close the quote, or double the quotes inside the cell"
 
 
@@ -41,19 +46,40 @@ class CsvRecords:
 
     def __init__(self, handle: BinaryIO, name: str, reading: ReadSettings) -> None:
         self._text = Text(handle, name, reading.encoding)
-        self._delimiter = _checked(reading.delimiter) or self._detect_delimiter(reading)
+        self._handle, self._name, self._reading = handle, name, reading
+        first_line = next(map(split_lines, self._text.lines()), [""])[0]
+        text = first_line.rstrip("\r\n")
+        separator = _SEPARATOR.fullmatch(text)
+        self._skipped = (reading.header_row or (2 if separator else 1)) - 1
+        self._delimiter = (
+            _checked(reading.delimiter)
+            or (separator[1] if separator else None)
+            or self._detect_delimiter(reading)
+        )
         self.header = self._read_header(self._delimiter)
         if any("\0" in cell for cell in self.header):
             raise InputRefused(
                 "the header contains a NUL, so the file may be UTF-16", "save it as UTF-8"
             )
+        self.noticed: dict[str, object] = {
+            "delimiter": self._delimiter,
+            "bom": self._text.has_bom,
+            "line_end": first_line.removeprefix(text) or "\n",
+        }
+        self.may_grow = False
+
+    def header_at(self, number: int) -> tuple[str, ...]:
+        """What the header would be if it began in line ``number``."""
+        reading = replace(self._reading, header_row=number)
+        return CsvRecords(self._handle, self._name, reading).header
 
     def check(self, mapper: Mapper) -> None:
         """Do nothing: any column of text can hold ids."""
 
     def records(self) -> Iterator[Record]:
-        """Yield every record after the header, numbered from 1. Empty lines are not records.
+        """Yield every record after the header, numbered from 1.
 
+        Lines that are empty, or whose cells all are, are not records.
         A single line with damaged quotes, or a record that contains a NUL, has a ``flaw``.
         """
         with _field_limit():
@@ -65,30 +91,45 @@ class CsvRecords:
         """Yield the same records: plain text as tables, the rest as lists."""
         with _field_limit():
             framing = self._framing()
+            ending = Ending(mapper)
             for chunk in framing.chunks():
-                table = self._table(chunk, framing.row_count + 1, mapper)
-                if table is None:
-                    yield from grouped(framing.records(chunk))
+                found = self._table(chunk, framing, mapper)
+                if found is None:
+                    for records in grouped(framing.records(chunk)):
+                        ending.add_records(records)
+                        yield records
                 else:
+                    table, text = found
                     framing.skip(chunk, table.row_count)
+                    ending.add_table(table, text)
                     yield table
+            self.may_grow = bool(framing.unended.strip(self._delimiter))
+            if self.may_grow and ending.is_short:
+                self.noticed["cut_off"] = framing.row_count
 
-    def _table(self, chunk: str, first_row: int, mapper: Mapper) -> Table | None:
+    def _table(self, chunk: str, framing: _Framing, mapper: Mapper) -> tuple[Table, str] | None:
         if not TABLE_FROM_CHARS <= len(chunk) < FIELD_LIMIT_CHARS:
             return None
-        from bulk_unenroll.inputs.formats.csv_columns import read_table  # pyarrow is slow to import
+        from bulk_unenroll.inputs.formats.csv_columns import (  # pyarrow is slow to import
+            Chunk,
+            read_table,
+        )
 
-        return read_table(chunk, self._delimiter, first_row, mapper)
+        next_chunk = Chunk(chunk, framing.row_count + 1, framing.lines_done + 1)
+        return read_table(next_chunk, self._delimiter, mapper)
 
     def _framing(self) -> _Framing:
         framing = _Framing(self._text.lines(), self._delimiter, self.header)
-        if framing.take_header() != self.header:
+        if self._take_header(framing) != self.header:
             raise changed()
         return framing
 
     def _read_header(self, delimiter: str) -> tuple[str, ...]:
         with _field_limit():
-            return _Framing(self._text.lines(), delimiter, ()).take_header()
+            return self._take_header(_Framing(self._text.lines(), delimiter, ()))
+
+    def _take_header(self, framing: _Framing) -> tuple[str, ...]:
+        return framing.take_header(self._skipped, is_exact=self._reading.header_row is not None)
 
     def _detect_delimiter(self, reading: ReadSettings) -> str:
         """The delimiter that gives the most id columns in the header, then the most columns."""
@@ -115,24 +156,39 @@ class _Framing:
         self._chunks = iter(lines)
         self._fed: list[str] = []
         self._lines_fed = 0
-        self._lines_done = 0
+        self.lines_done = 0
+        """The number of lines read so far."""
         self.row_count = 0
         """The number of records read so far, without the header."""
 
-    def take_header(self) -> tuple[str, ...]:
-        """Read the first record, and return its cells."""
-        reader = self._reader(self._chunks)
+    @property
+    def unended(self) -> str:
+        """The last line, if it has no end."""
+        return self._lines.unended
+
+    def take_header(self, skipped: int, *, is_exact: bool) -> tuple[str, ...]:
+        """Read the first record after ``skipped`` lines, and return its cells.
+
+        ``is_exact``: it must be in the next line, else empty ones may come before it.
+        """
+        lines = self._split(self._chunks)
+        above = sum(1 for _ in islice(lines, skipped))
+        reader = self._reader(lines)
         try:
-            cells = next(filter(None, reader), None)
+            cells = next(reader, None) if is_exact else next(filter(any, reader), None)
         except csv.Error as error:
             raise InputRefused(f"the header cannot be read: {error}", QUOTE_REMEDY) from None
+        if is_exact and not any(cells or ()):
+            raise InputRefused(
+                f"line {skipped + 1} is empty: it is not the header", "correct --header-row"
+            )
         if cells is None:
             raise InputRefused(
                 "the file is empty: there is no header",
                 "add a first row with the headers customerId, targetGroupId and targetId",
             )
-        self._lines_done = reader.line_num
-        left = self._lines_fed - self._lines_done
+        self.lines_done = above + reader.line_num
+        left = self._lines_fed - self.lines_done
         self._fed = self._fed[len(self._fed) - left :]
         return tuple(cells)
 
@@ -146,20 +202,20 @@ class _Framing:
 
     def skip(self, chunk: str, row_count: int) -> None:
         """Count the rows of a chunk that was read by other means."""
-        self._lines_done += line_count(chunk)
+        self.lines_done += line_count(chunk)
         self.row_count += row_count
 
     def records(self, chunk: str) -> Iterator[Record]:
         """Yield the records from this chunk on, up to the first that ends where a chunk ends."""
-        done = self._lines_fed = self._lines_done
-        reader = self._reader(chain((chunk,), self._chunks))
+        done = self._lines_fed = self.lines_done
+        reader = self._reader(self._split(chain((chunk,), self._chunks)))
         while True:
             before = reader.line_num
             try:
                 for cells in reader:
-                    if cells:
+                    if any(cells):
                         self.row_count += 1
-                        yield self._record(cells)
+                        yield self._record(cells, done + before + 1)
                     before = reader.line_num
                     if done + before == self._lines_fed:
                         break
@@ -168,11 +224,13 @@ class _Framing:
                 yield self._damaged(error, done + before, done + reader.line_num)
                 if done + reader.line_num != self._lines_fed:
                     continue
-            self._lines_done = done + reader.line_num
+            self.lines_done = done + reader.line_num
             return
 
-    def _reader(self, chunks: Iterator[str]) -> Any:
-        lines = chain.from_iterable(map(self._feed, chunks))
+    def _split(self, chunks: Iterator[str]) -> Iterator[str]:
+        return chain.from_iterable(map(self._feed, chunks))
+
+    def _reader(self, lines: Iterator[str]) -> Any:
         return csv.reader(lines, delimiter=self._delimiter, strict=True)
 
     def _feed(self, chunk: str) -> list[str]:
@@ -180,10 +238,10 @@ class _Framing:
         self._lines_fed += len(self._fed)
         return self._fed
 
-    def _record(self, cells: list[str]) -> Record:
-        if self._lines.has_nul and any("\0" in cell for cell in cells):
-            return Record(self.row_count, tuple(cells), _nul(cells, self._header))
-        return Record(self.row_count, tuple(cells))
+    def _record(self, cells: list[str], line: int) -> Record:
+        has_nul = self._lines.has_nul and any("\0" in cell for cell in cells)
+        flaw = _nul(cells, self._header) if has_nul else None
+        return Record(self.row_count, tuple(cells), flaw, line)
 
     def _damaged(self, error: csv.Error, before: int, number: int) -> Record:
         lines_taken = number - before
@@ -207,7 +265,8 @@ def _damaged(row: int, line: str, number: int, delimiter: str) -> Record:
     line = line.rstrip("\r\n")
     if _ends_in_quotes(line, delimiter):
         raise _unclosed(row, number)
-    return Record(row, (line,), Invalid("malformed_quotes", f"damaged quotes: {shown(line)}"))
+    flaw = Invalid("malformed_quotes", f"damaged quotes: {shown(line)}")
+    return Record(row, (line,), flaw, number)
 
 
 def _ends_in_quotes(line: str, delimiter: str) -> bool:

@@ -26,20 +26,32 @@ Cell = str | int | bool
 class XlsxRecords:
     """One sheet of a workbook, open in binary mode: ``sheet``, or the only visible one with rows.
 
-    ``header`` is its first row. Raises ``InputRefused`` (65) if the workbook cannot be read, or if
-    it is not clear which sheet to read.
+    ``header`` is its row ``header_row`` as Excel counts, or the first that is not blank. Raises
+    ``InputRefused`` (65) if the workbook cannot be read, or if it is not clear which sheet to read.
     """
 
-    def __init__(self, handle: BinaryIO, sheet: str | None) -> None:
+    def __init__(self, handle: BinaryIO, sheet: str | None, header_row: int | None = None) -> None:
         try:
             self._sheet = _chosen(CalamineWorkbook.from_filelike(handle), sheet)
         except (CalamineError, OSError, ValueError) as error:
             raise InputRefused(f"not a readable workbook: {error}", "save it again") from None
-        rows = self._rows()
-        header = next(rows, None)
-        if header is None:
+        first = next(self._rows(1), None)
+        if first is None:
             raise InputRefused(f"sheet {shown(self._sheet.name)} is empty", "choose another sheet")
-        self.header = tuple(str(cell) for cell in header)
+        self._header_row = header_row or first[0]
+        self.header = self.header_at(self._header_row)
+        self.noticed: dict[str, object] = {}
+        self.may_grow = False
+
+    def header_at(self, number: int) -> tuple[str, ...]:
+        """What the header would be if it was in row ``number``."""
+        found = next(self._rows(number), None)
+        if found is None or found[0] != number:
+            raise InputRefused(
+                f"row {number} of sheet {shown(self._sheet.name)} is empty: it is not the header",
+                "correct --header-row",
+            )
+        return tuple(str(cell) for cell in found[1])
 
     def check(self, mapper: Mapper) -> None:
         """Do nothing: any column of a sheet can hold ids."""
@@ -49,19 +61,18 @@ class XlsxRecords:
 
         Whole numbers of up to 15 digits are int; other values that JSON does not have are text.
         """
-        rows = self._rows()
-        next(rows)
-        for number, cells in enumerate(rows, 1):
-            yield Record(number, cells)
+        for number, (line, cells) in enumerate(self._rows(self._header_row + 1), 1):
+            yield Record(number, cells, line=line)
 
     def pieces(self, mapper: Mapper) -> Iterator[list[Record]]:
         """Yield the same records, many at a time."""
         return grouped(self.records())
 
-    def _rows(self) -> Iterator[tuple[Cell, ...]]:
-        for row in self._sheet.iter_rows():
-            if any(cell != "" for cell in row):
-                yield tuple(_plain(cell) for cell in row)
+    def _rows(self, begin: int) -> Iterator[tuple[int, tuple[Cell, ...]]]:
+        """Yield the rows from ``begin`` on that are not blank, with the numbers Excel shows."""
+        for number, row in enumerate(self._sheet.iter_rows(), 1):
+            if number >= begin and any(cell != "" for cell in row):
+                yield number, tuple(_plain(cell) for cell in row)
 
 
 def _chosen(workbook: CalamineWorkbook, wanted: str | None) -> CalamineSheet:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from bulk_unenroll.errors import InputRefused
 from bulk_unenroll.inputs.columns import Table
-from bulk_unenroll.inputs.formats.records import grouped
+from bulk_unenroll.inputs.formats.records import grouped, no_header_row
 from bulk_unenroll.inputs.ids import is_whole, shown
 from bulk_unenroll.inputs.rows import Mapper
 from bulk_unenroll.model import MAX_ID, Record
@@ -47,18 +47,24 @@ class ParquetRecords:
         except ERRORS as error:
             raise _unreadable(error) from None
         self.header: tuple[str, ...] = tuple(self._schema.names)
+        self.noticed: dict[str, object] = {}
+        self.may_grow = False
         self._names: dict[int, str] = {}
 
     def check(self, mapper: Mapper) -> None:
         """Raise ``InputRefused`` (65) if an id column does not hold integers, text or decimals."""
-        for name, place in mapper.places.items():
+        for name, place in mapper.file_places.items():
             dtype = self._schema.field(place).type
             if not _can_hold_ids(dtype):
                 raise InputRefused(
                     f"column {shown(self.header[place])} ({name}) holds {dtype}, not whole numbers",
                     "write the ids as int64 or as text",
                 )
-        self._names = {place: name for name, place in mapper.places.items()}
+        self._names = {place: name for name, place in mapper.file_places.items()}
+
+    def header_at(self, number: int) -> tuple[str, ...]:
+        """Raise ``InputRefused`` (65): the header is not among the rows."""
+        raise no_header_row()
 
     def records(self) -> Iterator[Record]:
         """Yield every record, numbered from 1.
@@ -79,7 +85,7 @@ class ParquetRecords:
 
     def pieces(self, mapper: Mapper) -> Iterator[Piece]:
         """Yield the same records, as tables if the id columns hold integers or text."""
-        if not all(_reads_as_table(self._schema.field(p).type) for p in mapper.places.values()):
+        if not all(_reads_as_table(self._schema.field(place).type) for place in self._names):
             yield from grouped(self.records())
             return
         row = 0

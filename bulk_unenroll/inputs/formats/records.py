@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from bulk_unenroll.errors import InputRefused
 from bulk_unenroll.inputs.rows import Mapper
@@ -12,7 +12,7 @@ from bulk_unenroll.model import Record
 if TYPE_CHECKING:
     from bulk_unenroll.inputs.columns import Table
 
-    Piece = Table | list[Record]
+    Piece: TypeAlias = Table | list[Record]
 
 PIECE_ROWS: Final = 20_000
 PIECE_CHARS: Final = 1 << 22
@@ -32,10 +32,26 @@ def grouped(records: Iterator[Record]) -> Iterator[list[Record]]:
         yield piece
 
 
+def no_header_row() -> InputRefused:
+    """The refusal of ``--header-row`` for a format that keeps the names of its columns apart."""
+    return InputRefused("the file has no row with the header", "remove --header-row")
+
+
 class Records(Protocol):
     """The content of a source. ``header`` is read at once; the records are streamed."""
 
     header: tuple[str, ...]
+
+    @property
+    def noticed(self) -> Mapping[str, object]:
+        """What was noticed while the pieces were read, as in ``LedgerReader.noticed``."""
+
+    @property
+    def may_grow(self) -> bool:
+        """Whether the pieces ended in a way in which a file ends that is still being written."""
+
+    def header_at(self, number: int) -> tuple[str, ...]:
+        """What the header would be with this ``--header-row``; raises ``InputRefused`` (65)."""
 
     def records(self) -> Iterator[Record]:
         """Yield every record, numbered from 1."""

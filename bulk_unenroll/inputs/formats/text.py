@@ -72,6 +72,7 @@ class Text:
             if head.startswith(start):
                 raise InputRefused(f"this is {kind}, not text", "save it as CSV in UTF-8")
         self.encoding, self._bom_bytes = _detect_encoding(head, encoding)
+        self.has_bom = self._bom_bytes > 0
 
     def lines(self) -> Lines:
         """Return the lines from the beginning. Read one at a time: they share the open file."""
@@ -163,6 +164,8 @@ class Lines:
         self._rest = ""
         self.has_nul = False
         """Whether the text so far contains a NUL."""
+        self.unended = ""
+        """The last line, once all is read, if it has no end."""
 
     def __iter__(self) -> Iterator[str]:
         for text in self._texts():
@@ -176,6 +179,7 @@ class Lines:
             if end:
                 yield self._remember(pending[:end])
         if self._rest:
+            self.unended = "" if self._rest.endswith("\r") else self._rest
             yield self._remember(self._rest)
 
     def _remember(self, chunk: str) -> str:

@@ -1,0 +1,103 @@
+"""Columns that stand in the path of a file: ``targetId=7/part-0.parquet``, as Hive and Spark write.
+
+Each record of the file gets the values of its folders, as its first cells. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import unquote
+
+from bulk_unenroll.errors import InputRefused
+from bulk_unenroll.inputs.ids import shown
+from bulk_unenroll.inputs.mapping import name_of, normalized
+from bulk_unenroll.model import Record
+
+if TYPE_CHECKING:
+    from bulk_unenroll.inputs.columns import Table
+    from bulk_unenroll.inputs.formats.records import Piece
+
+NULL: Final = "__HIVE_DEFAULT_PARTITION__"
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PathColumns:
+    """The headers and values in a path, in its order; of them, ``added`` are not in the file."""
+
+    pairs: Pairs = ()
+    added: Pairs = ()
+
+    @classmethod
+    def of(cls, path: str, header: Sequence[str], *, is_address: bool = False) -> Self:
+        """Those of a file with this ``header``. More may be percent-encoded in an address."""
+        pairs = tuple(_pairs(path, is_address))
+        in_file = {normalized(text) for text in header} | set(filter(None, map(name_of, header)))
+        return cls(
+            pairs,
+            tuple(
+                (name, value)
+                for name, value in pairs
+                if normalized(name) not in in_file and name_of(name) not in in_file
+            ),
+        )
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The headers that come before those of the file."""
+        return tuple(name for name, _ in self.added)
+
+    def promised(self, header: Sequence[str], places: Mapping[str, int]) -> dict[str, str]:
+        """By the name of an id its value in the path, where the file has a column of it as well.
+
+        ``header`` and ``places`` as in ``Mapper``. Raises ``InputRefused`` (65) where the path says
+        which customer is meant: that would be the same one for every row.
+        """
+        promised = {}
+        for folder, value in self.pairs:
+            for name, place in places.items():
+                if name_of(folder) == name or normalized(header[place]) == normalized(folder):
+                    if name == "customerId":
+                        raise InputRefused(
+                            f"the folder {shown(f'{folder}={value}')} names a customer",
+                            "move the file to another folder",
+                        )
+                    if place >= len(self.added):
+                        promised[name] = value
+        return promised
+
+    def record(self, record: Record) -> Record:
+        """``record`` with the cells of ``added``."""
+        return replace(record, cells=(*self._cells(), *record.cells)) if self.added else record
+
+    def piece(self, piece: Piece) -> Piece:
+        """``piece`` with them."""
+        if not self.added:
+            return piece
+        return list(map(self.record, piece)) if isinstance(piece, list) else self.table(piece)
+
+    def table(self, table: Table) -> Table:
+        """``table`` with the columns of ``added``."""
+        import pyarrow as pa  # slow to import
+
+        size = len(table.columns[0])
+        first = pa.repeat(pa.scalar(0, pa.int32()), size)
+        columns = [
+            pa.DictionaryArray.from_arrays(first, pa.array([cell], pa.string()))
+            for cell in self._cells()
+        ]
+        ragged = [self.record(record) for record in table.ragged]
+        return replace(table, columns=[*columns, *table.columns], ragged=ragged)
+
+    def _cells(self) -> tuple[str | None, ...]:
+        return tuple(None if value == NULL else value for _, value in self.added)
+
+
+def _pairs(path: str, is_address: bool) -> Iterator[tuple[str, str]]:
+    for folder in path.split("/")[:-1]:
+        name, equals, value = (unquote(folder) if is_address else folder).partition("=")
+        if name and equals:
+            yield unquote(name), unquote(value)
