@@ -57,6 +57,20 @@ def find(url: str) -> list[str]:
     return [files.unstrip_protocol(match) for match in found]
 
 
+def listed(pattern: str) -> list[str]:
+    """Return the paths in a bucket that match; none where it may not be listed, or is no bucket."""
+    if scheme_of(pattern) not in WRITABLE:
+        return []
+    with _own_errors(pattern):
+        files, path = _open_system(pattern)
+        try:
+            if has_magic(pattern):
+                return sorted(files.glob(path))
+            return [path] if files.exists(path) else []
+        except (FileNotFoundError, PermissionError):
+            return []
+
+
 def check_address(url: str) -> None:
     """Raise ``UsageError`` (2) for an address that shows a secret or is not safe from changes."""
     if has_userinfo(url):

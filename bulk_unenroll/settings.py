@@ -137,6 +137,8 @@ RANGES: Final[Mapping[str, tuple[int, int | None]]] = {
     "max_attempts": (1, 100),
     "canary": (0, None),
     "expect": (0, None),
+    "header_row": (1, None),
+    "max_rows": (1, None),
 }
 """The least and the largest value of each option that is a whole number."""
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {

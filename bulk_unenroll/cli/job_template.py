@@ -117,6 +117,8 @@ def _input_lines(start: Start) -> Iterator[str]:
     settings = start.read_settings
     if settings.sheet is not None:
         yield f"sheet = {_quoted(settings.sheet)}"
+    if settings.header_row is not None:
+        yield f"header_row = {settings.header_row}"
     if settings.columns:
         pairs = (f"{name} = {_quoted(header)}" for name, header in settings.columns)
         yield f"columns = {{ {', '.join(pairs)} }}"

@@ -45,6 +45,7 @@ from bulk_unenroll.cli.option_types import (
     TIME_OF_DAY,
     URL,
 )
+from bulk_unenroll.inputs.mapping import ReadSettings
 from bulk_unenroll.model import REOPENABLE
 from bulk_unenroll.reports.alarms import NAMES as ALARMS
 from bulk_unenroll.settings import CHOICES, RANGES, RUN_MAX_INVALID, RunSettings, SendSettings
@@ -124,7 +125,7 @@ class Option:
 
 DEFAULTS: Final[Mapping[str, object]] = {
     field.name: getattr(settings, field.name)
-    for settings in (SendSettings(), RunSettings())
+    for settings in (SendSettings(), RunSettings(), ReadSettings())
     for field in fields(settings)
 }
 
@@ -160,8 +161,12 @@ OPTIONS: Final = (
            "The text encoding, such as cp1252. [default: UTF-8, or UTF-16 with BOM]"),
     Option("sheet", NAME, READING_OR_INIT, "input",
            "The sheet to read, of a workbook with several."),
+    Option("header_row", IntRange(*RANGES["header_row"]), READING_OR_INIT, "input",
+           "The line of the header, or its row in Excel. [default: the first not empty]"),
     Option("max_invalid", LIMIT, READING, "limits",
            f"Refuse inputs with more invalid rows: N or P%. [default: {RUN_MAX_INVALID} for run]"),
+    Option("max_rows", IntRange(*RANGES["max_rows"]), READING, "limits",
+           "Refuse an input with more rows."),
     Option("allow", Choice(ALARMS), READING, "limits",
            "Let the alarm of this name pass.",
            multiple=True),

@@ -125,7 +125,7 @@ def _invalid_table(plan: Plan) -> Table:
     table.add_column("rows", justify="right", style="red")
     table.add_column("first")
     for fact in plan.invalid[:SHOWN_CODES]:
-        first = f"row {fact.first_row}: {fact.example}"
+        first = f"{fact.row_name}: {fact.example}"
         table.add_row(fact.code, f"{fact.number:,}", escape(first))
     return table
 
@@ -217,7 +217,7 @@ def _problem_lines(summary: Summary, found: Problem) -> list[str]:
     code, sandbox = found.code, summary.sandbox
     then = rerun(summary.folder, found.state, code, found.target, sandbox=sandbox)
     style, state = STYLES[found.state], found.state.value
-    example = f", such as row {found.row} of {escape_markup(found.file)}" if found.row else ""
+    example = f", such as {escape_markup(found.example)}" if found.example else ""
     return [
         f"[{style}]{found.number:,} {state}[/]: {escape_markup(code or 'no code')} at {found.where}"
         f"{example}: {escape(advice(code))}",
@@ -342,7 +342,7 @@ def show_explained(console: Console, explained: Explained) -> None:
     for row in explained.rows:
         source = f"{row.source} ({row.source_status}, sha256 {row.sha256[:8]})"
         target, code, message = full_name(row.target), row.code or "", row.message or ""
-        rows.add_row(*map(escape, (source, str(row.row), target, row.status, code, message)))
+        rows.add_row(*map(escape, (source, row.row_name, target, row.status, code, message)))
     console.print(rows)
     if not explained.attempts:
         console.print("never called")

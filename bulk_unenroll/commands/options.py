@@ -76,7 +76,9 @@ class ReadOptions(TypedDict, total=False):
     delimiter: str
     encoding: str
     sheet: str
+    header_row: int
     max_invalid: int | str | Limit
+    max_rows: int
     allow: str | Sequence[str]
 
 

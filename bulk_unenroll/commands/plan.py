@@ -28,9 +28,9 @@ def plan(
     """Read ``inputs`` into the run folder ``out``, and return what a run of them would do.
 
     Cannot send. ``options`` are those of the command line, see ``PlanOptions``: columns,
-    target_group_id, target_id, data_scope_org, delimiter, encoding, sheet, max_invalid, allow, for
-    the destination base_url, and for the estimate rate and in_doubt. Raises the errors of
-    ``bulk_unenroll.errors``, among them ``InputRefused`` and ``InputMissing``.
+    target_group_id, target_id, data_scope_org, delimiter, encoding, sheet, header_row, max_invalid,
+    max_rows, allow, for the destination base_url, and for the estimate rate and in_doubt. Raises
+    the errors of ``bulk_unenroll.errors``, among them ``InputRefused`` and ``InputMissing``.
     """
     settings = settings_from(options)
     names, folder = names_and_folder(inputs, out)

@@ -71,7 +71,7 @@ def run(
 
     ``options`` are those of the command line, see ``RunOptions`` and ``docs/reference.md``. How to
     read: columns, target_group_id, target_id, data_scope_org, delimiter, encoding, sheet,
-    max_invalid, allow. Where to send: base_url, sandbox, sandbox_scenario. How: rate, pace,
+    header_row, max_invalid, max_rows, allow. Where to send: base_url, sandbox, sandbox_scenario. How: rate, pace,
     concurrency, max_attempts, read_timeout, connect_timeout, in_doubt. When not to start, or to
     stop: expect, canary, max_failures, stop_after, stop_at. What to write: export, metrics_file,
     log_ids.

@@ -12,6 +12,7 @@ from bulk_unenroll import remote
 from bulk_unenroll.errors import InputMissing, InputRefused
 from bulk_unenroll.inputs.formats.text import COMPRESSED_ENDINGS
 from bulk_unenroll.inputs.ids import shown
+from bulk_unenroll.inputs.tables import TableWatch, local_names, remote_names
 from bulk_unenroll.model import XLSX_ENDINGS
 from bulk_unenroll.urls import is_remote, without_secrets
 
@@ -42,9 +43,10 @@ def find_inputs(names: Sequence[str]) -> list[InputFile]:
     ``InputRefused`` (65) for a name that is not UTF-8 and for addresses that differ in their query.
     """
     found: dict[str, InputFile] = {}
+    watch = TableWatch(local_names), TableWatch(remote_names)
     for name in names:
         try:
-            for file in _resolve(name):
+            for file in _resolve(name, *watch):
                 known = found.setdefault(file.path, file)
                 _check_same(known, file)
         except OSError as error:
@@ -52,14 +54,24 @@ def find_inputs(names: Sequence[str]) -> list[InputFile]:
     return list(found.values())
 
 
-def _resolve(name: str) -> Iterator[InputFile]:
+def _resolve(name: str, local: TableWatch, away: TableWatch) -> Iterator[InputFile]:
     if is_remote(name):
         for url in remote.find(name):
-            yield InputFile(without_secrets(url), without_secrets(url), url)
+            path = without_secrets(url)
+            away.check_file(path, path, is_text=_is_text(path))
+            yield InputFile(path, path, url)
         return
+    if name and Path(name).is_dir():
+        local.check_folder(name)
     for path, display in _expand(name):
         _check_name(path)
+        if path != STDIN:
+            local.check_file(path, display, is_text=_is_text(path))
         yield InputFile(path, display)
+
+
+def _is_text(path: str) -> bool:
+    return path.lower().endswith((*TEXT_ENDINGS, *COMPRESSED_ENDINGS, *XLSX_ENDINGS))
 
 
 def _check_same(known: InputFile, file: InputFile) -> None:

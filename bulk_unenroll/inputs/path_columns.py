@@ -5,14 +5,14 @@ Each record of the file gets the values of its folders, as its first cells. Pure
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import unquote
 
 from bulk_unenroll.errors import InputRefused
 from bulk_unenroll.inputs.ids import shown
-from bulk_unenroll.inputs.mapping import name_of, normalized
+from bulk_unenroll.inputs.mapping import FLAGS, name_of, normalized
 from bulk_unenroll.model import Record
 
 if TYPE_CHECKING:
@@ -68,6 +68,16 @@ class PathColumns:
                     if place >= len(self.added):
                         promised[name] = value
         return promised
+
+    def check(self, constants: Iterable[str]) -> None:
+        """Raise ``InputRefused`` (65) if an option gives an id that a folder gives."""
+        for folder, value in self.added:
+            name = name_of(folder)
+            if name in constants:
+                raise InputRefused(
+                    f"both {FLAGS[name]} and the folder {shown(f'{folder}={value}')} give {name}",
+                    f"remove {FLAGS[name]}",
+                )
 
     def record(self, record: Record) -> Record:
         """``record`` with the cells of ``added``."""

@@ -49,6 +49,8 @@ class Mapper:
         path = path or PathColumns()
         self._file = file
         self.header = (*path.header, *header)
+        self._constants = reading.constants()
+        path.check(self._constants)
         self.places: Mapping[str, int] = find_places(self.header, reading)
         self._promised = path.promised(self.header, self.places)
         self.path_width = len(path.header)
@@ -58,7 +60,6 @@ class Mapper:
             if place >= self.path_width
         }
         self._header_inside = HeaderInside(header, self.file_places)
-        self._constants = reading.constants()
         self.own = [place for place, name in enumerate(self.header) if not is_added(name)]
         self.kept = tuple(self.header[place] for place in self.own)
         self._customer = self.places["customerId"]

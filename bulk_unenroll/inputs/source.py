@@ -83,8 +83,10 @@ class Source:
                 Mapper(header, reading, _path_columns(self.file, header))
             except InputRefused:
                 continue
+            is_sheet = self.file.path.lower().endswith(XLSX_ENDINGS)
             return InputRefused(
-                f"{refused.reason}. The header seems to be in line {number}",
+                f"{refused.reason}. The header seems to be in {'row' if is_sheet else 'line'}"
+                f" {number}",
                 f"add --header-row {number}",
                 lacking={"header-row": str(number)},
             )

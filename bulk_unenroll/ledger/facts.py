@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import compress
 from typing import Any, NamedTuple
 
-from bulk_unenroll.model import Enrollment, State, Target
+from bulk_unenroll.model import Enrollment, State, Target, row_name
 
 # ── sources and runs ─────────────────────────────────────────────────────────────────────────────
 
@@ -78,12 +78,22 @@ class StateCount(NamedTuple):
 
 
 class InvalidCount(NamedTuple):
-    """One reason why rows are invalid: how many, the first of them, and its message."""
+    """One reason why rows are invalid: how many, the first of them, and its message.
+
+    ``source`` is the name of the first one's input, ``line`` as in ``Record``.
+    """
 
     code: str
     number: int
     first_row: int
     example: str
+    source: str = ""
+    line: int | None = None
+
+    @property
+    def row_name(self) -> str:
+        """What a person is told of the first row."""
+        return row_name(self.first_row, self.line, self.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +139,17 @@ class Comparison(NamedTuple):
 
 
 class ExampleRow(NamedTuple):
-    """A row of a customer/target, and its message."""
+    """A row of a customer/target, and its message. ``line`` as in ``Record``."""
 
     source: str
     row: int
     message: str | None
+    line: int | None = None
+
+    @property
+    def row_name(self) -> str:
+        """What a person is told of the row."""
+        return row_name(self.row, self.line, self.source)
 
 
 class ResultRow(NamedTuple):
@@ -181,7 +197,10 @@ class ResultPage:
 
 
 class CustomerRow(NamedTuple):
-    """A row of one customer, in a source that is ``planned``, ``confirmed`` or ``superseded``."""
+    """A row of one customer, in a source that is ``planned``, ``confirmed`` or ``superseded``.
+
+    ``line`` as in ``Record``.
+    """
 
     source: str
     sha256: str
@@ -191,6 +210,12 @@ class CustomerRow(NamedTuple):
     code: str | None
     message: str | None
     source_status: str
+    line: int | None = None
+
+    @property
+    def row_name(self) -> str:
+        """What a person is told of the row."""
+        return row_name(self.row, self.line, self.source)
 
 
 class CustomerAttempt(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any, Final
 from bulk_unenroll.errors import InputRefused
 from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.ledger.facts import IdFacts, InvalidCount, Source
-from bulk_unenroll.model import Alarm, Target
+from bulk_unenroll.model import Alarm, Target, row_name
 from bulk_unenroll.reports.problems import TargetFact
 
 SHARES_FROM: Final = 20
@@ -231,18 +231,19 @@ def _second_header(seen: Seen) -> Iterator[str]:
     for some in seen.invalid:
         if some.code == "second_header":
             yield (
-                f"The header stands again in row {some.first_row:,}. Two exports were probably"
+                f"The header stands again in {some.row_name}. Two exports were probably"
                 " joined: check that both belong to this order."
             )
 
 
 def _cut_off(seen: Seen) -> Iterator[str]:
     for source in seen.sources:
-        row = seen.noticed[source.id].get("cut_off")
-        if row is not None:
+        noticed = seen.noticed[source.id]
+        if "cut_off" in noticed:
+            row = row_name(noticed["cut_off"], noticed.get("cut_off_line"), source.name)
             yield (
-                f"The last row of {source.name}, row {row:,}, has no line end and is shorter than"
-                " all others. The file was probably cut: get it again."
+                f"The last row of {source.name}, {row}, has no line end and is shorter than all"
+                " others. The file was probably cut: get it again."
             )
 
 

@@ -95,8 +95,7 @@ class SlowFact:
     code: str
     http_status: int | None
     where: str
-    file: str
-    row: int | None
+    row: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +220,7 @@ def _slow_call(reader: LedgerReader, sources: Sequence[int], slow: SlowCall) -> 
         slow.code or "",
         slow.http_status,
         full_name(slow.enrollment.target),
-        PurePath(example.source).name if example else "",
-        example.row if example else None,
+        f"{example.row_name} of {PurePath(example.source).name}" if example else "",
     )
 
 

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from bulk_unenroll.ledger.facts import StateCount
 from bulk_unenroll.ledger.interface import LedgerReader
-from bulk_unenroll.model import TROUBLED, Enrollment, State, Target
+from bulk_unenroll.model import TROUBLED, Enrollment, State, Target, row_name
 
 T = TypeVar("T")
 
@@ -47,7 +47,8 @@ class TargetFact:
 class Problem:
     """``number`` customers of one target that ended in the same bad state with the same code.
 
-    ``customer`` is one of them, from ``row`` of ``source``; ``message`` is the server's about it.
+    ``customer`` is one of them, from ``row`` of ``source``, in line ``line``; ``message`` is the
+    server's about it.
     """
 
     where: TargetFact
@@ -58,6 +59,7 @@ class Problem:
     source: str = ""
     row: int | None = None
     message: str = ""
+    line: int | None = None
 
     @property
     def target(self) -> Target:
@@ -65,9 +67,11 @@ class Problem:
         return self.where.target
 
     @property
-    def file(self) -> str:
-        """The source's name without its folder, for a short line."""
-        return PurePath(self.source).name
+    def example(self) -> str:
+        """The row that is an example, and its file, for a short line; "" if there is none."""
+        if self.row is None:
+            return ""
+        return f"{row_name(self.row, self.line, self.source)} of {PurePath(self.source).name}"
 
 
 @dataclass(slots=True)
@@ -142,5 +146,10 @@ def _with_example(reader: LedgerReader, sources: Sequence[int], problem: Problem
     example = reader.example(Enrollment(problem.customer, problem.where.target), sources)
     if example is None:
         return problem
-    message = example.message or ""
-    return replace(problem, source=example.source, row=example.row, message=message)
+    return replace(
+        problem,
+        source=example.source,
+        row=example.row,
+        message=example.message or "",
+        line=example.line,
+    )

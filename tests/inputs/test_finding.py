@@ -52,8 +52,8 @@ class TestFinding:
 
     def test_hidden_parts_are_skipped(self, tmp_path: Path) -> None:
         folder = tmp_path / "parts"
-        (folder / "_temporary").mkdir(parents=True)
-        for name in ("b.parquet", "a.parquet", "_c.parquet", ".d.parquet", "_temporary/e.parquet"):
+        (folder / "_hidden").mkdir(parents=True)
+        for name in ("b.parquet", "a.parquet", "_c.parquet", ".d.parquet", "_hidden/e.parquet"):
             (folder / name).touch()
         assert [Path(f.path).name for f in find_inputs([str(folder)])] == ["a.parquet", "b.parquet"]
 

@@ -105,7 +105,7 @@ class CsvRecords:
                     yield table
             self.may_grow = bool(framing.unended.strip(self._delimiter))
             if self.may_grow and ending.is_short:
-                self.noticed["cut_off"] = framing.row_count
+                self.noticed |= {"cut_off": framing.row_count, "cut_off_line": ending.line}
 
     def _table(self, chunk: str, framing: _Framing, mapper: Mapper) -> tuple[Table, str] | None:
         if not TABLE_FROM_CHARS <= len(chunk) < FIELD_LIMIT_CHARS:

@@ -26,6 +26,8 @@ class Ending:
     def __init__(self, mapper: Mapper) -> None:
         self._width = len(mapper.header) - mapper.path_width
         self._ends_in_id = self._width - 1 in mapper.file_places.values()
+        self.line: int | None = None
+        """The line in which the last record begins."""
         self._records = _Shortest()
         self._last_cells = _Shortest()
 
@@ -36,6 +38,7 @@ class Ending:
 
     def add_records(self, records: Sequence[Record]) -> None:
         """Add records that were read one by one."""
+        self.line = records[-1].line
         self._records.add([_length(record.cells) for record in records])
         if self._ends_in_id:
             self._last_cells.add([self._last_cell(record.cells) for record in records])
@@ -44,6 +47,7 @@ class Ending:
         """Add a table whose records are the lines of ``text``."""
         from bulk_unenroll.inputs.formats.csv_columns import line_lengths, text_lengths
 
+        (self.line,) = table.lines_of(np.array([table.last_row]))
         self._records.add(line_lengths(text))
         if self._ends_in_id:
             lengths = text_lengths(table.columns[-1])

@@ -74,8 +74,8 @@ class SqliteReader:
 
     def line(self, source: int, row: int) -> int | None:
         """See ``LedgerReader.line``."""
-        found = self._connection.fetch_all("line_of_row", source=source, row=row)
-        return found[0][0] if found else None
+        (line,) = self._connection.fetch_one("line_of_row", source=source, row=row)
+        return None if line is None else int(line)
 
     def alarms(self) -> list[Alarm]:
         """See ``LedgerReader.alarms``."""

@@ -11,8 +11,7 @@ FROM source WHERE loaded_at IS NOT NULL ORDER BY id;
 SELECT source, facts FROM noticed WHERE source IN ({each sources});
 
 -- name: line_of_row
-SELECT line + :row - row FROM line WHERE source = :source AND row <= :row
-ORDER BY row DESC LIMIT 1;
+SELECT {line_of :source, :row};
 
 -- name: last_alarms
 SELECT alarms FROM alarm_round ORDER BY id DESC LIMIT 1;
@@ -84,11 +83,12 @@ WHERE i.state = 'in_doubt'
                    AND item IS NOT NULL AND repeats IS NULL));
 
 -- name: invalid_counts
-SELECT r.code, count(*), min(r.row), (SELECT f.message FROM row f
-    WHERE f.source = r.source AND f.item IS NULL AND f.code = r.code ORDER BY f.row LIMIT 1)
-FROM row r
-WHERE r.source IN ({each sources}) AND r.item IS NULL
-GROUP BY r.code ORDER BY count(*) DESC;
+-- r.source is that of the row with the least number: so SQLite reads min().
+SELECT c.code, c.number, c.first, f.message, s.name, {line_of c.source, c.first}
+FROM (SELECT r.code, count(*) AS number, min(r.row) AS first, r.source FROM row r
+      WHERE r.source IN ({each sources}) AND r.item IS NULL GROUP BY r.code) c
+JOIN row f ON f.source = c.source AND f.row = c.first JOIN source s ON s.id = c.source
+ORDER BY c.number DESC;
 
 -- name: swapped_before
 SELECT count(*) FROM target n JOIN target o
@@ -168,7 +168,8 @@ SELECT s.name, s.sha256, r.row, nullif(t.org_id, 0), t.target_group_id, t.target
        CASE WHEN r.repeats IS NULL THEN r.code END,
        CASE WHEN r.repeats IS NOT NULL THEN 'repeats row ' || r.repeats ELSE r.message END,
        CASE WHEN s.superseded_at IS NOT NULL THEN 'superseded'
-            WHEN s.confirmed_at IS NOT NULL THEN 'confirmed' ELSE 'planned' END
+            WHEN s.confirmed_at IS NOT NULL THEN 'confirmed' ELSE 'planned' END,
+       {line_of r.source, r.row}
 FROM (
     SELECT {source_of id} AS source, {row_of id} AS row, NULL AS repeats, target, state, code,
            message

@@ -18,6 +18,9 @@ MACROS: Final = {
     "of_source": (
         f"{{0}} BETWEEN {{1}} << {PLACE_BITS} AND ({{1}} << {PLACE_BITS}) + 0x{LAST_ROW:X}"
     ),
+    # the line of an input's file in which a row begins; NULL where lines were not kept
+    "line_of": """(SELECT l.line + {1} - l.row FROM line l WHERE l.source = {0} AND l.row <= {1}
+        ORDER BY l.row DESC LIMIT 1)""",
     # every value of a list, which is passed as JSON
     "each": "SELECT value FROM json_each(:{0})",
     # the customer/target has a row in a source of the run
