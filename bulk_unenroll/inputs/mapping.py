@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
 
-from bulk_unenroll.errors import InputRefused
+from bulk_unenroll.errors import InputRefused, OptionValue
 from bulk_unenroll.inputs.ids import SHOWN_CHARS, shown
 
 REQUIRED: Final = ("customerId", "targetGroupId", "targetId")
@@ -180,8 +180,20 @@ def _missing(header: Sequence[str], names: Sequence[str]) -> InputRefused:
     return InputRefused(
         f"there is no column {' or '.join(names)}; found: {listed(header)}",
         ", ".join(_remedy(name, near) for name, near in headers.items()),
-        lacking={"column": [f"{name}={near or 'HEADER'}" for name, near in headers.items()]},
+        lacking=_lacking(headers),
     )
+
+
+def _lacking(headers: Mapping[str, str]) -> dict[str, OptionValue]:
+    """The options for ids without a column, by the header that is near; one id for all rows else.
+
+    Where nothing is near to any, the columns just have other names: then that is not known.
+    """
+    named = {name for name, near in headers.items() if near or name not in FLAGS}
+    named = named if "customerId" not in named or headers["customerId"] else set(headers)
+    columns = [f"{name}={headers[name] or 'HEADER'}" for name in headers if name in named]
+    flags = {FLAGS[name].removeprefix("--"): "N" for name in headers if name not in named}
+    return ({"column": columns} if columns else {}) | flags
 
 
 def _closest(header: Sequence[str], name: str) -> str:

@@ -14,6 +14,7 @@ from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, Shee
 
 from bulk_unenroll.errors import InputRefused
 from bulk_unenroll.inputs.formats.records import grouped
+from bulk_unenroll.inputs.formats.workbook_limits import check_workbook
 from bulk_unenroll.inputs.ids import shown
 from bulk_unenroll.inputs.rows import Mapper
 from bulk_unenroll.model import Record
@@ -31,6 +32,8 @@ class XlsxRecords:
     """
 
     def __init__(self, handle: BinaryIO, sheet: str | None, header_row: int | None = None) -> None:
+        check_workbook(handle)
+        handle.seek(0)
         try:
             self._sheet = _chosen(CalamineWorkbook.from_filelike(handle), sheet)
         except (CalamineError, OSError, ValueError) as error:
@@ -71,8 +74,9 @@ class XlsxRecords:
     def _rows(self, begin: int) -> Iterator[tuple[int, tuple[Cell, ...]]]:
         """Yield the rows from ``begin`` on that are not blank, with the numbers Excel shows."""
         for number, row in enumerate(self._sheet.iter_rows(), 1):
-            if number >= begin and any(cell != "" for cell in row):
-                yield number, tuple(_plain(cell) for cell in row)
+            # zero and False are cells too, but few rows have nothing else
+            if number >= begin and (any(row) or any(cell != "" for cell in row)):
+                yield number, tuple(map(_plain, row))
 
 
 def _chosen(workbook: CalamineWorkbook, wanted: str | None) -> CalamineSheet:
@@ -88,13 +92,18 @@ def _chosen(workbook: CalamineWorkbook, wanted: str | None) -> CalamineSheet:
                 "give --sheet NAME with one of these",
             )
         return workbook.get_sheet_by_name(wanted)
-    with_rows = [sheet for name in visible if (sheet := workbook.get_sheet_by_name(name)).height]
-    if len(with_rows) > 1:
-        names = _listed([sheet.name for sheet in with_rows])
-        raise InputRefused(f"several sheets have rows: {names}", CHOOSE, lacking={"sheet": "NAME"})
-    if not with_rows:
+    chosen, with_rows = None, []
+    for name in visible:
+        sheet = workbook.get_sheet_by_name(name)
+        if sheet.height:
+            with_rows.append(name)
+            chosen = chosen or sheet  # not all of them, which would take their memory together
+    if chosen is None:
         raise InputRefused("no visible sheet has rows", CHOOSE)
-    return with_rows[0]
+    if len(with_rows) > 1:
+        names = _listed(with_rows)
+        raise InputRefused(f"several sheets have rows: {names}", CHOOSE, lacking={"sheet": "NAME"})
+    return chosen
 
 
 def _listed(names: list[str]) -> str:
@@ -102,11 +111,14 @@ def _listed(names: list[str]) -> str:
 
 
 def _plain(cell: Any) -> Cell:
-    if isinstance(cell, float):
+    kind = type(cell)
+    if kind is str:
+        return cell  # type: ignore[no-any-return]
+    if kind is float:
         return _number(cell)
     if isinstance(cell, datetime.date | datetime.time):
         return cell.isoformat()
-    return cell if isinstance(cell, str | bool) else str(cell)
+    return cell if isinstance(cell, bool) else str(cell)
 
 
 def _number(value: float) -> Cell:

@@ -19,6 +19,8 @@ from typing import Any, BinaryIO, Final, NoReturn, cast
 from bulk_unenroll.errors import InputRefused
 
 BLOCK_BYTES: Final = 1 << 19
+UNPACKED_BYTES: Final = 20 * 10**9
+"""A packed file may unpack to this much; a few kilobytes can make terabytes."""
 LINE_LIMIT_CHARS: Final = 1 << 23
 XZ_MEMORY_BYTES: Final = 1 << 27
 COMPRESSED_ENDINGS: Final = (".gz", ".bz2", ".xz")
@@ -81,7 +83,14 @@ class Text:
     def _blocks(self) -> Iterator[bytes]:
         stream = self._stream()
         self._read(stream, self._bom_bytes)
+        read_bytes = 0
         while block := self._read(stream, BLOCK_BYTES):
+            read_bytes += len(block)
+            if self._decompressor is not None and read_bytes > UNPACKED_BYTES:
+                raise InputRefused(
+                    f"the file unpacks to more than {UNPACKED_BYTES:,} bytes",
+                    "check how it was made; if it is right, unpack it and give it unpacked",
+                )
             yield block
 
     def _stream(self) -> BinaryIO:
