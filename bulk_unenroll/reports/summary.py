@@ -20,6 +20,8 @@ SHOWN_PROBLEMS: Final = 4
 class Summary:
     """How a command ended. ``next`` is the next command; None when all is done.
 
+    ``folder`` is empty where it is not known.
+
     ``pace`` is the state of an adaptive pace: ``rate_per_s``, ``ceiling_per_s``, ``cuts``.
     ``problems`` are what did not succeed; ``fix`` is the command for invalid rows once they are
     fixed. ``sandbox``: the calls went to the sandbox, so the next command uses it too.
@@ -40,7 +42,7 @@ class Summary:
 
     def as_json(self) -> dict[str, Any]:
         """The object of ``--json``."""
-        head = {"folder": self.folder, "run_id": self.run_id}
+        head = {"folder": self.folder or None, "run_id": self.run_id}
         tail: dict[str, Any] = {"seconds": round(self.seconds, 3), "next": str(self.next or "")}
         tail["alarms"] = [alarm.as_json() for alarm in self.alarms]
         if self.pace is not None:
