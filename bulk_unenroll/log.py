@@ -61,12 +61,14 @@ def set_up(
     renderers: list[structlog.typing.Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if json
-        else [structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain)]
+        else [structlog.dev.ConsoleRenderer(0, colors=colours, exception_formatter=plain)]
     )
+    # somebody who watches knows the day, and has 80 columns
+    watched = not (json or file) and sys.stderr.isatty()
     _processors[:] = [
         structlog.stdlib.filter_by_level,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if watched else "iso", utc=not watched),
         *renderers,
     ]
     handler = logging.StreamHandler(file or cast(TextIO, _Stderr()))

@@ -9,7 +9,7 @@ from tests.kit.browser import browser
 from tests.kit.command import REPO, SAMPLES, Desk
 
 PICTURE = REPO / "docs" / "report.png"
-SIZE = (1000, 1160)
+SIZE = (1100, 860)
 
 
 def main() -> None:

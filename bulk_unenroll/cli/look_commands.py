@@ -35,13 +35,13 @@ def status(folder: Path, json: bool, follow: bool, every_s: float) -> int:
     from bulk_unenroll.cli import screens
     from bulk_unenroll.commands import status as commands
 
-    with screens.showing(screens.out()) as show:
+    with screens.Following(screens.out()) as following:
         while True:
             found = commands.status(folder)
             if json:
                 print_json(found.summary.as_json())
             else:
-                show(found)
+                following.show(found)
             if not (follow and found.going_on):
                 return 0
             time.sleep(every_s)
@@ -86,7 +86,7 @@ def export(folder: Path, to: str, states: tuple[str, ...], codes: tuple[str, ...
 def report(folder: Path, to: str | None) -> int:
     """Write a page for people: what happened, and what to do.
 
-    Runs write it too, into the run folder. With the extra `report` it has charts.
+    Runs write it too, into the run folder.
 
     \b
     bulk-unenroll report customers.unenroll --to report.html

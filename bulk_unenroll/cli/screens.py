@@ -5,14 +5,15 @@ Plain text where there is no terminal.
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from functools import partial
-from typing import TYPE_CHECKING, Final
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Final, Self
 
 from rich.console import Console
+from rich.control import Control
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
@@ -25,6 +26,7 @@ from bulk_unenroll.reports.next_command import rerun
 from bulk_unenroll.reports.plan import Plan
 from bulk_unenroll.reports.problems import Problem, Problems, full_name
 from bulk_unenroll.reports.summary import Summary
+from bulk_unenroll.reports.wording import duration
 from bulk_unenroll.settings import RUN_MAX_INVALID, Rate
 
 if TYPE_CHECKING:
@@ -55,12 +57,14 @@ def err() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def duration(seconds: float) -> str:
-    """``4 s``, ``12 min``, ``3 h 20 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+def window(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
+    """The terminal, to draw on: always as large as its window is now.
+
+    A ``COLUMNS`` or ``LINES`` of the environment tells how large a window was once.
+    """
+    sizes = ("COLUMNS", "LINES")
+    environment = {name: value for name, value in os.environ.items() if name not in sizes}
+    return Console(stderr=stderr, highlight=False, soft_wrap=soft_wrap, _environ=environment)
 
 
 # ── plan ─────────────────────────────────────────────────────────────────────────────────────────
@@ -230,20 +234,74 @@ def escape_markup(text: str) -> str:
 # ── a folder and a customer ──────────────────────────────────────────────────────────────────────
 
 
-@contextmanager
-def showing(console: Console) -> Iterator[Callable[[Status], None]]:
-    """A function that prints a status; on a terminal it replaces the one before."""
-    if not console.is_terminal:
-        yield partial(show_status, console)
-        return
-    with Live(console=console, auto_refresh=False) as live:
+class Following:
+    """Shows the state of a folder again and again, and leaves the last one standing.
 
-        def show(status: Status) -> None:
-            with console.capture() as captured:
-                show_status(console, status)
-            live.update(Text.from_ansi(captured.get()), refresh=True)
+    On a terminal each one takes the place of the one before, on a screen of its own, so that a
+    window of any size and any change of it leaves nothing behind. Elsewhere each change is a line.
+    """
 
-        yield show
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live: Live | None = None
+        self._line = ""
+        self._last: Status | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def show(self, status: Status) -> None:
+        """Show ``status``, in full once the run has ended."""
+        self._last = status
+        if not status.going_on:
+            return
+        if self._console.is_interactive:
+            self._draw(status)
+        elif (line := _status_line(status)) != self._line:
+            self._line = line
+            self._console.print(f"{datetime.now():%H:%M:%S}  {line}")
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            # for terminals without a second screen, on which the frame would stay
+            self._live.console.control(Control.clear(), Control.home())
+            self._live.stop()
+        if self._last:
+            show_status(self._console, self._last)
+
+    def _draw(self, status: Status) -> None:
+        if self._live is None:
+            self._live = Live(
+                console=window(), screen=True, auto_refresh=False, redirect_stdout=False
+            )
+            self._live.start()
+        self._live.update(_frame(status), refresh=True)
+
+
+def _frame(status: Status) -> Text:
+    """A status as large as the window."""
+    console = window()  # not the live one, which adds what it shows already
+    with console.capture() as captured:
+        folder = escape(PurePath(status.summary.folder).name)
+        now = f"{datetime.now():%H:%M:%S}"
+        console.print(f"[bold]{folder}[/]  {now}  {_done(status)} (Ctrl-C ends this view only)")
+        show_status(console, status)
+    lines = captured.get().splitlines()
+    if len(lines) > console.height:
+        hidden = len(lines) - console.height + 1
+        lines[console.height - 1 :] = [f"… {hidden} more lines: make the window taller"]
+    return Text.from_ansi("\n".join(lines), no_wrap=True, overflow="crop")
+
+
+def _status_line(status: Status) -> str:
+    states = status.summary.counts.states if status.summary.counts else {}
+    by_name = (f"{number:,} {state}" for state, number in states.items() if number)
+    return f"{_done(status)}: {', '.join(by_name)}"
+
+
+def _done(status: Status) -> str:
+    counts = status.summary.counts or Counts()
+    return f"{counts.unique - counts.left:,} of {counts.unique:,} done"
 
 
 def show_status(console: Console, status: Status) -> None:

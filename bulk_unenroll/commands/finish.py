@@ -100,6 +100,6 @@ def _noting_failure(stop_reasons: dict[int, str]) -> Iterator[None]:
 
 
 def _write_page(folder: Path, reader: LedgerReader, summary: Summary) -> None:
-    from bulk_unenroll.reports.page import write_page  # jinja2 and matplotlib are slow to import
+    from bulk_unenroll.reports.page import write_page  # jinja2 is slow to import
 
     write_page(reader, folder / REPORT_NAME, summary)

@@ -19,14 +19,14 @@ def report(folder: str | os.PathLike[str], to: str | None = None) -> str:
 
     ``to`` is a file or an address. Works while a run is going.
     """
-    from bulk_unenroll.reports.page import write_page  # jinja2 and matplotlib are slow to import
+    from bulk_unenroll.reports.page import write_page  # jinja2 is slow to import
 
     found = existing_folder(Path(folder))
     place = to or str(found / REPORT_NAME)
     if PurePosixPath(place).suffix.lower() not in (".html", ".htm"):
         shown = without_secrets(place)
         raise UsageError(f"{shown} does not end in .html", f"give --to {REPORT_NAME}")
-    summary = status(found).summary
+    now = status(found)
     with destination(place) as path, open_reader(found) as reader:
-        write_page(reader, path, summary)
+        write_page(reader, path, now.summary, going_on=now.going_on)
     return place

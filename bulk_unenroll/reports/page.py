@@ -6,21 +6,18 @@ what may be an id is masked in a server's messages. It does show who started a r
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Final
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from urllib.parse import urlsplit
 
 from bulk_unenroll import __version__
 from bulk_unenroll.capillary.base_url import is_rehearsal
 from bulk_unenroll.capillary.codes import advice, says
 from bulk_unenroll.errors import Next
+from bulk_unenroll.exits import Exit
 from bulk_unenroll.files import replacing
 from bulk_unenroll.ledger.counts import Counts, count
 from bulk_unenroll.ledger.facts import (
@@ -35,15 +32,15 @@ from bulk_unenroll.ledger.facts import (
 )
 from bulk_unenroll.ledger.folder import writing
 from bulk_unenroll.ledger.interface import LedgerReader
-from bulk_unenroll.log import get_logger
 from bulk_unenroll.model import STATES, State
+from bulk_unenroll.reports import rendering
+from bulk_unenroll.reports.charts import PERCENTILES, charts_of
+from bulk_unenroll.reports.marks import GOING_ON, KILLED, PLANNED, Verdict, verdict_of
 from bulk_unenroll.reports.next_command import rerun
 from bulk_unenroll.reports.problems import Problem, Problems, find_problems, full_name
 from bulk_unenroll.reports.summary import Summary
 from bulk_unenroll.reports.timeline import KINDS, Calls, Timeline, calls_over_time
-from bulk_unenroll.reports.wording import headline, message_of, reason_of, visible
-
-log = get_logger()
+from bulk_unenroll.reports.wording import AFTER_SUCCEEDED, headline, message_of, reason_of
 
 SHOWN_TARGETS: Final = 50
 SHOWN_PROBLEMS: Final = 20
@@ -51,6 +48,10 @@ SHOWN_CODES: Final = 20
 SHOWN_RUNS: Final = 30
 SHOWN_SOURCES: Final = 50
 SHOWN_SLOWEST: Final = 10
+SHOWN_STEPS: Final = 4
+"""How many codes stand beside the accounting; the others follow below."""
+SHORT: Final = 12
+"""A longer list of targets is folded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,11 @@ class RunFact:
     reason: str
     calls: Calls | None
 
+    @property
+    def lasted_s(self) -> float | None:
+        """How long it took; None if its end is not on record."""
+        return None if self.ended_s is None else self.ended_s - self.started_s
+
 
 @dataclass(frozen=True, slots=True)
 class SlowFact:
@@ -95,10 +101,16 @@ class SlowFact:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Everything that the page shows."""
+    """Everything that the page shows. ``files`` are the names of what the counts are about.
+
+    ``going_on``: a process works in the folder. ``people``: who started runs, the last one first.
+    """
 
     summary: Summary
     counts: Counts
+    going_on: bool
+    files: list[str]
+    people: list[str]
     base_url: str | None
     rehearsal: bool
     made_s: float
@@ -116,11 +128,20 @@ class Page:
     sources: list[Source]
     source_count: int
 
+    @property
+    def destination(self) -> str:
+        """Host and prefix of where the calls go; empty while nobody said it."""
+        parts = urlsplit(self.base_url or "")
+        return f"{parts.netloc}{parts.path}"
 
-def write_page(reader: LedgerReader, to: Path, summary: Summary) -> None:
-    """Write the page of the sources in force to ``to``, whole or not at all."""
+
+def write_page(reader: LedgerReader, to: Path, summary: Summary, *, going_on: bool = False) -> None:
+    """Write the page of the sources in force to ``to``, whole or not at all.
+
+    ``going_on``: a process works in the folder now.
+    """
     with reader.at_one_moment() as moment:
-        page = look(moment, summary)
+        page = look(moment, summary, going_on=going_on)
     with writing(to.name), replacing(to) as part:
         part.write_text(render(page), "utf-8")
 
@@ -128,7 +149,7 @@ def write_page(reader: LedgerReader, to: Path, summary: Summary) -> None:
 # ── asking the ledger ────────────────────────────────────────────────────────────────────────────
 
 
-def look(reader: LedgerReader, summary: Summary) -> Page:
+def look(reader: LedgerReader, summary: Summary, *, going_on: bool = False) -> Page:
     """Ask the ledger for everything. Memory does not grow with its rows."""
     every_source, every_run = reader.sources(), reader.runs()
     sources = ids_in_force(every_source)
@@ -142,8 +163,11 @@ def look(reader: LedgerReader, summary: Summary) -> Page:
     return Page(
         summary=summary,
         counts=count(reader, sources, by_target),
+        going_on=going_on,
+        files=[PurePath(source.name).name for source in every_source if source.id in sources],
+        people=list(dict.fromkeys(run.started_by or "unknown" for run in every_run[::-1])),
         base_url=base_url,
-        rehearsal=base_url is not None and is_rehearsal(base_url),
+        rehearsal=summary.sandbox or (base_url is not None and is_rehearsal(base_url)),
         made_s=time.time(),
         problems=found,
         codes=codes[:SHOWN_CODES],
@@ -207,35 +231,34 @@ def _slow_call(reader: LedgerReader, sources: Sequence[int], slow: SlowCall) -> 
 
 def render(page: Page) -> str:
     """The page as HTML."""
-    environment = Environment(
-        loader=PackageLoader("bulk_unenroll.reports", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=lambda value: value if isinstance(value, Markup) else visible(value),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "moment": _moment,
-        "number": _number,
-        "seconds": _seconds,
-        "as_numbers": _as_numbers,
-    }
-    return environment.get_template("report.html.j2").render(
+    summary = page.summary
+    return rendering.render(
+        "report.html.j2",
         page=page,
-        chart=_chart(page.line),
-        headline=headline(page.counts),
-        reason=reason_of(page.summary.exit.code, page.summary.exit.reason),
-        fix=page.summary.fix,
-        folder=Path(page.summary.folder).name,
-        states=[state for state in State if state is not State.WITHDRAWN],
+        verdict=_verdict(page),
+        charts=charts_of(page.line) if page.line and not page.line.brief else None,
+        headline=headline(page.counts, rehearsal=page.rehearsal, planned=not page.runs),
+        reason=reason_of(summary.exit.code, summary.exit.reason),
+        folder=Path(summary.folder).name,
+        states=[State.SUCCEEDED, *AFTER_SUCCEEDED],
         meanings=STATES,
         kinds=KINDS,
-        rerun=_rerun(page.summary),
-        advice=advice,
+        percentiles=PERCENTILES,
+        rerun=_rerun(summary),
         message_of=message_of,
+        ended=lambda code: verdict_of(Exit(code)),
+        steps=SHOWN_STEPS,
+        short=SHORT,
         version=__version__,
     )
+
+
+def _verdict(page: Page) -> Verdict:
+    if not page.runs:
+        return PLANNED
+    if page.going_on:
+        return GOING_ON
+    return KILLED if page.runs[0].exit_code is None else verdict_of(page.summary.exit)
 
 
 def _rerun(summary: Summary) -> Callable[[Problem], Next]:
@@ -244,43 +267,3 @@ def _rerun(summary: Summary) -> Callable[[Problem], Next]:
         return rerun(summary.folder, found.state, found.code, found.target, sandbox=sandbox)
 
     return of_problem
-
-
-def _chart(line: Timeline | None) -> Markup | None:
-    """The timeline as a picture; None if it is too short, or without the extra ``report``."""
-    if line is None or line.brief:
-        return None
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it logs about its caches
-    try:
-        from bulk_unenroll.reports.charts import draw
-
-        return Markup(draw(line))  # noqa: S704 - drawn from numbers alone
-    except ImportError:
-        return None
-    except Exception as error:  # such as a wrong MPLBACKEND: a missing picture must not fail a run
-        log.warning("no_chart", error=repr(error))
-        return None
-
-
-def _moment(at_s: float | None) -> Markup:
-    if at_s is None:
-        return Markup("")
-    at = datetime.fromtimestamp(at_s, UTC)
-    return Markup('<time datetime="{}">{}</time>').format(
-        at.strftime("%Y-%m-%dT%H:%M:%SZ"), at.strftime("%Y-%m-%d %H:%M:%S")
-    )
-
-
-def _as_numbers(names: Iterable[str]) -> list[str]:
-    """Headings marked as columns of numbers, for the macro ``table`` of the template."""
-    return [f"#{name}" for name in names]
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:,.0f}"
-
-
-def _seconds(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:,.3f}" if value < 1 else f"{value:,.1f}"

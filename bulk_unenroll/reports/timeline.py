@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from bulk_unenroll.ledger.interface import LedgerReader
 
@@ -21,6 +21,8 @@ KINDS: Final[Mapping[Kind, str]] = {
     "refused": "other answers",
     "unanswered": "no answer",
 }
+Unit = Literal["second", "minute"]
+UNITS_S: Final[Mapping[Unit, int]] = {"second": 1, "minute": 60}
 
 
 @dataclass(slots=True)
@@ -74,13 +76,23 @@ class Slot:
     """A span of time: how many calls started in it, by kind, and how long they took."""
 
     begin_s: float
+    end_s: float
     kinds: Counter[Kind] = field(default_factory=Counter)
     latencies: Latencies = field(default_factory=Latencies)
+
+    @property
+    def middle_s(self) -> float:
+        """The moment in the middle."""
+        return (self.begin_s + self.end_s) / 2
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """One run divided into slots of ``width_s``, including those in which no call started."""
+    """One run divided into slots, including those in which no call started.
+
+    All slots but the last are ``width_s`` wide. The last one ends with the run, and is between half
+    as wide and half as wide again: a rate over a scrap of time would be chance.
+    """
 
     run_id: str
     width_s: int
@@ -91,10 +103,15 @@ class Timeline:
         """Whether the run was too short to draw."""
         return len(self.slots) < SLOTS_LEAST
 
-    def per_min(self, slot: Slot, kind: Kind | None = None) -> float:
-        """Starts a minute in ``slot``, of one kind or of all."""
+    @property
+    def unit(self) -> Unit:
+        """What rates are counted by: no unit is longer than what was observed."""
+        return "minute" if self.width_s >= UNITS_S["minute"] else "second"
+
+    def rate(self, slot: Slot, kind: Kind | None = None) -> float:
+        """Starts a ``unit`` in ``slot``, of one kind or of all."""
         number = slot.kinds[kind] if kind else slot.kinds.total()
-        return number * 60 / self.width_s
+        return number * UNITS_S[self.unit] / (slot.end_s - slot.begin_s)
 
 
 def calls_over_time(reader: LedgerReader) -> tuple[dict[str, Calls], Timeline | None]:
@@ -106,20 +123,29 @@ def calls_over_time(reader: LedgerReader) -> tuple[dict[str, Calls], Timeline | 
     if not runs:
         return {}, None
     busiest = max(runs, key=lambda run_id: runs[run_id].number)
-    line = _empty(busiest, runs[busiest])
+    line = empty_timeline(busiest, runs[busiest])
     for found in reader.attempt_bins(busiest, runs[busiest].first_s, line.width_s):
         runs[found.run_id].latencies.add(found.bin_ms, found.number)
         if found.slot is not None:
-            slot = line.slots[found.slot]
+            slot = line.slots[min(found.slot, len(line.slots) - 1)]
             slot.kinds[found.kind] += found.number
             slot.latencies.add(found.bin_ms, found.number)
     return runs, line
 
 
-def _empty(run_id: str, calls: Calls) -> Timeline:
-    width_s = slot_width_s(calls.last_s - calls.first_s)
-    number = int((calls.last_s - calls.first_s) / width_s) + 1
-    slots = [Slot(calls.first_s + slot * width_s) for slot in range(number)]
+def empty_timeline(run_id: str, calls: Calls) -> Timeline:
+    """The slots of a run, without its calls."""
+    # the last call takes its share of time as each other did, or the last slot would look faster
+    gap_s = (calls.last_s - calls.first_s) / max(calls.number - 1, 1)
+    lasted_s = max(calls.last_s - calls.first_s + gap_s, 1.0)
+    width_s = slot_width_s(lasted_s)
+    number = max(int(lasted_s / width_s + 0.5), 1)
+    ends = [*range(width_s, number * width_s, width_s), lasted_s]
+    begins = range(0, number * width_s, width_s)
+    slots = [
+        Slot(calls.first_s + begin, calls.first_s + end)
+        for begin, end in zip(begins, ends, strict=True)
+    ]
     return Timeline(run_id, width_s, slots)
 
 

@@ -24,18 +24,32 @@ AFTER_SUCCEEDED: Final = (
 )
 
 
-def headline(counts: Counts) -> str:
-    """What happened, in one sentence."""
+def headline(counts: Counts, *, rehearsal: bool = False, planned: bool = False) -> str:
+    """What happened, in one sentence. ``planned``: nothing was run yet."""
     if not counts.unique:
         return "There was no customer/target to call."
+    if planned:
+        return f"Nothing was sent yet: {counts.unique:,} customers/targets are planned."
     done = counts.states[State.SUCCEEDED]
-    phrases = [f"{done:,} of {counts.unique:,} customers/targets were taken out"]
+    where = "In a rehearsal, " if rehearsal else ""
+    phrases = [f"{where}{done:,} of {counts.unique:,} customers/targets were taken out"]
     phrases += [
         f"{number:,} {STATES[state].phrase}"
         for state in AFTER_SUCCEEDED
         if (number := counts.states[state])
     ]
     return ", ".join(phrases) + "."
+
+
+def duration(seconds: float) -> str:
+    """``4 s``, ``12 min``, ``3 h 20 min``, ``2 d 5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24:,} d {hours % 24} h"
 
 
 def message_of(problem: Problem) -> str:

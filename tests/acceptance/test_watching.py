@@ -129,6 +129,18 @@ class TestFollow:
         assert "killed" in followed.out
         assert "next: bulk-unenroll resume a.unenroll" in followed.out
 
+    def test_where_it_cannot_draw_each_change_is_one_line(self, desk: Desk, witness: Start) -> None:
+        api = witness()
+        desk.write("a.csv", [(who, 1001, 2001) for who in range(1, 61)])
+        run = desk.start("run", "a.csv", "--yes", "--rate", "30/s")
+        api.wait_for_calls()
+        followed = desk.do("status", "a.unenroll", "--follow", "--every", "0.2")
+        run.communicate(timeout=20)
+        lines, whole = followed.out.split("60 rows = ")
+        assert len(lines.splitlines()) > 3
+        assert all(" of 60 done: " in line for line in lines.splitlines())
+        assert "succeeded            60" in whole
+
     @pytest.mark.parametrize("number", [2, *thorough(6)])
     def test_looking_does_not_block_a_run(self, desk: Desk, witness: Start, number: int) -> None:
         witness()

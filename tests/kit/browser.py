@@ -67,7 +67,16 @@ class Browser:
         return len(re.findall(rb"/Type\s*/Page\b", printed))
 
     def resize(self, width: int, height: int) -> None:
-        self._driver.set_window_size(width, height)
+        """Make the page so large, smaller than any window too."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    def show(self, medium: str = "screen", *, dark: bool = False) -> None:
+        """Show pages as on a screen or on paper (``print``)."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._driver.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia", {"media": medium, "features": [scheme]}
+        )
 
     def shoot(self, to: Path) -> None:
         """Save a screenshot of the window to ``to``."""

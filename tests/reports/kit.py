@@ -104,9 +104,12 @@ def _refused(call: Call, text: str) -> Entry:
     return Entry(call, State.FAILED, attempt)
 
 
-def page_of(folder: Path, to: Path, *, name: str | None = None) -> Path:
+def page_of(
+    folder: Path, to: Path, *, name: str | None = None, summary: Summary | None = None
+) -> Path:
     """The page of a ledger, as ``report`` writes it."""
-    summary = Summary(name or str(folder), Exit(69, HOSTILE[0]), Next("resume", ("job.unenroll",)))
+    then = Next("resume", ("job.unenroll",))
+    summary = summary or Summary(name or str(folder), Exit(69, HOSTILE[0]), then)
     with open_reader(folder) as reader:
         write_page(reader, to, summary)
     return to
@@ -115,7 +118,7 @@ def page_of(folder: Path, to: Path, *, name: str | None = None) -> Path:
 def unsafe_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """Break the page: text of the ledger is taken for HTML."""
     monkeypatch.setattr(
-        "bulk_unenroll.reports.page.Environment",
+        "bulk_unenroll.reports.rendering.Environment",
         lambda **given: Environment(**(given | {"autoescape": False})),
     )
 
@@ -141,7 +144,7 @@ class Element:
 
 
 class Paper(HTMLParser):
-    """A parsed page. Text counts for all elements around it."""
+    """A parsed page, as it is read out. Text counts for all elements around it."""
 
     VOID = frozenset({"meta", "link", "br", "img", "input", "hr"})
 
@@ -167,6 +170,8 @@ class Paper(HTMLParser):
         assert self._open.pop().name == tag, f"{tag} closes another element"
 
     def handle_data(self, data: str) -> None:
+        if any(element.attributes.get("aria-hidden") == "true" for element in self._open):
+            return
         for element in self._open:
             element.words.append(data)
 

@@ -6,18 +6,20 @@ import itertools
 import re
 import sqlite3
 import stat
-import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from bulk_unenroll.exits import Exit
 from bulk_unenroll.ledger.folder import ledger_path, who_works
 from bulk_unenroll.ledger.interface import Ledger, LedgerReader
 from bulk_unenroll.ledger.opening import open_ledger
-from bulk_unenroll.model import State
+from bulk_unenroll.model import Alarm, State
 from bulk_unenroll.reports import page
+from bulk_unenroll.reports.summary import Summary
 from bulk_unenroll.reports.timeline import Calls, Timeline, calls_over_time
 from tests.kit.accidents import any_mask
 from tests.ledger.kit import (
@@ -121,8 +123,8 @@ class TestFigures:
                     "SELECT answered_at - sent_at FROM attempt WHERE answered_at IS NOT NULL"
                 )
             )
-        _, by, *_, calls, per_min, median_s, most_s, code, reason = paper.table("runs")["run-1"]
-        assert (by, number(calls), code, reason) == ("zoe@desk", ROWS, "1", "some rows failed")
+        by, *_, calls, per_min, median_s, most_s, ended = paper.table("runs")["run-1 run"]
+        assert (by, number(calls), ended) == ("zoe@desk", ROWS, "exit 1: some rows failed")
         assert number(per_min) == 60_000
         assert float(median_s) == pytest.approx(latencies[len(latencies) // 2], rel=0.11)
         assert float(most_s) == pytest.approx(latencies[len(latencies) * 95 // 100], rel=0.11)
@@ -135,7 +137,7 @@ class TestFigures:
         self, busy: Path, paper: Paper
     ) -> None:
         ((code, target, state, example),) = paper_examples(paper)[:1]
-        row = int(example.split()[1])
+        row = number(example.split()[1])
         with tool(busy) as connection:
             found = connection.execute(
                 "SELECT code, target_group_id || '/' || target_id, status FROM results"
@@ -224,6 +226,89 @@ def paper_examples(paper: Paper) -> list[tuple[str, str, str, str]]:
     return [(code, cells[0], cells[1], cells[3]) for code, cells in paper.table("problems").items()]
 
 
+class TestTop:
+    """What somebody sees who opens the page and does not scroll."""
+
+    def top(self, paper: Paper) -> str:
+        (header,) = paper.all("header")
+        return header.text
+
+    def test_it_says_what_when_how_long_who_and_where(self, ledger: Ledger, tmp_path: Path) -> None:
+        source = plan(ledger, keys(1, 2), name="drop/may.csv")
+        ledger.confirm([source], "https://eu.api.example.com/v3.1")
+        begin(ledger)
+        turn(ledger, *(answer(call) for call in claim(ledger)))
+        ledger.end_run(0, "all settled")
+        with tool(tmp_path / "job") as connection:
+            ((began_s, by),) = connection.execute("SELECT started_at, started_by FROM run")
+        paper = self.paper_at_exit(tmp_path, 0)
+        (title,) = paper.all("h1")
+        assert title.text == "may.csv"
+        top = self.top(paper)
+        assert "Destination eu.api.example.com/v3.1" in top
+        assert "All done" in top
+        assert "2 of 2 customers/targets were taken out." in top
+        assert f"Began (UTC) {time.strftime('%a %-d %b %Y, %H:%M', time.gmtime(began_s))}" in top
+        assert re.search(r"Took \d", top)
+        assert f"Started by {by or 'unknown'}" in top
+        assert "REHEARSAL" not in top
+
+    def paper_at_exit(self, tmp_path: Path, code: int, reason: str = "") -> Paper:
+        summary = Summary("job", Exit(code, reason))
+        return Paper(page_of(tmp_path / "job", tmp_path / "report.html", summary=summary))
+
+    def test_a_rehearsal_is_said_first(self, ledger: Ledger, tmp_path: Path) -> None:
+        ledger.confirm([plan(ledger, keys(1, 2))], "http://127.0.0.1:8080/v3.1")
+        begin(ledger)
+        turn(ledger, *(answer(call) for call in claim(ledger)))
+        ledger.end_run(0, "all settled")
+        top = self.top(self.paper_at_exit(tmp_path, 0))
+        assert top.startswith("REHEARSAL")
+        assert "No customer was taken out." in top
+        assert "In a rehearsal, 2 of 2 " in top
+
+    def test_a_plan_and_a_killed_run_are_no_end(self, ledger: Ledger, tmp_path: Path) -> None:
+        confirmed(ledger, keys(1, 2))
+        assert "Planned only: nothing was sent" in self.top(paper_of(ledger, tmp_path))
+        begin(ledger)
+        assert "Cut off: the last run was killed" in self.top(paper_of(ledger, tmp_path))
+
+    def test_several_files_are_counted_and_a_long_name_is_shortened(
+        self, ledger: Ledger, tmp_path: Path
+    ) -> None:
+        long = f"{'customers ' * 30}of May.csv"
+        sources = [
+            plan(ledger, keys(number), name=name, content=f"{number}" * 64)
+            for number, name in enumerate((long, "b.csv", "c.csv", "d.csv"), start=1)
+        ]
+        ledger.confirm(sources, "https://eu.api.example.com/v3.1")
+        paper = paper_of(ledger, tmp_path)
+        (title,) = paper.all("h1")
+        assert len(title.text) < 120
+        assert title.text.endswith("May.csv and 3 more files")
+        assert long in paper.root.text
+
+    def test_alarms_are_said_with_whether_they_were_allowed(
+        self, ledger: Ledger, tmp_path: Path
+    ) -> None:
+        confirmed(ledger, keys(1, 2))
+        alarms = [
+            Alarm("phones", "They are <b>phone</b> numbers.", True),
+            Alarm("swapped", "Look."),
+        ]
+        summary = Summary("job", Exit(0, ""), alarms=alarms)
+        top = self.top(Paper(page_of(tmp_path / "job", tmp_path / "r.html", summary=summary)))
+        assert "Alarm phones, allowed They are <b>phone</b> numbers." in top
+        assert "Alarm swapped, not allowed Look." in top
+
+    def test_what_to_do_comes_before_all_details(self, paper: Paper, attacked: Paper) -> None:
+        for one in (paper, attacked):
+            assert [heading.text for heading in one.all("h2")][:2] == [
+                "Every row is accounted for",
+                "What to do next",
+            ]
+
+
 class TestPrivacy:
     def test_it_shows_no_customer_id(self, paper: Paper) -> None:
         assert not re.findall(rf"{str(FIRST_CUSTOMER)[:5]}\d{{4}}", paper.source)
@@ -304,28 +389,14 @@ class TestAlone:
         assert len(paper.source.encode()) < MOST_BYTES
         assert len(attacked.source.encode()) < MOST_BYTES
 
-    def test_without_matplotlib_it_says_how_to_get_charts(
-        self, busy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setitem(sys.modules, "bulk_unenroll.reports.charts", None)
-        plain = Paper(page_of(busy, tmp_path / "report.html"))
-        assert not plain.all("svg")
-        assert "pip install 'bulk-unenroll[report]'" in plain.root.text
-        assert plain.table("line")
-
     def test_a_short_run_has_its_figures_and_no_chart(self, attacked: Paper) -> None:
-        assert not attacked.all("svg")
+        assert not attacked.all("figure")
         assert "too short for a chart" in attacked.root.text
         assert attacked.table("line")
 
-    @pytest.mark.parametrize(
-        "extra", [pytest.param("with charts", marks=pytest.mark.needs("matplotlib")), "without"]
-    )
     def test_a_folder_in_which_nothing_was_read_has_a_page(
-        self, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: str
+        self, ledger: Ledger, tmp_path: Path
     ) -> None:
-        if extra == "without":
-            monkeypatch.setitem(sys.modules, "bulk_unenroll.reports.charts", None)
         paper = paper_of(ledger, tmp_path)
         assert "There was no customer/target to call." in paper.root.text
         assert not paper.all("svg")
@@ -358,13 +429,15 @@ class TestReaders:
             widths = {len(list(row.all("th", "td"))) for row in table.all("tr")}
             assert len(widths) == 1
 
-    @pytest.mark.needs("matplotlib")
-    def test_the_picture_has_a_caption_and_its_figures_are_in_a_table(self, paper: Paper) -> None:
-        (svg,) = paper.all("svg")
-        assert svg.attributes["role"] == "img"
-        named = svg.attributes["aria-labelledby"]
-        (caption,) = [e for e in paper.all() if e.attributes.get("id") == named]
-        assert "median" in caption.text
+    def test_charts_have_captions_and_their_figures_are_in_a_table(self, paper: Paper) -> None:
+        charts = [svg for svg in paper.all("svg") if "aria-hidden" not in svg.attributes]
+        assert [svg.attributes["role"] for svg in charts] == ["img", "img"]
+        named = [svg.attributes["aria-labelledby"] for svg in charts]
+        captions = [e.text for e in paper.all() if e.attributes.get("id") in named]
+        assert [caption.split(" in ")[0] for caption in captions] == [
+            "Calls a second",
+            "Seconds to the answer",
+        ]
         assert len(paper.table("line")) >= 2
 
     def test_no_element_id_is_repeated(self, paper: Paper) -> None:
@@ -372,14 +445,28 @@ class TestReaders:
         assert len(ids) == len(set(ids))
 
     def test_text_contrasts_with_its_background(self, paper: Paper) -> None:
-        colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{3,6})", paper.source))
-        for text in ("ink", "soft"):
+        light, dark = (
+            dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block))
+            for block in re.findall(r":root \{(.*?)\}", paper.source, re.DOTALL)
+        )
+        assert set(light) == set(dark)
+        for colours in (light, dark):
             for behind in ("paper", "shade"):
-                assert contrast(colours[text], colours[behind]) >= 4.5
+                for text in ("ink", "soft", "good", "bad", "warn", "wait"):
+                    assert contrast(colours[text], colours[behind]) >= 4.5
+            for tone in ("good", "bad", "warn", "wait"):
+                for text in ("ink", tone):
+                    assert contrast(colours[text], colours[f"{tone}-shade"]) >= 4.5
 
-    def test_a_state_is_shown_in_words_not_by_colour(self, paper: Paper) -> None:
-        cells: list[Element] = [cell for table in paper.all("table") for cell in table.all("td")]
-        assert not [cell for cell in cells if "style" in cell.attributes]
+    def test_every_sign_has_a_word_beside_it(self, paper: Paper, attacked: Paper) -> None:
+        for one in (paper, attacked):
+            inside = [e for e in one.all() if any(_is_sign(child) for child in e.children)]
+            assert inside
+            assert all(element.text for element in inside)
+
+
+def _is_sign(element: Element) -> bool:
+    return "sign" in (element.attributes.get("class") or "").split()
 
 
 def contrast(one: str, other: str) -> float:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulk_unenroll.reports.timeline import SLOTS_MOST, Calls, Latencies, slot_width_s
+from bulk_unenroll.reports.timeline import (
+    SLOTS_MOST,
+    Calls,
+    Latencies,
+    empty_timeline,
+    slot_width_s,
+)
 
 
 def binned(latency_ms: int) -> int:
@@ -44,6 +51,33 @@ class TestTime:
     @given(st.floats(0, 4e8))
     def test_any_run_fits_into_a_few_steps(self, lasted_s: float) -> None:
         assert int(lasted_s / slot_width_s(lasted_s)) + 1 <= SLOTS_MOST
+
+    @given(st.floats(0, 4e8), st.integers(1, 10**7))
+    def test_the_steps_follow_each_other_to_the_end_of_the_run(
+        self, lasted_s: float, number: int
+    ) -> None:
+        line = empty_timeline("run-1", Calls(number, 0.0, lasted_s if number > 1 else 0.0))
+        slots = line.slots
+        assert 1 <= len(slots) <= SLOTS_MOST
+        assert slots[0].begin_s == 0
+        assert all(one.end_s == two.begin_s for one, two in itertools.pairwise(slots))
+        assert slots[-1].end_s >= (lasted_s if number > 1 else 0)
+        assert all(slot.end_s - slot.begin_s == line.width_s for slot in slots[:-1])
+        if len(slots) > 1:
+            last_s = slots[-1].end_s - slots[-1].begin_s
+            assert 0.49 <= last_s / line.width_s <= 1.51
+
+    @pytest.mark.parametrize(
+        ("lasted_s", "unit", "rate"), [(30.0, "second", 10.0), (7200.0, "minute", 600.0)]
+    )
+    def test_a_rate_is_counted_by_no_longer_unit_than_was_observed(
+        self, lasted_s: float, unit: str, rate: float
+    ) -> None:
+        number = int(lasted_s * 10) + 1  # ten calls a second
+        line = empty_timeline("run-1", Calls(number, 0.0, lasted_s))
+        line.slots[0].kinds["done"] += line.width_s * 10
+        assert line.unit == unit
+        assert line.rate(line.slots[0]) == rate
 
     def test_a_minute_is_shown_by_two_seconds(self) -> None:
         assert slot_width_s(60) == 2

@@ -26,6 +26,12 @@ class TestHeadline:
         counts.states[state] = 7
         assert "7 " in headline(counts).replace("of 7 ", "")
 
+    def test_a_rehearsal_and_a_plan_are_not_told_as_the_real_thing(self) -> None:
+        counts = Counts(read=5, unique=5)
+        counts.states[State.SUCCEEDED] = 5
+        assert headline(counts, rehearsal=True).startswith("In a rehearsal, 5 of 5 ")
+        assert headline(counts, planned=True).startswith("Nothing was sent yet: 5 ")
+
     def test_an_input_without_rows_had_nobody_to_call(self) -> None:
         assert headline(Counts()) == "There was no customer/target to call."
 
