@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from bulk_unenroll.inputs.finding import InputFile
 from bulk_unenroll.inputs.mapping import ReadSettings
 from bulk_unenroll.inputs.rows import Mapper
 from bulk_unenroll.inputs.source import Source, open_source
+from bulk_unenroll.inputs.tally import Tally
 from bulk_unenroll.ledger.batch import Batch, StagedRow, staged_batch, staged_row
 from bulk_unenroll.ledger.interface import Ledger, SourceInfo
 from bulk_unenroll.model import Record
@@ -39,12 +41,15 @@ def _load_one(ledger: Ledger, file: InputFile, reading: ReadSettings, spool: Pat
             reading=reading.signature(),
             header=source.mapper.kept,
         )
-        return ledger.load(info, _batches(source))
+        tally = Tally()
+        return ledger.load(info, _batches(source, tally), lambda: {"ids": asdict(tally.facts())})
 
 
-def _batches(source: Source) -> Iterator[Batch]:
+def _batches(source: Source, tally: Tally) -> Iterator[Batch]:
     for piece in source.pieces():
-        yield _batch(piece, source.mapper)
+        batch = _batch(piece, source.mapper)
+        tally.add(batch)
+        yield batch
 
 
 def _batch(piece: Piece, mapper: Mapper) -> Batch:

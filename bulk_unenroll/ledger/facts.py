@@ -86,18 +86,46 @@ class InvalidCount(NamedTuple):
     example: str
 
 
+@dataclass(frozen=True, slots=True)
+class IdFacts:
+    """How the customer ids of some rows look; ``noticed`` has it under ``ids``.
+
+    ``digits[n]`` counts the ids of n digits. ``thousands``: they end in 000. ``cut``: over 15
+    digits, with zeros after the 15th. ``steps``: each is the one before plus 1. ``dates``: 8 digits
+    that are a day. ``mobile``: they begin as mobile numbers do. ``customers`` is how many there
+    are, and ``width`` how wide the range is from which they seem to be taken; both are estimates.
+    """
+
+    rows: int = 0
+    digits: Sequence[int] = (0,) * 20
+    thousands: int = 0
+    cut: int = 0
+    steps: int = 0
+    dates: int = 0
+    mobile: int = 0
+    customers: int = 0
+    width: int = 0
+
+    def __add__(self, other: IdFacts) -> IdFacts:
+        """Of both together."""
+        return IdFacts(
+            self.rows + other.rows,
+            tuple(a + b for a, b in zip(self.digits, other.digits, strict=True)),
+            self.thousands + other.thousands,
+            self.cut + other.cut,
+            self.steps + other.steps,
+            self.dates + other.dates,
+            self.mobile + other.mobile,
+            self.customers + other.customers,
+            max(self.width, other.width),
+        )
+
+
 class Comparison(NamedTuple):
     """Of some sources: how many customers/targets were confirmed before, and how many are gone."""
 
     known: int
     gone: int
-
-
-class PhoneLike(NamedTuple):
-    """How many of ``customers`` have an id like a phone number."""
-
-    customers: int
-    phone_like: int
 
 
 class ExampleRow(NamedTuple):

@@ -22,7 +22,6 @@ from bulk_unenroll.ledger.facts import (
     CustomerRow,
     ExampleRow,
     InvalidCount,
-    PhoneLike,
     ResultPage,
     RowCounts,
     Run,
@@ -167,9 +166,6 @@ class LedgerReader(Protocol):
 
     def compare(self, sources: Sequence[int]) -> Comparison:
         """How many were confirmed before in other sources, and how many would be withdrawn."""
-
-    def phone_like(self, sources: Sequence[int]) -> PhoneLike:
-        """How many customer ids have 10 to 12 digits."""
 
     def swapped_before(self, sources: Sequence[int]) -> bool:
         """Whether customers were taken out of a target whose two ids are these, swapped."""

@@ -15,7 +15,7 @@ from bulk_unenroll.ledger.counts import Counts, callable_count, count
 from bulk_unenroll.ledger.facts import InvalidCount, Source, StateCount
 from bulk_unenroll.ledger.interface import LedgerReader
 from bulk_unenroll.model import Alarm, Target
-from bulk_unenroll.reports.alarms import cut_off, more_rows, phones, second_header, swapped
+from bulk_unenroll.reports.alarms import Seen, alarms, ids_seen
 from bulk_unenroll.reports.problems import TargetFact
 from bulk_unenroll.settings import RUN_MAX_INVALID, Limit, Rate
 
@@ -85,8 +85,8 @@ class Plan:
 
     def allowing(self, names: Collection[str]) -> Plan:
         """The same plan, with the alarms of these names allowed."""
-        alarms = [replace(a, allowed=a.allowed or a.name in names) for a in self.alarms]
-        return replace(self, alarms=alarms)
+        told = [replace(a, allowed=a.allowed or a.name in names) for a in self.alarms]
+        return replace(self, alarms=told)
 
 
 class TooManyInvalid(InputRefused):
@@ -134,13 +134,17 @@ def survey(
     every_source, planned = reader.sources(), frozenset(sources)
     shown = [source for source in every_source if source.id in planned]
     invalid = reader.invalid_counts(sources)
-    alarms = [
-        *phones(reader.phone_like(sources)),
-        *swapped(targets, counts.unique, before=reader.swapped_before(sources)),
-        *more_rows(planned, every_source),
-        *second_header(invalid),
-        *cut_off(shown, reader.noticed(sources)),
-    ]
+    noticed = reader.noticed(sources)
+    seen = Seen(
+        counts,
+        ids_seen(noticed.values()),
+        targets,
+        shown,
+        every_source,
+        noticed,
+        invalid,
+        reader.swapped_before(sources),
+    )
     found = Plan(
         folder=folder,
         id=_plan_id(shown, reading, targets),
@@ -153,7 +157,7 @@ def survey(
         to_call=to_call,
         known=compared.known,
         gone=compared.gone,
-        alarms=alarms,
+        alarms=alarms(seen),
         run_refuses=(max_invalid or RUN_MAX_INVALID).exceeded(counts.invalid, counts.read),
         estimate_s=to_call / rate.per_s,
     )

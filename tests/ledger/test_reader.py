@@ -14,7 +14,6 @@ from bulk_unenroll.ledger.facts import (
     CustomerRow,
     ExampleRow,
     InvalidCount,
-    PhoneLike,
     RunCalls,
     SentAgain,
     SlowCall,
@@ -222,12 +221,6 @@ class TestPlans:
         plan(ledger, keys(4), "c.csv")
         new = plan(ledger, keys(2, 3, 4), "a.csv")
         assert ledger.reader.compare([new]) == Comparison(known=2, gone=1)
-
-    def test_phone_like_ids_are_counted(self, ledger: Ledger) -> None:
-        confirmed(ledger, keys(9_876_543_210), "a.csv")
-        rows = keys(999_999_999, 1_000_000_000, 999_999_999_999, 10**12, 9_876_543_210)
-        source = plan(ledger, rows, "b.csv")
-        assert ledger.reader.phone_like([source]) == PhoneLike(customers=5, phone_like=3)
 
     def test_a_swapped_target_is_known_by_who_was_taken_out_of_the_right_one(
         self, ledger: Ledger

@@ -6,7 +6,6 @@ one such process.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from bulk_unenroll.ledger.sqlite.file import open_writer
 from bulk_unenroll.ledger.sqlite.loading import load
 from bulk_unenroll.ledger.sqlite.reader import SqliteReader
 from bulk_unenroll.ledger.sqlite.recording import block, record, recover_calls, reopen
-from bulk_unenroll.ledger.sqlite.sources import confirm, drop_unfinished
+from bulk_unenroll.ledger.sqlite.sources import confirm, drop_unfinished, note_alarms
 from bulk_unenroll.model import Alarm, Blocked, Entry
 
 
@@ -61,11 +60,8 @@ class SqliteLedger:
 
     def note_alarms(self, alarms: Sequence[Alarm], *, now_s: float, noted_by: str | None) -> None:
         """See ``Ledger.note_alarms``."""
-        if list(alarms) == self.reader.alarms():
-            return
-        noted = json.dumps([alarm.as_json() for alarm in alarms], ensure_ascii=False)
-        with self.connection.transaction():
-            self.connection.execute("add_alarms", now=now_s, noted_by=noted_by, alarms=noted)
+        if list(alarms) != self.reader.alarms():
+            note_alarms(self.connection, alarms, now_s, noted_by)
 
     def reopen(self, which: Reopening, *, now_s: float, expect: Expected | None = None) -> int:
         """See ``Ledger.reopen``."""

@@ -117,7 +117,7 @@ class Loading:
         connection.execute_many(
             "add_share",
             (
-                (source, of.target, of.items, of.phone_like, place_of(source, of.first_row))
+                (source, of.target, of.items, place_of(source, of.first_row))
                 for of in found.target_counts()
             ),
         )

@@ -75,11 +75,11 @@ DELETE FROM item WHERE id IN (
 
 -- name: add_shares
 INSERT INTO share (source, target, items, phone_like, first_item)
-SELECT :source, target, count(*), sum(customer_id BETWEEN 1000000000 AND 999999999999), min(id)
+SELECT :source, target, count(*), 0, min(id)
 FROM item WHERE {of_source id, :source} GROUP BY target;
 
 -- name: add_share
-INSERT INTO share (source, target, items, phone_like, first_item) VALUES (?, ?, ?, ?, ?);
+INSERT INTO share (source, target, items, phone_like, first_item) VALUES (?, ?, ?, 0, ?);
 
 -- name: source_loaded
 UPDATE source SET loaded_at = :now, row_count = :row_count WHERE id = :source;

@@ -15,7 +15,6 @@ from bulk_unenroll.ledger.facts import (
     CustomerRow,
     ExampleRow,
     InvalidCount,
-    PhoneLike,
     ResultPage,
     RowCounts,
     Run,
@@ -147,10 +146,6 @@ class SqliteReader:
         (known,) = self._connection.fetch_one("known_before", sources=_ids(sources))
         (gone,) = self._connection.fetch_one("gone", sources=_ids(sources))
         return Comparison(known, gone)
-
-    def phone_like(self, sources: Sequence[int]) -> PhoneLike:
-        """See ``LedgerReader.phone_like``."""
-        return PhoneLike(*self._connection.fetch_one("phone_like", sources=_ids(sources)))
 
     def swapped_before(self, sources: Sequence[int]) -> bool:
         """See ``LedgerReader.swapped_before``."""

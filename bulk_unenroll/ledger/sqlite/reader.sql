@@ -90,14 +90,6 @@ FROM row r
 WHERE r.source IN ({each sources}) AND r.item IS NULL
 GROUP BY r.code ORDER BY count(*) DESC;
 
--- name: phone_like
-SELECT coalesce(sum(number), 0), coalesce(sum(phones), 0) FROM (
-    SELECT items AS number, phone_like AS phones FROM share WHERE source IN ({each sources})
-    UNION ALL
-    SELECT count(*), sum(customer_id BETWEEN 1000000000 AND 999999999999) FROM item
-    WHERE id IN (SELECT item FROM row WHERE source IN ({each sources})
-                 AND {source_of item} NOT IN ({each sources}) AND repeats IS NULL));
-
 -- name: swapped_before
 SELECT count(*) FROM target n JOIN target o
 ON o.target_group_id = n.target_id AND o.target_id = n.target_group_id

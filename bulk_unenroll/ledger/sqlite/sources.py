@@ -9,6 +9,7 @@ from typing import Final
 
 from bulk_unenroll.ledger.interface import SourceInfo
 from bulk_unenroll.ledger.sqlite.connection import Writer
+from bulk_unenroll.model import Alarm
 
 DROPS: Final = (
     "drop_items",
@@ -83,3 +84,12 @@ def confirm(connection: Writer, sources: Sequence[int], base_url: str) -> None:
             ).rowcount
         if superseded:
             connection.execute("withdraw", now=now)
+
+
+def note_alarms(
+    connection: Writer, alarms: Sequence[Alarm], now_s: float, noted_by: str | None
+) -> None:
+    """Note which alarms a plan or run raised."""
+    noted = json.dumps([alarm.as_json() for alarm in alarms], ensure_ascii=False)
+    with connection.transaction():
+        connection.execute("add_alarms", now=now_s, noted_by=noted_by, alarms=noted)
