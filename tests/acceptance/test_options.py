@@ -110,8 +110,8 @@ class TestReading:
 class TestPlan:
     def test_what_it_prints(self, desk: Desk, witness: Start) -> None:
         api = witness()
-        path = desk.write("a.csv", [*rows(people(100)), *rows(range(1, 6), 1001, 2002),
-                                    ("4.2E+08", 1001, 2001), (1, 1001, 2001)])  # fmt: skip
+        path = desk.write("a.csv", [*rows(people(100)), *rows(people(5), 1001, 2002),
+                                    ("4.2E+08", 1001, 2001), *rows(people(1))])  # fmt: skip
         out = desk.do("plan", "a.csv", "--rate", "50/min").out
         import hashlib
 
@@ -254,7 +254,7 @@ class TestOutput:
         ended = desk.do("run", "a.csv", *FAST, "--json", "-v")
         keys = set(json.loads(ended.out))
         assert keys == {"folder", "run_id", "exit", "rows", "status", "codes", "attempts",
-                        "warnings", "seconds", "next", "alarms"}  # fmt: skip
+                        "warnings", "seconds", "next", "alarms", "job", "host"}  # fmt: skip
 
     def test_ids_are_logged_only_if_asked_for(self, desk: Desk, witness: Start) -> None:
         witness()

@@ -29,9 +29,9 @@ threading.Thread(target=warn, daemon=True).start()
 """
 
 
-def noisy(row: int) -> int:
+def noisy(row: int, who: int) -> int:
     """Now and then a customer fails, each time with another code."""
-    return NOISE.get(row, row)
+    return NOISE.get(row, who)
 
 
 class TestFollow:
@@ -101,7 +101,10 @@ class TestProgress:
         self, desk: Desk, witness: Start, columns: int
     ) -> None:
         api = witness()
-        desk.write("a.csv", [(noisy(row), 1001, 2001 + row % 5) for row in people(400)])
+        desk.write(
+            "a.csv",
+            [(noisy(row, who), 1001, 2001 + row % 5) for row, who in enumerate(people(400), 1)],
+        )
         run = ("run", "a.csv", "--yes", "--rate", "60/s", "--max-failures", "100%")
         with Window(desk, *run, columns=columns, lines=40) as window:
             api.wait_for_calls(20)
