@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, Final
 
 from bulk_unenroll.errors import Next
@@ -39,6 +40,11 @@ class Summary:
     fix: Next | None = None
     sandbox: bool = False
     alarms: Sequence[Alarm] = ()
+
+    @property
+    def failed_file(self) -> str:
+        """The name of the file in which rows are to be fixed."""
+        return PurePath(self.fix.arguments[0]).name if self.fix else "failed.csv"
 
     def as_json(self) -> dict[str, Any]:
         """The object of ``--json``."""
