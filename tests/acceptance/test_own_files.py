@@ -103,7 +103,7 @@ class TestMended:
         assert calls_of(api)[MANY[4]] == 2
 
     def test_who_is_in_doubt_too(self, desk: Desk, witness: Start) -> None:
-        api = witness(f'[[rule]]\ncustomers = [{MANY[5]}]\nact = "reset"\n')
+        api = witness(f'[[rule]]\ncustomers = [{MANY[5]}]\nact = "reset_after"\n')
         desk.write("job.csv", [*((who, 1001, 2001) for who in MANY), ("n/a", 1001, 2001)])
         desk.do("run", "job.csv", *FAST, "--max-attempts", "1")
         assert desk.do("status", "job.unenroll", "--json").json["status"]["in_doubt"] == 1
