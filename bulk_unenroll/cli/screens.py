@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 SHOWN_TARGETS: Final = 20
 SHOWN_CODES: Final = 12
+SHOWN_OTHERS: Final = 3
 
 STYLES: Final = {
     State.SUCCEEDED: "green",
@@ -131,6 +132,13 @@ def _invalid_table(plan: Plan) -> Table:
 
 
 def _history(plan: Plan) -> Iterator[str]:
+    for other in plan.others[:SHOWN_OTHERS]:
+        what = "confirmed" if other.confirmed_s else "planned only"
+        yield escape_markup(
+            f"this folder also holds {other.path}: {other.row_count:,} rows, {what}"
+        )
+    if len(plan.others) > SHOWN_OTHERS:
+        yield f"and {len(plan.others) - SHOWN_OTHERS:,} other files"
     states = plan.counts.states
     settled = sum(states.values()) - plan.counts.left
     if settled:
@@ -206,7 +214,9 @@ def problem_lines(summary: Summary, counts: Counts, problems: Problems) -> list[
         lines += _problem_lines(summary, found)
     if counts.invalid:
         then = escape(str(summary.fix or ""))
-        lines.append(f"[red]{counts.invalid:,} invalid[/]: fix them in failed.csv, then {then}")
+        lines.append(
+            f"[red]{counts.invalid:,} invalid[/]: fix them in {summary.failed_file}, then {then}"
+        )
     if problems.problems.others:
         more, customers = problems.problems.others, problems.problems.others_weight
         lines.append(f"and {more:,} more pairs of code and target, with {customers:,} customers")

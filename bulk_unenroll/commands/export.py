@@ -12,7 +12,8 @@ from bulk_unenroll import remote
 from bulk_unenroll.commands.results import selection
 from bulk_unenroll.errors import FolderUnusable, UsageError
 from bulk_unenroll.exports import export as exporting
-from bulk_unenroll.ledger.folder import existing_folder
+from bulk_unenroll.ledger.folder import LEDGER_NAME, existing_folder
+from bulk_unenroll.ledger.interface import LedgerReader
 from bulk_unenroll.ledger.opening import open_reader
 from bulk_unenroll.urls import is_remote, without_secrets
 
@@ -36,7 +37,16 @@ def export(
         )
     selected, folder = selection(states, codes), existing_folder(Path(folder))
     with destination(to) as path, open_reader(folder) as reader:
+        _check_not_needed(path, folder, reader)
         return exporting.export(reader, path, selected)
+
+
+def _check_not_needed(to: Path, folder: Path, reader: LedgerReader) -> None:
+    """Refuse to overwrite an input, or a file that the run folder lives by."""
+    ours = [path for path in folder.iterdir() if path.name.startswith(LEDGER_NAME)]
+    needed = [*ours, *(Path(source.path) for source in reader.sources())]
+    if to.exists() and any(path.exists() and path.samefile(to) for path in needed):
+        raise UsageError(f"{to} is an input or the ledger of this folder", "give another --to")
 
 
 @contextmanager

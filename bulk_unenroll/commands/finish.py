@@ -13,7 +13,7 @@ from bulk_unenroll.commands.frontend import Frontend
 from bulk_unenroll.commands.options import Settings
 from bulk_unenroll.errors import LedgerFailed, Next
 from bulk_unenroll.exits import Exit, ExitCode
-from bulk_unenroll.exports.export import write_results
+from bulk_unenroll.exports.result_files import write_results
 from bulk_unenroll.ledger.counts import Counts, count
 from bulk_unenroll.ledger.facts import confirmed_ids
 from bulk_unenroll.ledger.interface import Ledger, LedgerReader
@@ -46,7 +46,8 @@ class RunEnd:
         if not self.settings.run.export:
             return self._conclude(stop_reasons)
         with _noting_failure(stop_reasons):
-            write_results(reader, self.folder, confirmed_ids(reader.sources()))
+            written = write_results(reader, self.folder, confirmed_ids(reader.sources()))
+            self.ledger.note_failed_file(written)
         summary = self._conclude(stop_reasons)
         with _noting_failure(stop_reasons):
             _write_page(self.folder, reader, summary)

@@ -24,9 +24,8 @@ from bulk_unenroll.commands.events import EventFrontend, OnEvent
 from bulk_unenroll.commands.finish import RunEnd
 from bulk_unenroll.commands.frontend import Frontend
 from bulk_unenroll.commands.options import RunOptions, SendOptions, Settings, settings_from, several
-from bulk_unenroll.commands.plan import load_and_survey, names_and_folder
+from bulk_unenroll.commands.plan import find_given, load_and_survey
 from bulk_unenroll.errors import InputRefused, LedgerFailed, Next, UsageError
-from bulk_unenroll.inputs.finding import find_inputs
 from bulk_unenroll.inputs.ids import checked_target
 from bulk_unenroll.ledger.counts import Counts, callable_count, count
 from bulk_unenroll.ledger.facts import confirmed_ids
@@ -71,19 +70,18 @@ def run(
 
     ``options`` are those of the command line, see ``RunOptions`` and ``docs/reference.md``. How to
     read: columns, target_group_id, target_id, data_scope_org, delimiter, encoding, sheet,
-    header_row, max_invalid, max_rows, allow. Where to send: base_url, sandbox, sandbox_scenario. How: rate, pace,
-    concurrency, max_attempts, read_timeout, connect_timeout, in_doubt. When not to start, or to
-    stop: expect, canary, max_failures, stop_after, stop_at. What to write: export, metrics_file,
-    log_ids.
+    header_row, max_invalid, max_rows, allow. Where to send: base_url, sandbox, sandbox_scenario.
+    How: rate, pace, concurrency, max_attempts, read_timeout, connect_timeout, in_doubt. When not to
+    start, or to stop: expect, canary, max_failures, stop_after, stop_at. What to write: export,
+    metrics_file, log_ids.
 
     Raises the errors of ``bulk_unenroll.errors`` if the run cannot begin. Once it began, how it
     ended is a value: see ``Summary.exit``.
     """
     settings = settings_from(options)
-    names, folder = names_and_folder(inputs, out)
     stop = stop or StopRequest()
     frontend = frontend or EventFrontend(on_event or _ignore, stop)
-    task = partial(_run, names, folder, settings, plan, _Control(frontend, stop))
+    task = partial(_run, inputs, out, settings, plan, _Control(frontend, stop))
     return frontend.work(task)
 
 
@@ -151,18 +149,18 @@ def _reopenable(name: str) -> State:
 
 
 def _run(
-    names: Sequence[str],
-    folder: Path,
+    inputs: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str] | None,
     settings: Settings,
     plan_id: str | None,
     control: _Control,
 ) -> Summary:
-    files = find_inputs(names)
+    given = find_given(inputs, out, settings)
     max_invalid = settings.max_invalid or RUN_MAX_INVALID
-    with api(settings.run, None) as endpoint, working_ledger(folder) as ledger:
+    with api(settings.run, None) as endpoint, working_ledger(given.folder) as ledger:
         check_same_api(ledger, endpoint)
         to = destination_of(endpoint, settings.run)
-        sources, plan = load_and_survey(ledger, folder, files, settings, max_invalid, to)
+        sources, plan, settings = load_and_survey(ledger, given, settings, max_invalid, to)
         with refusing(plan):
             ledger.note_alarms(plan.alarms, now_s=time.time(), noted_by=who_works())
             check_orgs(ledger, endpoint)
@@ -170,8 +168,8 @@ def _run(
             allowed = control.frontend.confirm(plan)
         alarms = plan.allowing(allowed).alarms
         ledger.note_alarms(alarms, now_s=time.time(), noted_by=who_works())
-        ledger.confirm(sources, endpoint.base_url)
-        return _send(folder, ledger, endpoint, sources, "run", settings, control)
+        ledger.confirm(sources, endpoint.base_url, given.parts_of)
+        return _send(given.folder, ledger, endpoint, sources, "run", settings, control)
 
 
 def _check_plan(plan: Plan, plan_id: str | None, expect: int | None) -> None:

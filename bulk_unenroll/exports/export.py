@@ -1,9 +1,8 @@
-"""Write rows of the ledger: ``results.csv`` and ``failed.csv``, or an export in four formats."""
+"""Write chosen rows of the ledger, in four formats."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -11,31 +10,14 @@ import orjson
 
 from bulk_unenroll.errors import UsageError
 from bulk_unenroll.exports.columns import ADDED, ADDED_FIELDS, SHOWN, Columns, as_text
+from bulk_unenroll.exports.csv_style import CsvStyle, style_of
 from bulk_unenroll.exports.csv_writer import CsvWriter
 from bulk_unenroll.files import replacing
 from bulk_unenroll.ledger.facts import ResultPage
 from bulk_unenroll.ledger.folder import writing
 from bulk_unenroll.ledger.interface import LedgerReader, Selection
 
-SETTLED_WELL: Final = frozenset({"succeeded", "not_enrolled", "duplicate"})
 ENDINGS: Final = (".csv", ".parquet", ".jsonl", ".xlsx")
-
-# ── the two files of a run ───────────────────────────────────────────────────────────────────────
-
-
-def write_results(reader: LedgerReader, folder: Path, sources: Sequence[int]) -> None:
-    """Write ``results.csv`` and ``failed.csv`` for ``sources``, each whole or not at all."""
-    selection = Selection(sources=sources)
-    columns = Columns(selection.of(reader.sources()))
-    with writing("results.csv, failed.csv"), ExitStack() as stack:
-        results = stack.enter_context(replacing(folder / "results.csv"))
-        failed = stack.enter_context(replacing(folder / "failed.csv"))
-        all_rows = stack.enter_context(CsvWriter(results, columns))
-        failed_rows = stack.enter_context(CsvWriter(failed, columns))
-        for page in reader.result_pages(selection):
-            all_rows.write(page)
-            failed_rows.write(page.where(s not in SETTLED_WELL for s in page.columns["status"]))
-
 
 # ── export ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -45,10 +27,12 @@ def export(reader: LedgerReader, to: Path, selection: Selection) -> int:
 
     The ending of ``to`` decides the format.
     """
-    columns = Columns(selection.of(reader.sources()))
+    sources = selection.of(reader.sources())
+    columns = Columns(sources)
+    style = style_of(reader.noticed([source.id for source in sources]).values())
     number = 0
     ending = to.suffix.lower()
-    with writing(str(to)), replacing(to) as part, _writer(ending, part, columns) as writer:
+    with writing(str(to)), replacing(to) as part, _writer(ending, part, columns, style) as writer:
         for page in reader.result_pages(selection):
             writer.write(page)
             number += len(page)
@@ -64,12 +48,14 @@ class _Writer(Protocol):
     def write(self, page: ResultPage) -> None: ...
 
 
-def _writer(ending: str, path: Path, columns: Columns) -> _Writer:
+def _writer(ending: str, path: Path, columns: Columns, style: CsvStyle) -> _Writer:
     if ending == ".parquet":
         return _parquet_writer(path, columns)
     if ending == ".xlsx":
         return _workbook_writer(path, columns)
-    return _JsonLinesWriter(path, columns) if ending == ".jsonl" else CsvWriter(path, columns)
+    if ending == ".jsonl":
+        return _JsonLinesWriter(path, columns)
+    return CsvWriter(path, columns, style)
 
 
 def _parquet_writer(path: Path, columns: Columns) -> _Writer:

@@ -180,27 +180,36 @@ def _missing(header: Sequence[str], names: Sequence[str]) -> InputRefused:
     return InputRefused(
         f"there is no column {' or '.join(names)}; found: {listed(header)}",
         ", ".join(_remedy(name, near) for name, near in headers.items()),
-        lacking=_lacking(headers),
+        lacking=_lacking(header, headers),
     )
 
 
-def _lacking(headers: Mapping[str, str]) -> dict[str, OptionValue]:
-    """The options for ids without a column, by the header that is near; one id for all rows else.
+def _lacking(header: Sequence[str], headers: Mapping[str, str]) -> dict[str, OptionValue]:
+    """The options for ids without a column, each with the header that is near, or "".
 
-    Where nothing is near to any, the columns just have other names: then that is not known.
+    An id that no header is near to is probably the same for all rows; but where the customer's is
+    such an id too, the columns have names of their own, if there are enough of them.
     """
-    named = {name for name, near in headers.items() if near or name not in FLAGS}
-    named = named if "customerId" not in named or headers["customerId"] else set(headers)
-    columns = [f"{name}={headers[name] or 'HEADER'}" for name in headers if name in named]
-    flags = {FLAGS[name].removeprefix("--"): "N" for name in headers if name not in named}
-    return ({"column": columns} if columns else {}) | flags
+    is_foreign = headers.get("customerId") == "" and len(_free(header)) >= len(headers)
+    columns, options = [], dict[str, OptionValue]()
+    for name, near in headers.items():
+        if near or is_foreign or name not in FLAGS:
+            columns.append(f"{name}={near or 'HEADER'}")
+        else:
+            options[FLAGS[name].removeprefix("--")] = "N"
+    return {"column": columns, **options} if columns else options
+
+
+def _free(header: Sequence[str]) -> dict[str, str]:
+    """The headers of no id, by what they are compared by."""
+    return {
+        normalized(text): text for text in header if name_of(text) is None and not is_added(text)
+    }
 
 
 def _closest(header: Sequence[str], name: str) -> str:
     """The header most like the name of an id, or "". Never the header of another id."""
-    free = {
-        normalized(text): text for text in header if name_of(text) is None and not is_added(text)
-    }
+    free = _free(header)
     near = get_close_matches(normalized(name), free, 1, 0.5)
     return free[near[0]] if near and free[near[0]].isprintable() else ""
 

@@ -72,7 +72,7 @@ class PathColumns:
     def check(self, constants: Iterable[str]) -> None:
         """Raise ``InputRefused`` (65) if an option gives an id that a folder gives."""
         for folder, value in self.added:
-            name = name_of(folder)
+            name = name_of(folder) or ""
             if name in constants:
                 raise InputRefused(
                     f"both {FLAGS[name]} and the folder {shown(f'{folder}={value}')} give {name}",

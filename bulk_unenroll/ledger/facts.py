@@ -12,6 +12,13 @@ from bulk_unenroll.model import Enrollment, State, Target, row_name
 # ── sources and runs ─────────────────────────────────────────────────────────────────────────────
 
 
+class WrittenFile(NamedTuple):
+    """A file of results as this program wrote it last: its name in the folder, and its content."""
+
+    name: str
+    sha256: str
+
+
 class Source(NamedTuple):
     """One input in one content that was read to its end. ``header``: the input's own columns."""
 

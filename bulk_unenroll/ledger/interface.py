@@ -31,19 +31,24 @@ from bulk_unenroll.ledger.facts import (
     Source,
     StateCount,
     Waiting,
+    WrittenFile,
 )
 from bulk_unenroll.model import Alarm, Blocked, Call, Enrollment, Entry, State
 
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What identifies a source, and the columns it brought. ``reading``: how it was read."""
+    """What identifies a source, and the columns it brought.
+
+    ``reading``: how it was read. ``part_of``: the folder or glob that it was given by, if any.
+    """
 
     path: str
     name: str
     sha256: str
     reading: str
     header: tuple[str, ...]
+    part_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,9 @@ class LedgerReader(Protocol):
     def line(self, source: int, row: int) -> int | None:
         """The line of a text file in which a row begins, counted from 1; None where not known."""
 
+    def failed_file(self) -> WrittenFile | None:
+        """The file of failed rows that was written last, if it was noted."""
+
     def alarms(self) -> list[Alarm]:
         """The alarms of the last plan or run."""
 
@@ -164,8 +172,11 @@ class LedgerReader(Protocol):
     def readings_of_invalid_rows(self, sources: Sequence[int]) -> list[str]:
         """How the sources were read that have invalid rows, each way once."""
 
-    def compare(self, sources: Sequence[int]) -> Comparison:
-        """How many were confirmed before in other sources, and how many would be withdrawn."""
+    def compare(self, sources: Sequence[int], given: Collection[str] = ()) -> Comparison:
+        """How many were confirmed before in other sources, and how many would be withdrawn.
+
+        ``given``: the folders and globs that the sources are parts of now.
+        """
 
     def swapped_before(self, sources: Sequence[int]) -> bool:
         """Whether customers were taken out of a target whose two ids are these, swapped."""
@@ -237,8 +248,15 @@ class Ledger(Protocol):
         noticed while the source was read: values that JSON has.
         """
 
-    def confirm(self, sources: Sequence[int], base_url: str) -> None:
-        """Confirm ``sources`` for ``base_url``; older contents of their paths are superseded."""
+    def confirm(self, sources: Sequence[int], base_url: str, given: Collection[str] = ()) -> None:
+        """Confirm ``sources`` for ``base_url``; what they replace is superseded.
+
+        That is: other contents of their paths, and earlier parts of the folders and globs that are
+        ``given`` now.
+        """
+
+    def note_failed_file(self, written: WrittenFile) -> None:
+        """Note which file of failed rows was written."""
 
     def note_alarms(self, alarms: Sequence[Alarm], *, now_s: float, noted_by: str | None) -> None:
         """Note which alarms a plan or run raised, if any; ``user@host`` looked at it."""

@@ -14,6 +14,8 @@ from bulk_unenroll.ledger.interface import LedgerReader
 from bulk_unenroll.model import State, Target
 from bulk_unenroll.reports.summary import Summary
 
+FOUND_DELIMITERS: Final = ",;\t|"
+"""Of a file with one of these no option has to say it."""
 PLAIN_CODE: Final = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -58,7 +60,7 @@ def for_folder(
 
 
 def after_fixing(reader: LedgerReader, folder: str, sources: Sequence[int]) -> Next:
-    """The command for invalid rows, once they are fixed in ``failed.csv``.
+    """The command for invalid rows, once they are fixed in the file of failed rows.
 
     It has the column options that the rows were read with. If these differ, it has none: columns
     that are right for some rows may hold other ids in others.
@@ -66,7 +68,8 @@ def after_fixing(reader: LedgerReader, folder: str, sources: Sequence[int]) -> N
     readings = [_options(reading) for reading in reader.readings_of_invalid_rows(sources)]
     agreed = all(options == readings[0] for options in readings)
     options = readings[0] if readings and agreed else {}
-    return Next("run", (f"{folder}/failed.csv",), options)
+    written = reader.failed_file()
+    return Next("run", (f"{folder}/{written.name if written else 'failed.csv'}",), options)
 
 
 def _options(reading: str) -> dict[str, OptionValue]:
@@ -81,6 +84,8 @@ def _options(reading: str) -> dict[str, OptionValue]:
     ):
         if key in read:
             options[name] = str(read[key])
+    if read.get("delimiter", ",") not in FOUND_DELIMITERS:
+        options["delimiter"] = read["delimiter"]
     return options
 
 

@@ -49,10 +49,11 @@ class Destination:
 class Plan:
     """Everything that a plan shows. ``to_call`` customers/targets would be called.
 
-    ``id`` changes with the contents of the inputs, how they are read, and their targets. ``known``
-    counts enrollments that the ledger had before, ``gone`` those no longer in the file. ``exit`` is
-    how ``plan`` ends; ``run_refuses``: too many rows are invalid for a run. ``estimate_s`` is how
-    long the calls take at the given rate.
+    ``id`` changes with the contents of the inputs, how they are read, and their targets. ``others``
+    are files that the folder holds beside those of the plan. ``known`` counts enrollments that the
+    ledger had before, ``gone`` those no longer in the file. ``exit`` is how ``plan`` ends;
+    ``run_refuses``: too many rows are invalid for a run. ``estimate_s`` is how long the calls take
+    at the given rate.
     """
 
     folder: str
@@ -60,6 +61,7 @@ class Plan:
     exit: Exit
     destination: Destination
     sources: list[Source]
+    others: list[Source]
     counts: Counts
     targets: list[TargetFact]
     invalid: list[InvalidCount]
@@ -113,6 +115,7 @@ def survey(
     reader: LedgerReader,
     folder: str,
     sources: Sequence[int],
+    parts_of: Collection[str],
     *,
     destination: Destination,
     reading: str,
@@ -123,6 +126,7 @@ def survey(
 ) -> Plan:
     """Return the plan of ``sources`` in the ledger of ``folder``.
 
+    ``parts_of`` are the folders and globs that they are parts of.
     ``reading`` is the signature of how they were read. With ``max_invalid`` None no number of
     invalid rows is refused. ``allow`` names the alarms that may pass.
     """
@@ -130,7 +134,7 @@ def survey(
     counts = count(reader, sources, by_target)
     to_call = callable_count(reader, sources, resend_after_s, counts)
     targets = _targets(by_target)
-    compared = reader.compare(sources)
+    compared = reader.compare(sources, parts_of)
     every_source, planned = reader.sources(), frozenset(sources)
     shown = [source for source in every_source if source.id in planned]
     invalid = reader.invalid_counts(sources)
@@ -151,6 +155,11 @@ def survey(
         exit=_exit(counts, to_call, max_invalid),
         destination=destination,
         sources=shown,
+        others=[
+            source
+            for source in every_source
+            if source.superseded_s is None and source.path not in {one.path for one in shown}
+        ],
         counts=counts,
         targets=targets,
         invalid=invalid,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, Final
 
 from bulk_unenroll.errors import Next
@@ -19,6 +20,8 @@ SHOWN_PROBLEMS: Final = 4
 @dataclass(frozen=True, slots=True)
 class Summary:
     """How a command ended. ``next`` is the next command; None when all is done.
+
+    ``folder`` is empty where it is not known.
 
     ``pace`` is the state of an adaptive pace: ``rate_per_s``, ``ceiling_per_s``, ``cuts``.
     ``problems`` are what did not succeed; ``fix`` is the command for invalid rows once they are
@@ -38,9 +41,14 @@ class Summary:
     sandbox: bool = False
     alarms: Sequence[Alarm] = ()
 
+    @property
+    def failed_file(self) -> str:
+        """The name of the file in which rows are to be fixed."""
+        return PurePath(self.fix.arguments[0]).name if self.fix else "failed.csv"
+
     def as_json(self) -> dict[str, Any]:
         """The object of ``--json``."""
-        head = {"folder": self.folder, "run_id": self.run_id}
+        head = {"folder": self.folder or None, "run_id": self.run_id}
         tail: dict[str, Any] = {"seconds": round(self.seconds, 3), "next": str(self.next or "")}
         tail["alarms"] = [alarm.as_json() for alarm in self.alarms]
         if self.pace is not None:

@@ -41,6 +41,8 @@ EXAMPLES: Mapping[str, tuple[str, str, object]] = {
     "delimiter": ("tab", '"tab"', "\t"),
     "encoding": ("cp1252", '"cp1252"', "cp1252"),
     "sheet": ("May", '"May"', "May"),
+    "header_row": ("3", "3", 3),
+    "max_rows": ("1000", "1000", 1000),
     "max_invalid": ("5", "5", Limit(5, percent=False)),
     "allow": ("phones", '["phones"]', ("phones",)),
     "rate": ("50/s", '"50/s"', Rate(50, 1.0)),

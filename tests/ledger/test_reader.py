@@ -205,8 +205,8 @@ class TestPlans:
         other = Invalid("zero", "customerId: is 0")
         source = plan(ledger, [other, *keys(1), BAD_ID, BAD_ID])
         assert ledger.reader.invalid_counts([source]) == [
-            InvalidCount("not_digits", 2, 3, BAD_ID.message),
-            InvalidCount("zero", 1, 1, other.message),
+            InvalidCount("not_digits", 2, 3, BAD_ID.message, "a.csv"),
+            InvalidCount("zero", 1, 1, other.message, "a.csv"),
         ]
         assert ledger.reader.invalid_counts([]) == []
 

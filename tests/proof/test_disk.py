@@ -23,7 +23,10 @@ CUSTOMERS = 60
 REPEATED_IN_BULK = BULK_FROM_ROWS // CUSTOMERS + 1
 CONCURRENCY = 4
 SLOW = "[[rule]]\nact = 'apply'\ndelay_s = 0.02\n"
-SEND = ("--rate", "300/s", "--concurrency", str(CONCURRENCY), "--canary", "0", "-q", "--yes")
+SEND = (
+    *("--rate", "300/s", "--concurrency", str(CONCURRENCY), "--canary", "0", "-q", "--yes"),
+    *("--allow", "short-ids"),  # some files repeat their customers, to be large
+)
 ERRORS = (errno.ENOSPC, errno.EIO)
 LAST_WRITE = 500
 """A run makes some more."""
@@ -41,7 +44,7 @@ def break_it(
 ) -> int:
     """Run until the ``at``-th write fails, check, repair the disk, finish; return the exit code."""
     first = 1_000_000 * (number + 1)
-    customers = range(first, first + CUSTOMERS)
+    customers = range(first, first + 7 * CUSTOMERS, 7)
     name = f"job-{number}.csv"
     rows = [(who, 1001, 2001) for who in customers] * (1, REPEATED_IN_BULK)[number // 2 % 2]
     desk.write(name, rows)

@@ -78,6 +78,9 @@ class Readings:
     def __init__(self, *readings: ReadSettings) -> None:
         self._readings = [reading.signature() for reading in readings]
 
+    def failed_file(self) -> None:
+        """It was not written yet."""
+
     def readings_of_invalid_rows(self, sources: Sequence[int]) -> list[str]:
         return self._readings
 

@@ -22,7 +22,7 @@ TIMES_PACKED: Final = 200
 MEMORY_BYTES: Final = 7 * 10**8
 BLOCK_BYTES: Final = 1 << 20
 TAG_BYTES: Final = 32
-"""A cell has two tags, a shared text as well; both take up to 100 bytes, their own text included."""
+"""A cell has two tags, as has a shared text; they take up to 100 bytes with what is in them."""
 EMPTY_BYTES: Final = 32
 """What a cell of the area takes that is not in the file."""
 

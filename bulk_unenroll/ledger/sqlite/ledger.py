@@ -6,6 +6,7 @@ one such process.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Self
 
 from bulk_unenroll.ledger.batch import Batch
 from bulk_unenroll.ledger.counts import callable_count
-from bulk_unenroll.ledger.facts import confirmed_ids
+from bulk_unenroll.ledger.facts import WrittenFile, confirmed_ids
 from bulk_unenroll.ledger.folder import ledger_path
 from bulk_unenroll.ledger.interface import Expected, Reopening, SourceInfo, Turn, UnexpectedCalls
 from bulk_unenroll.ledger.sqlite.claims import Claims, Wanted, begin_run
@@ -54,9 +55,14 @@ class SqliteLedger:
         """See ``Ledger.load``."""
         return load(self.connection, info, batches, noticed)
 
-    def confirm(self, sources: Sequence[int], base_url: str) -> None:
+    def confirm(self, sources: Sequence[int], base_url: str, given: Collection[str] = ()) -> None:
         """See ``Ledger.confirm``."""
-        confirm(self.connection, sources, base_url)
+        confirm(self.connection, sources, base_url, given)
+
+    def note_failed_file(self, written: WrittenFile) -> None:
+        """See ``Ledger.note_failed_file``."""
+        with self.connection.transaction():
+            self.connection.set_meta("failed_file", json.dumps(written, ensure_ascii=False))
 
     def note_alarms(self, alarms: Sequence[Alarm], *, now_s: float, noted_by: str | None) -> None:
         """See ``Ledger.note_alarms``."""

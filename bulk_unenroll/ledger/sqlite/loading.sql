@@ -63,6 +63,9 @@ INSERT INTO line (source, row, line) VALUES (?, ?, ?);
 -- name: add_noticed
 INSERT INTO noticed (source, facts) VALUES (:source, :facts);
 
+-- name: add_part
+INSERT INTO part (name, source) VALUES (:name, :source) ON CONFLICT DO NOTHING;
+
 -- name: add_alarms
 INSERT INTO alarm_round (noted_at, noted_by, alarms) VALUES (:now, :noted_by, :alarms);
 
@@ -105,6 +108,9 @@ DELETE FROM line WHERE source = :source;
 -- name: drop_noticed
 DELETE FROM noticed WHERE source = :source;
 
+-- name: drop_parts
+DELETE FROM part WHERE source = :source;
+
 -- name: drop_source
 DELETE FROM source WHERE id = :source;
 
@@ -113,10 +119,7 @@ UPDATE source SET confirmed_at = coalesce(confirmed_at, :now), superseded_at = N
 WHERE id = :source;
 
 -- name: supersede
-UPDATE source SET superseded_at = :now
-WHERE superseded_at IS NULL AND loaded_at IS NOT NULL
-  AND path = (SELECT path FROM source WHERE id = :source)
-  AND id NOT IN ({each sources});
+UPDATE source SET superseded_at = :now WHERE id IN ({replaced sources, given});
 
 -- name: withdraw
 UPDATE item SET state = 'withdrawn', updated_at = :now

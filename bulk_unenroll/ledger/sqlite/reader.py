@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -24,6 +24,7 @@ from bulk_unenroll.ledger.facts import (
     Source,
     StateCount,
     Waiting,
+    WrittenFile,
 )
 from bulk_unenroll.ledger.interface import LedgerReader, Selection
 from bulk_unenroll.ledger.sqlite.connection import Connection
@@ -76,6 +77,11 @@ class SqliteReader:
         """See ``LedgerReader.line``."""
         (line,) = self._connection.fetch_one("line_of_row", source=source, row=row)
         return None if line is None else int(line)
+
+    def failed_file(self) -> WrittenFile | None:
+        """See ``LedgerReader.failed_file``."""
+        noted = self._connection.meta("failed_file")
+        return WrittenFile(*json.loads(noted)) if noted else None
 
     def alarms(self) -> list[Alarm]:
         """See ``LedgerReader.alarms``."""
@@ -141,10 +147,11 @@ class SqliteReader:
         found = self._connection.fetch_all("readings_of_invalid_rows", sources=_ids(sources))
         return [reading for (reading,) in found]
 
-    def compare(self, sources: Sequence[int]) -> Comparison:
+    def compare(self, sources: Sequence[int], given: Collection[str] = ()) -> Comparison:
         """See ``LedgerReader.compare``."""
         (known,) = self._connection.fetch_one("known_before", sources=_ids(sources))
-        (gone,) = self._connection.fetch_one("gone", sources=_ids(sources))
+        names = json.dumps(sorted(given))
+        (gone,) = self._connection.fetch_one("gone", sources=_ids(sources), given=names)
         return Comparison(known, gone)
 
     def swapped_before(self, sources: Sequence[int]) -> bool:

@@ -100,15 +100,10 @@ WHERE n.target_id <> n.target_group_id
                   WHERE i.target = n.id AND r.source IN ({each sources})));
 
 -- name: gone
-WITH replaced AS (
-    SELECT id FROM source
-    WHERE superseded_at IS NULL AND loaded_at IS NOT NULL AND id NOT IN ({each sources})
-      AND path IN (SELECT path FROM source WHERE id IN ({each sources}))),
+WITH replaced AS ({replaced sources, given}),
 staying AS (
     SELECT id FROM source
-    WHERE superseded_at IS NULL
-      AND (id IN ({each sources})
-           OR path NOT IN (SELECT path FROM source WHERE id IN ({each sources}))))
+    WHERE superseded_at IS NULL AND id NOT IN (SELECT id FROM replaced))
 SELECT CASE WHEN EXISTS (SELECT 1 FROM replaced) THEN (
     SELECT count(*) FROM item i
     WHERE i.state = 'pending' AND i.attempts = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from bulk_unenroll.ledger.interface import SourceInfo
@@ -18,6 +18,7 @@ DROPS: Final = (
     "drop_shares",
     "drop_lines",
     "drop_noticed",
+    "drop_parts",
     "drop_source",
 )
 
@@ -31,6 +32,7 @@ def find_source(connection: Writer, info: SourceInfo) -> int | None:
         if not found:
             return None
         source: int = found[0][0]
+        _add_part(connection, source, info)
         if connection.execute("plan_again", source=source).rowcount:
             connection.execute("unwithdraw", source=source, now=time.time())
         return source
@@ -47,7 +49,13 @@ def add_source(connection: Writer, info: SourceInfo) -> int:
             reading=info.reading,
             header=json.dumps(info.header, ensure_ascii=False),
         )
+        _add_part(connection, source, info)
     return int(source)
+
+
+def _add_part(connection: Writer, source: int, info: SourceInfo) -> None:
+    if info.part_of:
+        connection.execute("add_part", name=info.part_of, source=source)
 
 
 def drop_source(connection: Writer, source: int) -> None:
@@ -70,19 +78,17 @@ def _drop(connection: Writer, source: int) -> None:
         connection.execute(statement, source=source)
 
 
-def confirm(connection: Writer, sources: Sequence[int], base_url: str) -> None:
-    """Confirm ``sources`` for ``base_url``; older contents of their paths are superseded."""
-    now = time.time()
-    confirmed = json.dumps(list(sources))
+def confirm(
+    connection: Writer, sources: Sequence[int], base_url: str, given: Collection[str]
+) -> None:
+    """Confirm ``sources`` for ``base_url``; what they replace is superseded."""
+    now, confirmed = time.time(), json.dumps(list(sources))
     with connection.transaction():
         connection.set_meta("base_url", base_url)
-        superseded = 0
         for source in sources:
             connection.execute("confirm_source", source=source, now=now)
-            superseded += connection.execute(
-                "supersede", source=source, sources=confirmed, now=now
-            ).rowcount
-        if superseded:
+        names = json.dumps(sorted(given))
+        if connection.execute("supersede", sources=confirmed, given=names, now=now).rowcount:
             connection.execute("withdraw", now=now)
 
 
