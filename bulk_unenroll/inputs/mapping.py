@@ -187,13 +187,15 @@ def _missing(header: Sequence[str], names: Sequence[str]) -> InputRefused:
 def _lacking(header: Sequence[str], headers: Mapping[str, str]) -> dict[str, OptionValue]:
     """The options for ids without a column, each with the header that is near, or "".
 
-    An id that no header is near to is probably the same for all rows; but where the customer's is
-    such an id too, the columns have names of their own, if there are enough of them.
+    An id that no header is near to is probably the same for all rows. But where the customer's is
+    such an id too, the columns have names of their own: then it is so only if they are too few.
     """
-    is_foreign = headers.get("customerId") == "" and len(_free(header)) >= len(headers)
+    is_foreign = headers.get("customerId") == ""
+    guessed = sorted(headers, key=("customerId", "targetId", "targetGroupId").index)
+    guessed = guessed[: max(1, len(_free(header)))] if is_foreign else []
     columns, options = [], dict[str, OptionValue]()
     for name, near in headers.items():
-        if near or is_foreign or name not in FLAGS:
+        if near or name in guessed:
             columns.append(f"{name}={near or 'HEADER'}")
         else:
             options[FLAGS[name].removeprefix("--")] = "N"

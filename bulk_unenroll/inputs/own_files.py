@@ -65,6 +65,7 @@ def _home(file: InputFile) -> Path | None:
 
 
 def _looks_own(file: InputFile, reading: ReadSettings) -> bool:
-    with suppress(Stop), tempfile.TemporaryDirectory() as spool:  # loading says what is wrong
+    # loading says what is wrong
+    with suppress(Stop, OSError), tempfile.TemporaryDirectory() as spool:
         return is_own(read_header(file, reading, Path(spool)))
     return False

@@ -136,7 +136,7 @@ class TestDigest:
         lines = digest_of(ended)
         assert len(lines) <= 10
         assert lines[:2] == [
-            "30 blocked: 310018 at 1002/999999, such as row 533 of cleanup.csv:"
+            "30 blocked: 310018 at 1002/999999, such as row 533 (line 534) of cleanup.csv:"
             " check targetId: the rule's id, not a customer's target id",
             "  bulk-unenroll retry cleanup.unenroll --code 310018 --target 1002/999999 --sandbox",
         ]

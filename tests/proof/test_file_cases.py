@@ -256,6 +256,21 @@ def test_a_reader_that_keeps_what_it_could_read_sends_it(
             controls.keep_what_was_read,
             "quote that never closes",
         ),
+        (
+            "bulk_unenroll.inputs.header_inside.HeaderInside.is_header",
+            controls.no_check,
+            "joined, columns in another order",
+        ),
+        (
+            "bulk_unenroll.inputs.tables.TableWatch._check_marks",
+            controls.no_check,
+            "Delta table, part",
+        ),
+        (
+            "bulk_unenroll.inputs.rows.Mapper._promise_broken",
+            controls.no_check,
+            "path, against a column",
+        ),
     ],
 )
 def test_a_reader_with_a_law_broken_is_caught(

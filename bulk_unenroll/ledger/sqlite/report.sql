@@ -1,7 +1,7 @@
 -- Questions for the report.
 
 -- name: example
-SELECT source, row, message, {line_of source_id, row} FROM results
+SELECT source, row, message, {line_of r.source_id, r.row} FROM results r
 WHERE customer_id = :customer AND target_group_id = :group AND target_id = :target
   AND org_id IS :org AND status NOT IN ('invalid', 'duplicate')
   AND source_id IN ({each sources})

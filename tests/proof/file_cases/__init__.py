@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.proof.file_cases import archives, cells, parquets, places, texts
+from tests.proof.file_cases import archives, cells, parquets, places, tables, texts
 from tests.proof.file_cases.case import Case
 
 CASES: Final[tuple[Case, ...]] = (
@@ -13,4 +13,5 @@ CASES: Final[tuple[Case, ...]] = (
     *archives.CASES,
     *parquets.CASES,
     *places.CASES,
+    *tables.CASES,
 )

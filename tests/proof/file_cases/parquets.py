@@ -136,7 +136,8 @@ def shapes() -> Iterator[Case]:
     twice = pa.table([[A], [GROUP], [TARGET], ["x"], [7]], names=[*NAMES, "name", "name"])
     yield case("another column twice", written(twice), Rows((A,)))
     odd = {**columns, "list": [[1, None]], "unenroll_row": [9], "": [None], "f": [float("nan")]}
-    yield case("other columns of any type", written(pa.table(odd)), Rows((A,)))
+    job = ("--out", "job.unenroll")  # the folder whose results it is
+    yield case("other columns of any type", written(pa.table(odd)), Rows((A,)), job)
     yield case("one column", written(pa.table({"user_id": [A]})), Rows((A,)), SCOPE)
     yield case("no id column", written(pa.table({"a": [A]})), Refused(("customerId", '"a"')))
     yield Case("Parquet named .csv", parquet(A), Rows((A,)), "input.csv")

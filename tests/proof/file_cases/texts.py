@@ -70,7 +70,9 @@ def encodings() -> Iterator[Case]:
         "encoding against the BOM", lying, _refused("BOM", "UTF-8"), options=_named("cp1252")
     )
     joined = (HEADER + ROW_A + "\ufeff" + HEADER + ROW_B).encode()
-    yield Case("two files joined", joined, Rows((A, B), {2: ("not_digits", "customerId", "ufeff")}))
+    yield Case(
+        "two files joined", joined, Rows((A, B), {2: ("second_header", "stands here again")})
+    )
     breaks = WIDE + row(A, "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg") + row("x", "")
     verdict = Rows((A,), {2: ("not_digits", "customerId", '"x"')})
     yield Case("other scripts' line breaks end no row", breaks.encode(), verdict)
@@ -184,11 +186,10 @@ def ragged() -> Iterator[Case]:
         ("long row", f"{B},{GROUP},{TARGET},x,y", ("extra_fields", "targetId", '"x"', counts)),
         ("trailing delimiter", f"{B},{GROUP},{TARGET},", ("extra_fields", "targetId", '""')),
         ("unquoted thousands", f"423,789,337,{GROUP},{TARGET}", ("extra_fields", '"1001"')),
-        ("delimiters only", ",,", ("blank", "customerId", '""')),
         ("spaces only", "   ", ("missing_fields", "targetGroupId", '"   "')),
         ("tabs only", "\t\t", ("missing_fields", "targetGroupId", "\\t")),
         ("DOS end of file", "\x1a", ("missing_fields", "targetGroupId", "\\u001a")),
-        ("header in the middle", HEADER.strip(), ("not_digits", "customerId", '"customerId"')),
+        ("header in the middle", HEADER.strip(), ("second_header", "the header stands here again")),
         ("total at the end", "Total,2,", ("not_digits", "customerId", '"Total"')),
     )
     for name, line, reason in ragged:
@@ -210,6 +211,8 @@ def lines() -> Iterator[Case]:
     yield Case("mixed line ends", mixed.encode(), Rows((A, B, C)))
     yield Case("no final line end", GOOD[:-1].encode(), BOTH)
     yield Case("no final line end, CR", GOOD.replace("\n", "\r")[:-1].encode(), BOTH)
+    commas = "\n,,,\n" + HEADER + ",,\n" + ROW_A + ',"",\n,\n' + ROW_B + ",,,,\n,,"
+    yield Case("lines of empty cells", commas.encode(), BOTH)
     blank = "\n\r\n" + HEADER + "\n\n" + ROW_A + "\r\n" + ROW_B + "\n\n\n"
     yield Case("empty lines", blank.encode(), BOTH)
     yield Case("header only", HEADER.encode(), Rows(()))
@@ -225,8 +228,16 @@ def headers() -> Iterator[Case]:
     yield Case("UTF-16 BOM only", codecs.BOM_UTF16_LE, Refused(("empty", "header")))
     yield Case("empty lines only", b"\n\r\n\n", Refused(("empty", "header")))
     yield Case("no header", (ROW_A + ROW_B).encode(), Refused(("no header", str(A))))
-    yield file("title above the header", "Customers of May", _refused("customerId", "May"), GOOD)
-    yield file("Excel's separator line", "sep=,", _refused("customerId", "sep="), GOOD)
+    title = _refused("customerId", "May", "--header-row 2")
+    yield file("title above the header", "Customers of May", title, GOOD)
+    titled = ("Customers of May;\n;\n" + GOOD.replace(",", ";")).encode()
+    yield Case("title, named", titled, BOTH, options=("--header-row", "3"))
+    yield Case(
+        "title, another row named", titled, _refused("no header"), options=("--header-row", "2")
+    )
+    yield Case("Excel's separator line", ("sep=,\n" + GOOD).encode(), BOTH)
+    tricked = "sep=;\ncustomerId;targetGroupId;targetId;a,b,c,d\n" + f"{A};{GROUP};{TARGET};,,,\n"
+    yield Case("another separator than there is more of", tricked.encode(), Rows((A,)))
     two = "customerId,targetGroupId,targetId,customerId"
     yield file("id column twice", two, _refused("customerId", "two columns"))
     two = "customerId,targetGroupId,targetId, Customer_ID "
@@ -247,9 +258,10 @@ def headers() -> Iterator[Case]:
     yield Case("unknown and repeated columns", (unknown + rows).encode(), Rows((A,)))
     failed = "unenroll_row,customerId,targetGroupId,targetId,unenroll_status,unenroll_customerId\n"
     rows = f"9,{A},{GROUP},{TARGET},failed,7\n"
-    yield Case("failed.csv", (failed + rows).encode(), Rows((A,)))
+    job = ("--out", "job.unenroll")  # the folder whose results they are
+    yield Case("failed.csv", (failed + rows).encode(), Rows((A,)), options=job)
     only = b"unenroll_customerId,targetGroupId,targetId\n1,2,3\n"
-    yield Case("id only in a column of ours", only, _refused("customerId"))
+    yield Case("id only in a column of ours", only, _refused("customerId"), options=job)
     gone = ("--column", "customerId=Member")
     yield Case("mapped header not there", GOOD.encode(), _refused("Member"), options=gone)
     both = ("--target-id", "5")
