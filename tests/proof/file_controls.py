@@ -111,3 +111,10 @@ def _write_peak() -> None:
 def rows_without_limit() -> None:
     """Read a fixed number of rows at once, however long they are."""
     loading.BULK_FROM_BYTES = 1 << 40  # type: ignore[misc]
+
+
+def workbooks_without_limit() -> None:
+    """Open every workbook."""
+    from bulk_unenroll.inputs.formats import workbook_limits
+
+    workbook_limits.MEMORY_BYTES = 1 << 60  # type: ignore[misc]

@@ -10,7 +10,7 @@ import random
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,7 @@ from bulk_unenroll.inputs import loading as load
 from bulk_unenroll.inputs.rows import Mapper
 from bulk_unenroll.ledger.batch import StagedRow
 from bulk_unenroll.model import Record
+from tests.inputs.formats.test_workbook_limits import workbook
 from tests.kit.command import Desk, Ended, Witness
 from tests.kit.in_process import InProcess
 from tests.kit.tiers import thorough
@@ -330,6 +331,7 @@ OTHER_BOMBS = [name for name in BOMBS if name != QUICK_BOMB]
 
 MEASURED = "tests.proof.file_controls:measure_memory"
 BOUNDLESS = "tests.proof.file_controls:rows_without_limit"
+UNLIMITED = "tests.proof.file_controls:workbooks_without_limit"
 measurable = pytest.mark.skipif(
     not Path("/proc/self/status").exists(),
     reason="the system does not report the memory of a process",
@@ -358,6 +360,49 @@ def test_rows_of_a_megabyte_would_fill_it_without_a_limit(desk: Desk) -> None:
     ended, most_mb = peak_mb(Desk(desk.folder, program(MEASURED, BOUNDLESS)), file)
     assert ended.code == 0
     assert most_mb > MOST_MEMORY_MB
+
+
+MOST_FOR_A_WORKBOOK_MB = 1000
+CELLS = "".join(f'<c r="{column}{{0}}"><v>{{0}}7</v></c>' for column in "ABCDEFGHIJ")
+
+
+def rows_of_cells(number: int) -> Iterator[str]:
+    return (f'<row r="{row}">{CELLS.format(row)}</row>' for row in range(1, number + 1))
+
+
+def far_away(place: str) -> list[str]:
+    return [*rows_of_cells(1), f'<row r="9"><c r="{place}"><v>1</v></c></row>']
+
+
+WORKBOOKS: dict[str, Callable[[], Iterable[str]]] = {
+    "workbook of two cells": lambda: far_away("XFD1048576"),
+    "workbook of 400,000 full rows": lambda: rows_of_cells(400_000),
+    "workbook of 2,000,000 full rows": lambda: rows_of_cells(2_000_000),
+    "workbook that is almost too large": lambda: far_away("T1048576"),
+}
+QUICK_WORKBOOK = "workbook of two cells"
+OTHER_WORKBOOKS = [name for name in WORKBOOKS if name != QUICK_WORKBOOK]
+
+
+@measurable
+@pytest.mark.needs("python_calamine")
+@pytest.mark.attack("harmful workbooks", f"at most {MOST_FOR_A_WORKBOOK_MB} MB, or 65")
+@pytest.mark.parametrize("name", [QUICK_WORKBOOK, *OTHER_WORKBOOKS])
+def test_a_workbook_does_not_fill_the_memory(desk: Desk, proof: Proof, name: str) -> None:
+    (desk.folder / "bomb.xlsx").write_bytes(workbook(WORKBOOKS[name]()).getvalue())
+    ended, most_mb = peak_mb(Desk(desk.folder, program(MEASURED)), "bomb.xlsx")
+    proof(**{f"MB for {name}": most_mb})
+    assert most_mb < MOST_FOR_A_WORKBOOK_MB
+    assert ended.code == 65, ended.err  # those that are read have no header
+
+
+@measurable
+@pytest.mark.needs("python_calamine")
+def test_a_workbook_would_fill_it_without_a_limit(desk: Desk) -> None:
+    """The control."""
+    (desk.folder / "bomb.xlsx").write_bytes(workbook(far_away("AF1048576")).getvalue())
+    ended, most_mb = peak_mb(Desk(desk.folder, program(MEASURED, UNLIMITED)), "bomb.xlsx")
+    assert most_mb > MOST_FOR_A_WORKBOOK_MB, ended.err
 
 
 # ── files that are in motion ─────────────────────────────────────────────────────────────────────

@@ -7,7 +7,8 @@ digits, so it is read as a rounded number, which is invalid.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, BinaryIO, Final
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetVisibleEnum
@@ -48,13 +49,13 @@ class XlsxRecords:
 
     def header_at(self, number: int) -> tuple[str, ...]:
         """What the header would be if it was in row ``number``."""
-        found = next(self._rows(number), None)
-        if found is None or found[0] != number:
+        cells = next(islice(self._sheet.iter_rows(), number - 1, None), [])
+        if _is_blank(cells):
             raise InputRefused(
                 f"row {number} of sheet {shown(self._sheet.name)} is empty: it is not the header",
                 "correct --header-row",
             )
-        return tuple(str(cell) for cell in found[1])
+        return tuple(str(_plain(cell)) for cell in cells)
 
     def check(self, mapper: Mapper) -> None:
         """Do nothing: any column of a sheet can hold ids."""
@@ -74,8 +75,7 @@ class XlsxRecords:
     def _rows(self, begin: int) -> Iterator[tuple[int, tuple[Cell, ...]]]:
         """Yield the rows from ``begin`` on that are not blank, with the numbers Excel shows."""
         for number, row in enumerate(self._sheet.iter_rows(), 1):
-            # zero and False are cells too, but few rows have nothing else
-            if number >= begin and (any(row) or any(cell != "" for cell in row)):
+            if number >= begin and not _is_blank(row):
                 yield number, tuple(map(_plain, row))
 
 
@@ -108,6 +108,10 @@ def _chosen(workbook: CalamineWorkbook, wanted: str | None) -> CalamineSheet:
 
 def _listed(names: list[str]) -> str:
     return ", ".join(map(shown, names))
+
+
+def _is_blank(cells: Sequence[Any]) -> bool:
+    return cells.count("") == len(cells)
 
 
 def _plain(cell: Any) -> Cell:

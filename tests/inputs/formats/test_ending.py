@@ -101,7 +101,7 @@ class TestStillBeingWritten:
     @pytest.fixture
     def waited(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
         naps: list[float] = []
-        monkeypatch.setattr(source_module.time, "sleep", naps.append)
+        monkeypatch.setattr(time, "sleep", naps.append)
         return naps
 
     def test_a_file_that_goes_on_is_refused(
@@ -113,7 +113,7 @@ class TestStillBeingWritten:
         def go_on(_: float) -> None:
             path.write_text(path.read_text() + "89336\n")
 
-        monkeypatch.setattr(source_module.time, "sleep", go_on)
+        monkeypatch.setattr(time, "sleep", go_on)
         with pytest.raises(InputRefused, match="changed while it was being read"):
             self.read(path)
 

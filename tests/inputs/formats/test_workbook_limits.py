@@ -7,15 +7,12 @@ import random
 import struct
 import zipfile
 from collections.abc import Iterable
-from pathlib import Path
 
 import pytest
 
 from bulk_unenroll.errors import InputRefused
 from bulk_unenroll.inputs.formats import workbook_limits
 from bulk_unenroll.inputs.formats.workbook_limits import check_workbook
-
-pytestmark = pytest.mark.needs("python_calamine")
 
 SHEET = "xl/worksheets/sheet1.xml"
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -117,15 +114,3 @@ class TestSize:
     def test_a_file_that_is_no_archive(self) -> None:
         with pytest.raises(InputRefused, match="not a readable workbook"):
             check_workbook(io.BytesIO(b"PK\x03\x04 and so on"))
-
-
-def largest(path: Path) -> Path:
-    """About the largest workbook that is read: numbers, and an area that is mostly empty."""
-    columns = "ABCDEFGHIJ"
-    rows = (
-        f'<row r="{n}">' + "".join(f'<c r="{c}{n}"><v>{n}7</v></c>' for c in columns) + "</row>"
-        for n in range(1, 400_001)
-    )
-    far = '<row r="900000"><c r="J900000"><v>1</v></c></row>'
-    path.write_bytes(workbook([*rows, far]).getvalue())
-    return path

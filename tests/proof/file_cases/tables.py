@@ -112,12 +112,9 @@ def spark() -> Iterator[Case]:
     ):
         yield laid(f"Spark, {name}", "t", unfinished, *files)
         yield laid(f"Spark, {name}, a part", files[-1], unfinished, *files)
-    for name, files in (
-        ("whole", ("t/_SUCCESS", "t/a.parquet")),
-        ("committed", ("t/_started_7", "t/_committed_7", "t/_SUCCESS", "t/a.parquet")),
-        ("plain", ("t/a.parquet",)),
-    ):
-        yield laid(f"Spark, {name}", "t", Rows((A,)), *files)
+    marks = ("t/_started_7", "t/_committed_7", "t/_SUCCESS")
+    yield laid("Spark, whole", "t", Rows((A,)), "t/_SUCCESS", "t/a.parquet")
+    yield laid("Spark, committed", "t", Rows((A,)), *marks, "t/a.parquet")
 
 
 # ── ids in the path ──────────────────────────────────────────────────────────────────────────────
