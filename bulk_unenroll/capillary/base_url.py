@@ -34,8 +34,8 @@ def parse_base_url(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
 
 
-def is_rehearsal(base_url: str) -> bool:
-    """Whether ``base_url`` is on this machine, so that no real customer is called."""
+def is_on_this_machine(base_url: str) -> bool:
+    """Whether ``base_url`` names this machine; what listens there may still pass calls on."""
     return is_loopback(urlsplit(base_url).hostname or "")
 
 

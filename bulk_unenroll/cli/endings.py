@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Container
+from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from bulk_unenroll.errors import PROGRAM, Misconfigured, Next, Stop, option_words
+from bulk_unenroll.errors import PROGRAM, Next, OptionValue, Stop, option_words
 from bulk_unenroll.exits import is_halt
 from bulk_unenroll.urls import without_secrets
 
@@ -31,8 +33,9 @@ def finish(summary: Summary, *, json: bool, notify: str = "never", show: bool = 
     """Print how a command ended, notify if asked to; its exit code."""
     code = summary.exit.code
     resumed = _is_job() and summary.next is not None and summary.next.command == "resume"
-    if resumed or (code and not summary.next):  # a job knows its credentials
-        summary = replace(summary, next=same_command())
+    if resumed:  # a job knows its credentials
+        advice = summary.next.advice if summary.next else ""
+        summary = replace(summary, next=same_command().after(advice))
     if json:
         print_json(summary.as_json())
     elif show:
@@ -59,7 +62,7 @@ def print_abandoned(summary: Summary, *, json: bool) -> None:
 
 def end_early(stop: Stop, commands: Container[str]) -> int:
     """Print why a command could not go on, as an object if asked to, and what to type next."""
-    then = _next(stop, commands)
+    then = next_after(stop, commands)
     if "--json" in sys.argv[1:]:
         ended = {"code": stop.code, "reason": str(stop)}
         print_json({"folder": None, "run_id": None, "exit": ended, "next": str(then)})
@@ -72,17 +75,73 @@ def end_early(stop: Stop, commands: Container[str]) -> int:
 # ── the next command ─────────────────────────────────────────────────────────────────────────────
 
 
-def _next(stop: Stop, commands: Container[str]) -> Next:
-    """The next command: what the stop names, or the same again with what it lacked."""
-    if isinstance(stop, Misconfigured):  # the same again might show a secret in a wrong URL
-        return stop.next or help_command(commands)
-    return stop.next or same_command(*option_words(stop.lacking))
+def next_after(stop: Stop, commands: Container[str]) -> Next:
+    """The next command: what the stop names, or the same again with what it lacked.
+
+    Never what must fail in the same way; then it is the page that lists the options.
+    """
+    if stop.next:
+        return stop.next
+    if stop.instead:
+        return same_command(instead=stop.instead)
+    if stop.lacking and all(map(_takes, stop.lacking)):
+        return same_command(stop.lacking)
+    return same_command() if stop.repeatable else help_command(commands)
 
 
-def same_command(*more: str, instead: str | None = None) -> Next:
-    """The same command line again, or with another command in its place."""
+def same_command(
+    more: Mapping[str, OptionValue] = MappingProxyType({}), *, instead: str | None = None
+) -> Next:
+    """The same command line again, with ``more`` options in place of those of the same names.
+
+    ``instead``: another command for the same inputs, with the options that it has, too.
+    """
     words = [without_secrets(word) for word in sys.argv[1:] if word != "--json"]
-    return Next(instead or words[0], (*words[1:], *more)) if words else Next("")
+    if not words:
+        return Next("")
+    command = words[0]
+    if instead and command == "job":
+        return Next("job", ("check", *words[2:3]))
+    if instead or more:
+        words[1:] = _without(words[1:], more, instead or command)
+    return Next(instead or command, (*_with(words[1:], option_words(more)),))
+
+
+def _with(words: list[str], added: Iterable[str]) -> list[str]:
+    """``words`` and more options, which come before a ``--``."""
+    end = words.index("--") if "--" in words else len(words)
+    return [*words[:end], *added, *words[end:]]
+
+
+def _without(words: list[str], replaced: Container[str], command: str) -> list[str]:
+    """``words`` without options that ``command`` does not have, and those that are ``replaced``."""
+    from bulk_unenroll.cli.option_types import FLAG
+    from bulk_unenroll.cli.options import OPTIONS
+
+    kept: list[str] = []
+    options = {flag: option for option in OPTIONS for flag in option.typed}
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            return [*kept, word, *rest]
+        flag, equals, _ = word.partition("=")
+        option = options.get(flag)
+        value = [] if option is None or equals or option.type is FLAG else list(islice(rest, 1))
+        single = option is not None and not option.multiple
+        if single and flag.removeprefix("--") in replaced:
+            continue
+        if option is None or command == "job" or command in option.commands:
+            kept += [word, *value]
+    return kept
+
+
+def _takes(name: str) -> bool:
+    """Whether the command that was typed has an option of this name."""
+    from bulk_unenroll.cli.options import OPTIONS
+
+    command = sys.argv[1:2]
+    found = [option for option in OPTIONS if f"--{name}" in option.typed]
+    return command == ["job"] or any(command[0] in option.commands for option in found)
 
 
 def help_command(commands: Container[str]) -> Next:
@@ -106,7 +165,8 @@ def print_json(value: Any) -> None:
 
 
 def _print_two_lines(code: int, reason: str, then: Next | None) -> None:
-    click.echo(f"{PROGRAM}: {_one_line(reason)} (exit {code})", err=True)
+    what = f"{reason}; {then.advice}" if then and then.advice else reason
+    click.echo(f"{PROGRAM}: {_one_line(what)} (exit {code})", err=True)
     click.echo(f"next: {_one_line(str(then or ''))}", err=True)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Unpack
 
 from bulk_unenroll.commands.connect import destination, working_ledger
-from bulk_unenroll.commands.options import PlanOptions, Settings, settings_from
+from bulk_unenroll.commands.memory import as_careful_as_last_time, plain
+from bulk_unenroll.commands.options import PlanOptions, Settings, keyword_of, settings_from
 from bulk_unenroll.errors import UsageError
 from bulk_unenroll.inputs.finding import InputFile, default_folder, find_inputs
 from bulk_unenroll.inputs.loading import load
@@ -36,7 +37,8 @@ def plan(
     names, folder = names_and_folder(inputs, out)
     files = find_inputs(names)
     with working_ledger(folder) as ledger:
-        to = destination(settings.run, ledger.reader.base_url())
+        settings = as_careful_as_last_time(settings, ledger.reader)
+        to = destination(settings.run, ledger.reader)
         _, found = load_and_survey(ledger, folder, files, settings, settings.max_invalid, to)
         ledger.note_alarms(found.alarms, now_s=time.time(), noted_by=who_works())
         check_conservation(ledger.reader)
@@ -44,13 +46,16 @@ def plan(
 
 
 def names_and_folder(
-    inputs: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str] | None
+    inputs: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str] | None,
+    *,
+    rehearsal: bool = False,
 ) -> tuple[list[str], Path]:
     """The names of the inputs, and the run folder: ``out``, or one named after the first input."""
     names = [os.fspath(name) for name in inputs]
     if not names:
         raise UsageError("no input was given", "give the path of a file")
-    return names, default_folder(names) if out is None else Path(out)
+    return names, default_folder(names, rehearsal=rehearsal) if out is None else Path(out)
 
 
 def load_and_survey(
@@ -70,6 +75,7 @@ def load_and_survey(
         destination=to,
         reading=settings.read.signature(),
         rate=settings.send.rate,
+        remembered={keyword_of(name): plain(value) for name, value in settings.remembered.items()},
         resend_after_s=settings.send.resend_after_s(time.time()),
         max_invalid=max_invalid,
         allow=settings.run.allow,

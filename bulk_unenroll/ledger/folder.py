@@ -39,9 +39,9 @@ def make_folder(folder: Path) -> None:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             sync_directory(folder.absolute().parent)
     except (FileExistsError, NotADirectoryError):
-        raise FolderUnusable(f"{folder} is a file, not a folder", "give --out DIR") from None
+        raise _unusable(f"{folder} is a file, not a folder") from None
     except OSError as error:
-        raise FolderUnusable(f"cannot make {folder}: {error.strerror}", "give --out DIR") from None
+        raise _unusable(f"cannot make {folder}: {error.strerror}") from None
 
 
 def check_local(folder: Path) -> None:
@@ -50,7 +50,12 @@ def check_local(folder: Path) -> None:
         raise FolderUnusable(
             "the run folder stays on this machine, where the ledger can be made durable",
             "give --out DIR; `export --to` can write to a remote address",
+            lacking={"out": "DIR"},
         )
+
+
+def _unusable(reason: str) -> FolderUnusable:
+    return FolderUnusable(reason, "give --out DIR", lacking={"out": "DIR"})
 
 
 def _check_owner(folder: Path) -> None:
@@ -88,7 +93,7 @@ def locked(folder: Path) -> Iterator[None]:
     except Timeout:
         raise FolderBusy(str(folder)) from None
     except OSError as error:
-        raise FolderUnusable(f"cannot lock {folder}: {error.strerror}", "give --out DIR") from None
+        raise _unusable(f"cannot lock {folder}: {error.strerror}") from None
     try:
         yield
     finally:

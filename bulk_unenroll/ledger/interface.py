@@ -116,6 +116,15 @@ class LedgerReader(Protocol):
     def base_url(self) -> str | None:
         """The base URL that the sources were confirmed for."""
 
+    def settings(self) -> Mapping[str, Any]:
+        """The settings of the last run, as it noted them; nothing for those of older versions."""
+
+    def has_judged(self) -> bool:
+        """Whether a call was answered with more than a halt or a refusal of the credentials.
+
+        One that was not answered counts, too: it may have been applied.
+        """
+
     def pace(self) -> str | None:
         """How an adaptive pace went, as the last run noted it."""
 
@@ -162,8 +171,8 @@ class LedgerReader(Protocol):
     def invalid_counts(self, sources: Sequence[int]) -> list[InvalidCount]:
         """Why rows are invalid, the most frequent reason first."""
 
-    def readings_of_invalid_rows(self, sources: Sequence[int]) -> list[str]:
-        """How the sources were read that have invalid rows, each way once."""
+    def readings(self, sources: Sequence[int]) -> list[str]:
+        """How the sources were read, each way once."""
 
     def compare(self, sources: Sequence[int]) -> Comparison:
         """How many were confirmed before in other sources, and how many would be withdrawn."""
@@ -241,8 +250,22 @@ class Ledger(Protocol):
         noticed while the source was read: values that JSON has.
         """
 
-    def confirm(self, sources: Sequence[int], base_url: str) -> None:
-        """Confirm ``sources`` for ``base_url``; older contents of their paths are superseded."""
+    def confirm(
+        self,
+        sources: Sequence[int],
+        base_url: str,
+        *,
+        settings: Mapping[str, object] | None = None,
+        anew: bool = False,
+    ) -> None:
+        """Confirm ``sources`` for ``base_url``; older contents of their paths are superseded.
+
+        ``settings`` are remembered with it: values that JSON has. ``anew``: others of the folder's
+        sources were confirmed for a wrong API, and are only planned from now on.
+        """
+
+    def remember(self, settings: Mapping[str, object]) -> None:
+        """Remember the settings with which a confirmed folder goes on: values that JSON has."""
 
     def note_alarms(self, alarms: Sequence[Alarm], *, now_s: float, noted_by: str | None) -> None:
         """Note which alarms a plan or run raised, if any; ``user@host`` looked at it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bulk_unenroll.errors import Next
@@ -22,8 +22,8 @@ class Summary:
 
     ``pace`` is the state of an adaptive pace: ``rate_per_s``, ``ceiling_per_s``, ``cuts``.
     ``problems`` are what did not succeed; ``fix`` is the command for invalid rows once they are
-    fixed. ``sandbox``: the calls went to the sandbox, so the next command uses it too.
-    ``alarms`` are those of the last plan or run.
+    fixed. ``rehearsal``: the calls went to the sandbox, and nobody was taken out of anything.
+    ``alarms`` are those of the last plan or run, ``settings`` what the folder remembers.
     """
 
     folder: str
@@ -35,14 +35,19 @@ class Summary:
     pace: Mapping[str, float] | None = None
     problems: Problems | None = None
     fix: Next | None = None
-    sandbox: bool = False
+    rehearsal: bool = False
     alarms: Sequence[Alarm] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The object of ``--json``."""
         head = {"folder": self.folder, "run_id": self.run_id}
         tail: dict[str, Any] = {"seconds": round(self.seconds, 3), "next": str(self.next or "")}
         tail["alarms"] = [alarm.as_json() for alarm in self.alarms]
+        tail["rehearsal"] = self.rehearsal
+        tail["advice"] = self.next.advice if self.next else ""
+        if self.settings:
+            tail["settings"] = dict(self.settings)
         if self.pace is not None:
             tail["pace"] = dict(self.pace)
         end = {"exit": {"code": self.exit.code, "reason": self.exit.reason}}

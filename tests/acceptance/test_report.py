@@ -36,7 +36,7 @@ class TestPage:
         then = ended.last_lines[1].removeprefix("next: ")
         assert then in {code.text for code in paper.all("code")}
         by_code = paper.table("codes")["310018"]
-        assert by_code[-1] == "bulk-unenroll retry cleanup.unenroll --code 310018 --sandbox"
+        assert by_code[-1] == f"bulk-unenroll run {FOLDER}/failed.csv --sandbox"
         assert "@" in next(iter(paper.table("runs").values()))[0]
 
     def test_its_accounting_is_that_of_json(self, desk: Desk) -> None:
@@ -138,7 +138,7 @@ class TestDigest:
         assert lines[:2] == [
             "30 blocked: 310018 at 1002/999999, such as row 533 of cleanup.csv:"
             " check targetId: the rule's id, not a customer's target id",
-            "  bulk-unenroll retry cleanup.unenroll --code 310018 --target 1002/999999 --sandbox",
+            f"  bulk-unenroll run {FOLDER}/failed.csv --sandbox",
         ]
         assert lines[-2].startswith("14 invalid: fix them in failed.csv, then bulk-unenroll run ")
         assert lines[-1] == "and 3 more pairs of code and target, with 3 customers"

@@ -211,10 +211,11 @@ class TestPlans:
         ]
         assert ledger.reader.invalid_counts([]) == []
 
-    def test_how_invalid_rows_were_read_is_kept(self, ledger: Ledger) -> None:
+    def test_how_sources_were_read_is_kept(self, ledger: Ledger) -> None:
         bad, good = info("a.csv", reading="A"), info("b.csv", reading="B")
         sources = [ledger.load(bad, batches([BAD_ID])), ledger.load(good, batches(keys(1)))]
-        assert ledger.reader.readings_of_invalid_rows(sources) == ["A"]
+        assert sorted(ledger.reader.readings(sources)) == ["A", "B"]
+        assert ledger.reader.readings(sources[:1]) == ["A"]
 
     def test_a_plan_is_compared_with_what_was_confirmed(self, ledger: Ledger) -> None:
         confirmed(ledger, keys(1, 2), "a.csv")

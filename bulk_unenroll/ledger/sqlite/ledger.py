@@ -23,7 +23,7 @@ from bulk_unenroll.ledger.sqlite.file import open_writer
 from bulk_unenroll.ledger.sqlite.loading import load
 from bulk_unenroll.ledger.sqlite.reader import SqliteReader
 from bulk_unenroll.ledger.sqlite.recording import block, record, recover_calls, reopen
-from bulk_unenroll.ledger.sqlite.sources import confirm, drop_unfinished
+from bulk_unenroll.ledger.sqlite.sources import confirm, drop_unfinished, note_settings
 from bulk_unenroll.model import Alarm, Blocked, Entry
 
 
@@ -55,9 +55,26 @@ class SqliteLedger:
         """See ``Ledger.load``."""
         return load(self.connection, info, batches, noticed)
 
-    def confirm(self, sources: Sequence[int], base_url: str) -> None:
+    def confirm(
+        self,
+        sources: Sequence[int],
+        base_url: str,
+        *,
+        settings: Mapping[str, object] | None = None,
+        anew: bool = False,
+    ) -> None:
         """See ``Ledger.confirm``."""
-        confirm(self.connection, sources, base_url)
+        with self.connection.transaction():
+            if settings is not None:
+                note_settings(self.connection, settings)
+            confirm(self.connection, sources, base_url, anew=anew)
+
+    def remember(self, settings: Mapping[str, object]) -> None:
+        """See ``Ledger.remember``."""
+        if settings == self.reader.settings():
+            return
+        with self.connection.transaction():
+            note_settings(self.connection, settings)
 
     def note_alarms(self, alarms: Sequence[Alarm], *, now_s: float, noted_by: str | None) -> None:
         """See ``Ledger.note_alarms``."""

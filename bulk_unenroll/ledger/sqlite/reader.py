@@ -56,6 +56,15 @@ class SqliteReader:
         """See ``LedgerReader.base_url``."""
         return self._connection.meta("base_url")
 
+    def settings(self) -> Mapping[str, Any]:
+        """See ``LedgerReader.settings``."""
+        settings: dict[str, Any] = json.loads(self._connection.meta("settings") or "{}")
+        return settings
+
+    def has_judged(self) -> bool:
+        """See ``LedgerReader.has_judged``."""
+        return bool(self._connection.fetch_one("has_judged")[0])
+
     def pace(self) -> str | None:
         """See ``LedgerReader.pace``."""
         return self._connection.meta("pace") or None
@@ -137,9 +146,9 @@ class SqliteReader:
         found = self._connection.fetch_all("invalid_counts", sources=_ids(sources))
         return [InvalidCount(*row) for row in found]
 
-    def readings_of_invalid_rows(self, sources: Sequence[int]) -> list[str]:
-        """See ``LedgerReader.readings_of_invalid_rows``."""
-        found = self._connection.fetch_all("readings_of_invalid_rows", sources=_ids(sources))
+    def readings(self, sources: Sequence[int]) -> list[str]:
+        """See ``LedgerReader.readings``."""
+        found = self._connection.fetch_all("readings", sources=_ids(sources))
         return [reading for (reading,) in found]
 
     def compare(self, sources: Sequence[int]) -> Comparison:

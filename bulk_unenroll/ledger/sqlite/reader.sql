@@ -32,9 +32,12 @@ SELECT CASE WHEN EXISTS (SELECT 1 FROM target WHERE org_id <> 0) THEN EXISTS (
 SELECT (SELECT coalesce(sum(row_count), 0) FROM source WHERE id IN ({each sources})),
        (SELECT count(*) FROM row WHERE source IN ({each sources}) AND item IS NULL);
 
--- name: readings_of_invalid_rows
-SELECT DISTINCT reading FROM source WHERE id IN ({each sources})
-AND id IN (SELECT source FROM row WHERE item IS NULL);
+-- name: readings
+SELECT DISTINCT reading FROM source WHERE id IN ({each sources});
+
+-- name: has_judged
+SELECT EXISTS (SELECT 1 FROM attempt WHERE outcome NOT IN ('halted', 'refused'))
+    OR EXISTS (SELECT 1 FROM item WHERE state = 'sending');
 
 -- name: withdrawn_count
 SELECT count(*) FROM item WHERE state = 'withdrawn';

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from bulk_unenroll.ledger.interface import SourceInfo
@@ -69,17 +69,25 @@ def _drop(connection: Writer, source: int) -> None:
         connection.execute(statement, source=source)
 
 
-def confirm(connection: Writer, sources: Sequence[int], base_url: str) -> None:
-    """Confirm ``sources`` for ``base_url``; older contents of their paths are superseded."""
+def confirm(
+    connection: Writer, sources: Sequence[int], base_url: str, *, anew: bool = False
+) -> None:
+    """See ``Ledger.confirm``; to be called within a transaction."""
     now = time.time()
     confirmed = json.dumps(list(sources))
-    with connection.transaction():
-        connection.set_meta("base_url", base_url)
-        superseded = 0
-        for source in sources:
-            connection.execute("confirm_source", source=source, now=now)
-            superseded += connection.execute(
-                "supersede", source=source, sources=confirmed, now=now
-            ).rowcount
-        if superseded:
-            connection.execute("withdraw", now=now)
+    connection.set_meta("base_url", base_url)
+    if anew:
+        connection.execute("unconfirm", sources=confirmed)
+    superseded = 0
+    for source in sources:
+        connection.execute("confirm_source", source=source, now=now)
+        superseded += connection.execute(
+            "supersede", source=source, sources=confirmed, now=now
+        ).rowcount
+    if superseded:
+        connection.execute("withdraw", now=now)
+
+
+def note_settings(connection: Writer, settings: Mapping[str, object]) -> None:
+    """Note the settings of a run; to be called within a transaction."""
+    connection.set_meta("settings", json.dumps(dict(settings), ensure_ascii=False))
