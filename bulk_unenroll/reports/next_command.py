@@ -32,6 +32,7 @@ MENDED: Final[Mapping[str, tuple[str, str]]] = {
 }
 """The id that is wrong in rows with this code, and its option."""
 CHECK_BY_HAND: Final = "look these customers up; `retry --state review` would call them again"
+GIVE_IT_TIME: Final = "give the API a moment to recover, but no more than 15 min"
 LOOK_UP: Final = "look these customers up first: the calls may have been applied"
 GIVE_URL: Final = "give the right base URL"
 ANY_HOST: Final = "https://HOST/v3.1"
@@ -110,7 +111,8 @@ def next_command(
     if ended.code == ExitCode.API_FAILS:
         return _after_failures(folder, ended, counts, fix, callable_=callable_)
     if ended.code not in (ExitCode.LEFT_OVER, ExitCode.ROWS_FAILED) or callable_:
-        return Next("resume", (folder,))
+        only_doubts = callable_ and not counts.states[State.PENDING]
+        return Next("resume", (folder,), advice=GIVE_IT_TIME if only_doubts else "")
     return _for_what_is_left(folder, ended, counts, fix)
 
 

@@ -14,6 +14,7 @@ from tests.reports.kit import Paper
 
 Start = Callable[..., Witness]
 FAST = ("--rate", "2000/s", "--yes")
+FOLDER = "cleanup-rehearsal.unenroll"
 
 
 def digest_of(ended: Ended) -> list[str]:
@@ -28,7 +29,7 @@ def digest_of(ended: Ended) -> list[str]:
 class TestPage:
     def test_a_run_leaves_a_page_in_its_folder(self, desk: Desk) -> None:
         ended = desk.do("run", SAMPLES / "cleanup.csv", "--sandbox", *FAST)
-        path = desk.folder / "cleanup.unenroll/report.html"
+        path = desk.folder / FOLDER / "report.html"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         paper = Paper(path)
         assert "960 of 998 customers/targets were taken out" in paper.root.text
@@ -148,7 +149,7 @@ class TestDigest:
         number = digest_of(ended)[0].split("such as row ")[1].split()[0]
         (row,) = (
             row
-            for row in desk.results("cleanup.unenroll/results.csv")
+            for row in desk.results(f"{FOLDER}/results.csv")
             if row["unenroll_row"] == number
         )
         assert (row["unenroll_status"], row["unenroll_code"]) == ("blocked", "310018")
@@ -170,7 +171,7 @@ class TestDigest:
 
     def test_it_holds_no_customer_id(self, desk: Desk) -> None:
         ended = desk.do("run", SAMPLES / "cleanup.csv", "--sandbox", *FAST)
-        customers = {row["Customer ID"] for row in desk.results("cleanup.unenroll/results.csv")}
+        customers = {row["Customer ID"] for row in desk.results(f"{FOLDER}/results.csv")}
         assert not [who for who in customers if who.isdecimal() and who in str(digest_of(ended))]
 
     def test_no_command_follows_when_all_succeeded(self, desk: Desk, witness: Start) -> None:
