@@ -13,6 +13,7 @@ the body count before the status.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -148,10 +149,13 @@ def _retry(code: str, message: str, reply: Reply, now_s: float) -> Retry:
 
 
 def _parse(content: bytes) -> object:
-    try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return None
+    """The JSON in a body: UTF-8 (RFC 8259), after a BOM too, or Latin-1 as some gateways write."""
+    for text in (content, content.removeprefix(codecs.BOM_UTF8), content.decode("latin-1")):
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            continue
+    return None
 
 
 def _errors(document: object) -> Iterator[_Error]:

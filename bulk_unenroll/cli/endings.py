@@ -16,7 +16,7 @@ import click
 
 from bulk_unenroll.errors import PROGRAM, Misconfigured, Next, Stop, UsageError, option_words
 from bulk_unenroll.exits import Exit, is_halt
-from bulk_unenroll.urls import without_secrets
+from bulk_unenroll.urls import is_text, without_secrets
 
 if TYPE_CHECKING:
     from bulk_unenroll.reports.summary import Summary
@@ -223,6 +223,9 @@ def _notify(summary: Summary, when: str) -> None:
     """Send a notification, if there are addresses for one and ``when`` asks for it."""
     code = summary.exit.code
     urls = _notify_urls()
+    if not is_text(urls):
+        _log().warning("not_notified", why=f"{NOTIFY_URLS} is not UTF-8")
+        return
     if not urls or when == "never" or not (when == "end" or is_halt(code)):
         return
     try:
@@ -235,6 +238,7 @@ def _notify(summary: Summary, when: str) -> None:
 
 def _notify_urls() -> str:
     file = os.environ.get(f"{NOTIFY_URLS}_FILE")
-    with suppress(OSError, UnicodeDecodeError):
-        return Path(file).read_text("utf-8") if file else os.environ.get(NOTIFY_URLS, "")
-    return ""
+    with suppress(OSError):
+        if file:
+            return Path(file).read_text("utf-8", "surrogateescape").removeprefix("\ufeff")
+    return os.environ.get(NOTIFY_URLS, "")

@@ -20,6 +20,7 @@ from bulk_unenroll.ledger.folder import existing_folder, ledger_path
 from bulk_unenroll.ledger.opening import open_reader
 from bulk_unenroll.model import Enrollment, Invalid
 from bulk_unenroll.reports.plan import TooManyInvalid
+from bulk_unenroll.sending.open_files import allow_open_files
 from bulk_unenroll.settings import RUN_MAX_INVALID
 
 ANY_URL: Final = "https://localhost"
@@ -37,6 +38,8 @@ def check(folder: Path, names: Sequence[str], options: Mapping[str, Any]) -> lis
     orgs = False
     with _collecting(faults):
         orgs = bool(names) and _check_inputs(names, settings)
+    with _collecting(faults):
+        allow_open_files(settings.send.concurrency)
     kept: str | None = None
     with _collecting(faults):
         kept = _check_folder(folder, new=bool(names))

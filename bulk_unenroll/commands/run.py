@@ -35,6 +35,7 @@ from bulk_unenroll.log import get_logger
 from bulk_unenroll.model import REOPENABLE, State
 from bulk_unenroll.reports.plan import Plan, TooManyInvalid, refusing
 from bulk_unenroll.reports.summary import Summary
+from bulk_unenroll.sending.open_files import allow_open_files
 from bulk_unenroll.sending.stopping import StopRequest
 from bulk_unenroll.settings import RUN_MAX_INVALID, RunSettings
 
@@ -155,6 +156,7 @@ def _run(
     plan_id: str | None,
     control: _Control,
 ) -> Summary:
+    allow_open_files(settings.send.concurrency)
     given = find_given(inputs, out, settings)
     max_invalid = settings.max_invalid or RUN_MAX_INVALID
     with api(settings.run, None) as endpoint, working_ledger(given.folder) as ledger:
@@ -216,6 +218,7 @@ def _continue(
 def _resume(
     folder: Path, settings: Settings, reopening: Reopening | None, control: _Control
 ) -> Summary:
+    allow_open_files(settings.send.concurrency)
     folder = existing_folder(folder)
     with working_ledger(folder) as ledger:
         sources = confirmed_ids(ledger.reader.sources())

@@ -126,4 +126,5 @@ def who_works() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):  # in a container, a user may have no name
         user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+    who = f"{user}@{socket.gethostname()}"
+    return who.encode("utf-8", "backslashreplace").decode()  # a variable need not be text
