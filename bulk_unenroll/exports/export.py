@@ -32,7 +32,11 @@ def export(reader: LedgerReader, to: Path, selection: Selection) -> int:
     style = style_of(reader.noticed([source.id for source in sources]).values())
     number = 0
     ending = to.suffix.lower()
-    with writing(str(to)), replacing(to) as part, _writer(ending, part, columns, style) as writer:
+    with (
+        writing(str(to), to.parent),
+        replacing(to) as part,
+        _writer(ending, part, columns, style) as writer,
+    ):
         for page in reader.result_pages(selection):
             writer.write(page)
             number += len(page)

@@ -35,7 +35,7 @@ def write_results(reader: LedgerReader, folder: Path, sources: Sequence[int]) ->
     results_path = _free_path(folder, "results", inputs)
     failed_path = _free_path(folder, "failed", inputs, reader.failed_file())
     mended = _Mended(reader, chosen)
-    with writing(f"{results_path.name}, {failed_path.name}"), ExitStack() as stack:
+    with writing(f"{results_path.name}, {failed_path.name}", folder), ExitStack() as stack:
         results = stack.enter_context(replacing(results_path))
         failed = stack.enter_context(replacing(failed_path))
         with (

@@ -633,7 +633,8 @@ class TestFiles:
         to = tmp_path / "out.csv"
         with open_reader(big.folder) as reader, pytest.raises(LedgerFailed) as failed:
             export(reader, to, Selection())
-        assert failed.value.reason == f"{to}: cannot be written: No space left on device"
+        assert failed.value.reason == f"{to} cannot be written: the disk of {tmp_path} is full"
+        assert failed.value.remedy == "free some room"
 
     def test_what_a_killed_writer_left_is_swept_away(self, tmp_path: Path) -> None:
         (tmp_path / ".file.part").write_text("half")

@@ -44,7 +44,7 @@ class SqliteReader:
     @contextmanager
     def at_one_moment(self) -> Iterator[LedgerReader]:
         """See ``LedgerReader.at_one_moment``."""
-        with translated():
+        with translated(self._connection.path):
             connection = connect_read_only(self._connection.path)
         with closing(connection):
             connection.raw.execute("BEGIN")
@@ -95,7 +95,10 @@ class SqliteReader:
     def recent_starts(self, since_s: float) -> list[float]:
         """See ``LedgerReader.recent_starts``."""
         starts: list[float] = []
-        with translated(), closing(self._connection.execute("recent_starts")) as attempts:
+        with (
+            translated(self._connection.path),
+            closing(self._connection.execute("recent_starts")) as attempts,
+        ):
             for sent_s, answered_s in attempts:
                 if answered_s is not None and answered_s < since_s:
                     break  # what was recorded before was sent before; one unanswered says nothing
