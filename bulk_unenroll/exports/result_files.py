@@ -17,26 +17,37 @@ from bulk_unenroll.files import replacing
 from bulk_unenroll.ledger.facts import ResultPage, Source, WrittenFile
 from bulk_unenroll.ledger.folder import writing
 from bulk_unenroll.ledger.interface import LedgerReader, Selection
+from bulk_unenroll.model import State
 
 MENDABLE: Final = frozenset({"invalid", "failed", "blocked", "review", "in_doubt"})
 """What stands in ``failed.csv``: a person can mend it, or decide about it."""
+ENDED: Final = (*(state for state in State if state is not State.PENDING), "invalid", "duplicate")
+"""Every state of a row but ``pending``."""
 
 
-def write_results(reader: LedgerReader, folder: Path, sources: Sequence[int]) -> WrittenFile:
+def results_path(reader: LedgerReader, folder: Path) -> Path:
+    """Where the results of all rows are written."""
+    return _free_path(folder, "results", _inputs(reader))
+
+
+def write_results(
+    reader: LedgerReader, folder: Path, sources: Sequence[int], *, pending: bool = True
+) -> WrittenFile:
     """Write both files for ``sources``, each whole or not at all; return the one of failed rows.
+
+    Without ``pending``, the rows that are still pending are left out.
 
     A file that is an input by now, or of failed rows that somebody changed, stays as it is: the new
     one is written beside it, as ``failed-2.csv`` for instance.
     """
-    selection = Selection(sources=sources)
+    selection = Selection(sources=sources, states=None if pending else ENDED)
     chosen = selection.of(reader.sources())
     columns, style = Columns(chosen), style_of(reader.noticed(sources).values())
-    inputs = {Path(source.path) for source in reader.sources()}
-    results_path = _free_path(folder, "results", inputs)
-    failed_path = _free_path(folder, "failed", inputs, reader.failed_file())
+    all_path = results_path(reader, folder)
+    failed_path = _free_path(folder, "failed", _inputs(reader), reader.failed_file())
     mended = _Mended(reader, chosen)
-    with writing(f"{results_path.name}, {failed_path.name}", folder), ExitStack() as stack:
-        results = stack.enter_context(replacing(results_path))
+    with writing(f"{all_path.name}, {failed_path.name}", folder), ExitStack() as stack:
+        results = stack.enter_context(replacing(all_path))
         failed = stack.enter_context(replacing(failed_path))
         with (
             CsvWriter(results, columns, style) as all_rows,
@@ -47,6 +58,10 @@ def write_results(reader: LedgerReader, folder: Path, sources: Sequence[int]) ->
                 failed_rows.write(mended.left_of(page))
         digest = _digest(failed)
     return WrittenFile(failed_path.name, digest)
+
+
+def _inputs(reader: LedgerReader) -> set[Path]:
+    return {Path(source.path) for source in reader.sources()}
 
 
 def _free_path(

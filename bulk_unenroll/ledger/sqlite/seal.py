@@ -72,8 +72,8 @@ class Seal:
     """What a ledger was when it was closed.
 
     ``size`` of the file in bytes; checksums of the pages of our tables and indexes (``rows``), of
-    those that hold the list of tables or nothing (``structure``), and of our part of the list
-    (``schema``). ``changes`` counts transactions, see ``PageFile``. ``foreign`` are the pages of
+    ``structure``, the pages that hold the list of tables or nothing (``rest``), and of our part of
+    that list (``schema``). ``changes`` counts transactions, see ``PageFile``. ``foreign`` are the pages of
     what other programs added.
     """
 
@@ -134,7 +134,9 @@ class Seal:
         facts = dict(fact.split("=") for fact in text.split(" "))
         return cls(
             int(facts["size"]),
-            *(int(facts[name], 16) for name in ("rows", "rest", "schema")),
+            int(facts["rows"], 16),
+            int(facts["rest"], 16),
+            int(facts["schema"], 16),
             facts["changes"],
             frozenset(from_text(facts["structure"])),
             frozenset(from_text(facts["foreign"])),

@@ -98,7 +98,7 @@ def test_changed_rows_are_damage(folder: Path, statements: str, goes_on: bool) -
     if not goes_on:
         other.close()
     for opening in (SqliteLedger.open, lambda folder: open_reader(folder).__enter__()):
-        with pytest.raises(LedgerFailed, match="damaged: it changed since it was closed|was made"):
+        with pytest.raises(LedgerFailed, match=r"it changed since it was closed|was made"):
             opening(folder)
     other.close()
 
@@ -143,7 +143,7 @@ class TestLock:
     def test_it_is_waited_for_and_then_told(
         self, folder: Path, browser: sqlite3.Connection
     ) -> None:
-        with pytest.raises(LedgerFailed, match="database browser.*nothing is damaged"):
+        with pytest.raises(LedgerFailed, match=r"database browser.*nothing is damaged"):
             SqliteLedger.open(folder)
         with open_reader(folder) as reader:  # who reads is not kept out
             assert reader.integrity_faults() == []
