@@ -13,7 +13,7 @@ from typing import Final
 from bulk_unenroll.exports.columns import Columns
 from bulk_unenroll.exports.csv_style import style_of
 from bulk_unenroll.exports.csv_writer import CsvWriter
-from bulk_unenroll.files import replacing
+from bulk_unenroll.files import open_text, replacing
 from bulk_unenroll.ledger.facts import ResultPage, Source, WrittenFile
 from bulk_unenroll.ledger.folder import writing
 from bulk_unenroll.ledger.interface import LedgerReader, Selection
@@ -50,8 +50,8 @@ def write_results(
         results = stack.enter_context(replacing(all_path))
         failed = stack.enter_context(replacing(failed_path))
         with (
-            CsvWriter(results, columns, style) as all_rows,
-            CsvWriter(failed, columns, style) as failed_rows,
+            CsvWriter(open_text(results), columns, style) as all_rows,
+            CsvWriter(open_text(failed), columns, style) as failed_rows,
         ):
             for page in reader.result_pages(selection):
                 all_rows.write(page)

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from bulk_unenroll.errors import LedgerFailed
+from bulk_unenroll.errors import LedgerFailed, Misconfigured
 from bulk_unenroll.files import replacing, sync_directory
 from bulk_unenroll.ledger.sqlite.connection import Connection, Writer, checkpoint, connect
 from bulk_unenroll.ledger.sqlite.failures import (
@@ -28,16 +28,35 @@ from bulk_unenroll.ledger.sqlite.mark import (
     mark_path,
     read_mark,
 )
-from bulk_unenroll.ledger.sqlite.own_files import OPENING, begin_writing, is_written_here
+from bulk_unenroll.ledger.sqlite.own_files import (
+    OPENING,
+    begin_writing,
+    is_written_here,
+    writes_none,
+)
 from bulk_unenroll.ledger.sqlite.seal import Found
 from bulk_unenroll.ledger.sqlite.statements import SQL
+from bulk_unenroll.ledger.sqlite.temporary import keep_temporary_files, sweep
 
 APPLICATION_ID: Final = 0x62756E72
 SCHEMA_VERSION: Final = 4
 OLDEST_VERSION: Final = 3
 CHECK_BELOW_BYTES: Final = 256 << 20
 SYNCHRONOUS_FULL: Final = 2
+OLDEST_SQLITE: Final = (3, 37, 0)
+"""The first with STRICT tables (sqlite.org/stricttables.html)."""
+OLDEST_SQLITE_NAME: Final = "3.37"
 CHANGED: Final = "it changed since it was closed"
+
+
+def check_version() -> None:
+    """Raise ``Misconfigured`` (78) where SQLite is too old to read a ledger."""
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise Misconfigured(
+            f"the SQLite of this Python is {sqlite3.sqlite_version}; {OLDEST_SQLITE_NAME} or newer"
+            " is needed",
+            "use a newer Python or system",
+        )
 
 
 def log_path(path: Path) -> Path:
@@ -50,17 +69,21 @@ def log_path(path: Path) -> Path:
 
 def open_writer(path: Path) -> Writer:
     """Open the ledger at ``path`` to write, making it if there is none."""
+    check_version()
     with translated(path), OPENING:
+        sweep(path.parent)
         if not path.exists() and not path.is_symlink():
             _create(path)
         with closing(open_read_only(path)) as reader:
             commits = _commits(reader)
         mark = Mark.begin(path, commits)
+        is_alone = writes_none()
         with begin_writing(path):
             raw = connect(path)
             writer = Writer(raw, path, mark, commits)
             try:
                 with translated(path):
+                    keep_temporary_files(raw, path.parent, alone=is_alone)
                     prepare(raw)
                     if _upgrade(raw):
                         mark.keep()
@@ -118,6 +141,7 @@ def open_read_only(path: Path) -> Connection:
 
     A refused one is left as it is, with its log: only a connection that may write merges that.
     """
+    check_version()
     with translated(path), OPENING:
         if is_written_here(path):  # it was found whole when it was opened
             return connect_read_only(path)
@@ -153,6 +177,7 @@ def connect_read_only(path: Path) -> Connection:
         raw = connect(f"{uri}?immutable=1", uri=True)
     if _version(raw) < SCHEMA_VERSION:  # what it does not have yet is empty
         raw.executescript(SQL["schema_4"].replace("CREATE TABLE", "CREATE TEMP TABLE"))
+    keep_temporary_files(raw, path.parent, alone=False)
     return Connection(raw, path)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from bulk_unenroll.ledger.facts import (
     AttemptBin,
     AttemptCount,
+    AttemptRow,
     Comparison,
     CustomerAttempt,
     CustomerRow,
@@ -31,7 +32,7 @@ from bulk_unenroll.ledger.sqlite.connection import Connection
 from bulk_unenroll.ledger.sqlite.failures import damaged, translated
 from bulk_unenroll.ledger.sqlite.file import connect_read_only
 from bulk_unenroll.ledger.sqlite.proof import conservation_faults, integrity_faults
-from bulk_unenroll.ledger.sqlite.results import result_pages
+from bulk_unenroll.ledger.sqlite.results import attempt_pages, result_pages
 from bulk_unenroll.model import Alarm, Enrollment, State, Target
 
 
@@ -167,6 +168,11 @@ class SqliteReader:
         """See ``LedgerReader.result_pages``."""
         sources = [source.id for source in selection.of(self.sources())]
         return result_pages(self._connection, sources, selection)
+
+    def attempt_pages(self, selection: Selection) -> Iterator[list[AttemptRow]]:
+        """See ``LedgerReader.attempt_pages``."""
+        sources = [source.id for source in selection.of(self.sources())]
+        return attempt_pages(self._connection, sources, selection)
 
     def example(self, enrollment: Enrollment, sources: Sequence[int]) -> ExampleRow | None:
         """See ``LedgerReader.example``."""

@@ -73,8 +73,8 @@ class Seal:
 
     ``size`` of the file in bytes; checksums of the pages of our tables and indexes (``rows``), of
     ``structure``, the pages that hold the list of tables or nothing (``rest``), and of our part of
-    that list (``schema``). ``changes`` counts transactions, see ``PageFile``. ``foreign`` are the pages of
-    what other programs added.
+    that list (``schema``). ``changes`` counts transactions, see ``PageFile``. ``foreign`` are the
+    pages of what other programs added.
     """
 
     size: int
