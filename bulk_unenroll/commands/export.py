@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Final, TextIO
 
@@ -49,7 +49,8 @@ def export(
     selected, folder = selection(states, codes, targets), existing_folder(Path(folder))
     if is_printed:
         write_csv = export_attempts_as_csv if attempts else exporting.export_as_csv
-        with _printing(), open_reader(folder) as reader:
+        # who reads may have seen enough
+        with suppress(BrokenPipeError), _printing(), open_reader(folder) as reader:
             return write_csv(reader, _standard_output(), selected)
         return 0
     write = export_attempts if attempts else exporting.export
@@ -62,8 +63,8 @@ def export(
 def _printing() -> Iterator[None]:
     try:
         yield
-    except BrokenPipeError:  # who reads has seen enough
-        pass
+    except BrokenPipeError:
+        raise
     except OSError as error:
         why = f"standard output cannot be written: {error.strerror}"
         raise LedgerFailed(why, "look where it goes") from error
