@@ -98,7 +98,7 @@ class _Mended:
         last = max(own, key=lambda source: source.id, default=None)
         self._last_id = last.id if last else 0
         moment = datetime.fromtimestamp((last and last.confirmed_s) or 0, UTC)
-        self._since = moment.strftime("%Y-%m-%dT%H:%M:%S")
+        self._since = moment.replace(tzinfo=None).isoformat(timespec="milliseconds")
 
     def left_of(self, page: ResultPage) -> ResultPage:
         """The rows of a page that are left to mend or decide."""

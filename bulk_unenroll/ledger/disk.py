@@ -87,7 +87,7 @@ def refusal(folder: Path, at_byte: int = 0) -> OSError | None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        return error
+        return error.with_traceback(None)  # which would keep the caller's frames
     finally:
         with suppress(OSError):
             probe.unlink(missing_ok=True)
