@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from bulk_unenroll.errors import LedgerFailed
+from bulk_unenroll.errors import LedgerFailed, LedgerOutOfReach
 from bulk_unenroll.ledger.disk import refusal, trouble
 
 REMEDY: Final = "keep the folder as it is and restore a copy of it"
@@ -59,7 +59,7 @@ ERRORS: Final = (
 )
 
 
-class LedgerHeld(LedgerFailed):
+class LedgerHeld(LedgerOutOfReach):
     """Another program held the ledger's lock for too long. Nothing was changed."""
 
 
@@ -107,7 +107,7 @@ def _held(ledger: Path) -> LedgerHeld:
 
 def _of_the_system(error: OSError, folder: Path) -> LedgerFailed:
     what, remedy = trouble(error, folder)
-    return LedgerFailed(f"the ledger failed: {what}", remedy)
+    return LedgerOutOfReach(f"the ledger failed: {what}", remedy)
 
 
 def _of_the_disk(error: Exception, ledger: Path) -> LedgerFailed:
@@ -116,7 +116,7 @@ def _of_the_disk(error: Exception, ledger: Path) -> LedgerFailed:
     if refused is not None:
         return _of_the_system(refused, ledger.parent)
     if getattr(error, "sqlite_errorcode", None) in UNSHARED:
-        return LedgerFailed(
+        return LedgerOutOfReach(
             f"the ledger failed: its disk cannot lock or share files ({error})",
             "move the run folder to a disk of this machine",
         )
@@ -124,7 +124,7 @@ def _of_the_disk(error: Exception, ledger: Path) -> LedgerFailed:
     if found is not None:
         return found
     if primary_code(error) == sqlite3.SQLITE_FULL:
-        return LedgerFailed(f"the ledger cannot be written: {error}", "free some room")
+        return LedgerOutOfReach(f"the ledger cannot be written: {error}", "free some room")
     return LedgerFailed(f"the ledger failed: {error}", "check the disk, then run `verify`")
 
 
@@ -147,8 +147,10 @@ def _refusal_of_temporary_files() -> LedgerFailed | None:
     try:
         folder = Path(os.environ.get("SQLITE_TMPDIR") or tempfile.gettempdir())
     except FileNotFoundError:
-        return LedgerFailed("there is no folder for temporary files", remedy)
+        return LedgerOutOfReach("there is no folder for temporary files", remedy)
     refused = refusal(folder)
     if refused is None:
         return None
-    return LedgerFailed(f"no room for temporary files: {trouble(refused, folder).reason}", remedy)
+    return LedgerOutOfReach(
+        f"no room for temporary files: {trouble(refused, folder).reason}", remedy
+    )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bulk_unenroll.commands.connect import working_ledger
 from bulk_unenroll.errors import LedgerFailed
 from bulk_unenroll.ledger.folder import ledger_path, make_folder
 from bulk_unenroll.ledger.opening import open_ledger, open_reader
@@ -149,6 +150,12 @@ class TestLock:
             assert reader.integrity_faults() == []
         browser.rollback()
         assert customers(folder)
+
+    @pytest.mark.usefixtures("short_wait", "browser")
+    def test_the_same_command_is_the_next_one(self, folder: Path) -> None:
+        with pytest.raises(LedgerFailed) as held, working_ledger(folder):
+            pass
+        assert held.value.next is None  # which stands for the same again, not for `verify`
 
     @pytest.mark.usefixtures("short_wait")
     def test_what_the_other_changes_then_is_still_found(
