@@ -116,9 +116,9 @@ class TokenAuth:
     async def renew(self, now_s: float) -> Verdict | None:
         """Fetch a token. Return None, or the verdict on an answer that has none.
 
-        If the token call got no answer, the verdict is ``Unsent``: no customer was called yet. So it
-        is for the token that was refused, which a server may hand out again for a moment; only if it
-        does so ``SAME_TOKEN_MOST`` times, nobody is let in.
+        If the token call got no answer, the verdict is ``Unsent``: no customer was called yet. So
+        it is for the token that was refused, which a server may hand out again for a moment; only
+        if it does so ``SAME_TOKEN_MOST`` times, nobody is let in.
         """
         content = orjson.dumps(_pair(self._credentials))
         answer = await self._client.post(URL(self._credentials.token_url), content, {})

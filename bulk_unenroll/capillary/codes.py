@@ -173,7 +173,7 @@ WORDS: Final[dict[str, Word]] = {
     ),
     "proxy": Word("pending", "the proxy did not let it through", "check HTTPS_PROXY and NO_PROXY"),
     "too_many_files": Word(
-        "pending", "the system allows no more open files", "raise `ulimit -n`, or lower --concurrency"
+        "pending", "the system allows no more open files", "raise ulimit -n, or lower --concurrency"
     ),
     "certificate": Word("stops the run", "wrong certificate or host name", "check the base URL"),
 }

@@ -141,7 +141,7 @@ def _checked(secret: SecretStr, place: str) -> SecretStr:
 
 _ODDITIES: Final[tuple[tuple[Callable[[str], bool], str], ...]] = (
     (lambda text: text.startswith("\ufeff"), "begins with a byte order mark (BOM)"),
-    (lambda text: not text.isprintable() and bool(re.search(r"[\r\n]", text)), "has a line break"),
+    (lambda text: bool(re.search(r"[\r\n]", text)), "has a line break"),
     (lambda text: bool(re.search(r"[\x00-\x1f\x7f]", text)), "has a control character"),
     (lambda text: text != text.strip(), "begins or ends with a blank"),
     (lambda text: len(text) > 1 and text[0] == text[-1] and text[0] in "\"'", "is in quotes"),

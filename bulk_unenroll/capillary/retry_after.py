@@ -17,9 +17,9 @@ MOMENTS_FROM_S: Final = 1e9
 def retry_after_s(values: tuple[str, ...], date: str | None, now_s: float) -> float | None:
     """Seconds to wait by ``Retry-After`` (RFC 9110, section 10.2.3); of several, the longest.
 
-    Unix and ISO times are understood
-    too, because some gateways send them. A date is compared with the answer's own ``Date``, so that a wrong clock on either side does not
-    matter. Invalid and negative values are ignored. At most ``RETRY_AFTER_CAP_S``.
+    Unix and ISO times are understood too, because some gateways send them. A date is compared with
+    the answer's own ``Date``, so that a wrong clock on either side does not matter. Invalid and
+    negative values are ignored. At most ``RETRY_AFTER_CAP_S``.
     """
     sent_s = _unix_time(date) if date else None
     waits = [

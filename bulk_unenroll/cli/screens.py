@@ -201,6 +201,10 @@ def show_summary(console: Console, summary: Summary) -> None:
         show_counts(console, summary.counts)
     if summary.run_id is None:
         return
+    if summary.left_out:
+        rows, then = summary.left_out.rows, escape(str(summary.left_out.export))
+        console.print(f"results.csv lacks the {rows:,} rows still pending; to write them too:")
+        console.print(f"  {then}")
     attempts = summary.counts.attempts if summary.counts else 0
     console.print(f"{attempts:,} attempts on record; this took {duration(summary.seconds)}")
     if summary.exit.code == 0:

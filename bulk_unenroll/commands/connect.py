@@ -9,7 +9,14 @@ from pathlib import Path
 from bulk_unenroll.capillary.base_url import check_scope, parse_base_url, same_api
 from bulk_unenroll.capillary.credentials import Basic, Endpoint, credentials, read_environment
 from bulk_unenroll.capillary.proxies import proxy_for
-from bulk_unenroll.errors import Interrupted, LedgerFailed, Misconfigured, Next, UsageError
+from bulk_unenroll.errors import (
+    Interrupted,
+    LedgerFailed,
+    LedgerOutOfReach,
+    Misconfigured,
+    Next,
+    UsageError,
+)
 from bulk_unenroll.ledger.interface import Ledger
 from bulk_unenroll.ledger.opening import open_ledger
 from bulk_unenroll.reports.plan import Destination
@@ -22,6 +29,8 @@ def working_ledger(folder: Path) -> Iterator[Ledger]:
     with ExitStack() as stack:
         try:
             ledger = stack.enter_context(open_ledger(folder))
+        except LedgerOutOfReach:
+            raise
         except LedgerFailed as stop:
             stop.next = Next("verify", (str(folder),))
             raise

@@ -25,8 +25,8 @@ from bulk_unenroll.commands.finish import RunEnd
 from bulk_unenroll.commands.frontend import Frontend
 from bulk_unenroll.commands.options import RunOptions, SendOptions, Settings, settings_from, several
 from bulk_unenroll.commands.plan import find_given, load_and_survey
+from bulk_unenroll.commands.results import target_named
 from bulk_unenroll.errors import InputRefused, LedgerFailed, Next, UsageError
-from bulk_unenroll.inputs.ids import checked_target
 from bulk_unenroll.ledger.counts import Counts, callable_count, count
 from bulk_unenroll.ledger.facts import confirmed_ids
 from bulk_unenroll.ledger.folder import existing_folder, who_works
@@ -115,7 +115,7 @@ def retry(
     ``targets`` (``"1001/2001"``) mean any.
     """
     chosen = [_reopenable(state) for state in several(states)]
-    reopening = Reopening(chosen, several(codes), [_target(text) for text in several(targets)])
+    reopening = Reopening(chosen, several(codes), [target_named(text) for text in several(targets)])
     return _continue(Path(folder), reopening, options, on_event, stop, frontend)
 
 
@@ -132,13 +132,6 @@ class _Control:
 
 def _ignore(_: object) -> None:
     pass
-
-
-def _target(text: str) -> str:
-    try:
-        return checked_target(text)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
 
 
 def _reopenable(name: str) -> State:

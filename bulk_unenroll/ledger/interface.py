@@ -17,6 +17,7 @@ from bulk_unenroll.ledger.batch import Batch
 from bulk_unenroll.ledger.facts import (
     AttemptBin,
     AttemptCount,
+    AttemptRow,
     Comparison,
     CustomerAttempt,
     CustomerRow,
@@ -53,11 +54,15 @@ class SourceInfo:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which rows to write; None means all. ``states`` may name ``invalid`` and ``duplicate``."""
+    """Which rows to write; None means all.
+
+    ``states`` may name ``invalid`` and ``duplicate``; ``targets`` are ``group/target``.
+    """
 
     sources: Sequence[int] | None = None
     states: Sequence[str] | None = None
     codes: Sequence[str] | None = None
+    targets: Sequence[str] | None = None
 
     def of(self, sources: Iterable[Source]) -> list[Source]:
         """Those of ``sources`` from which rows are written."""
@@ -187,6 +192,12 @@ class LedgerReader(Protocol):
         """The selected rows in the order of sources and rows, some ten thousand at a time.
 
         Each page is asked for when it is wanted; the ledger may be used in between.
+        """
+
+    def attempt_pages(self, selection: Selection) -> Iterator[list[AttemptRow]]:
+        """The attempts of the selected customers/targets, as recorded, some thousand at a time.
+
+        Those that may be on their way come last. Asked for as ``result_pages`` are.
         """
 
     def example(self, enrollment: Enrollment, sources: Sequence[int]) -> ExampleRow | None:

@@ -18,6 +18,14 @@ SHOWN_PROBLEMS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """How many rows still pending ``results.csv`` lacks, and the command that writes them too."""
+
+    rows: int
+    export: Next
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """How a command ended. ``next`` is the next command; None when all is done.
 
@@ -26,7 +34,7 @@ class Summary:
     ``pace`` is the state of an adaptive pace: ``rate_per_s``, ``ceiling_per_s``, ``cuts``.
     ``problems`` are what did not succeed; ``fix`` is the command for invalid rows once they are
     fixed. ``sandbox``: the calls went to the sandbox, so the next command uses it too.
-    ``alarms`` are those of the last plan or run.
+    ``alarms`` are those of the last plan or run. ``left_out`` says what the results lack, if so.
     """
 
     folder: str
@@ -40,6 +48,7 @@ class Summary:
     fix: Next | None = None
     sandbox: bool = False
     alarms: Sequence[Alarm] = ()
+    left_out: LeftOut | None = None
 
     @property
     def failed_file(self) -> str:
@@ -51,6 +60,8 @@ class Summary:
         head = {"folder": self.folder or None, "run_id": self.run_id}
         tail: dict[str, Any] = {"seconds": round(self.seconds, 3), "next": str(self.next or "")}
         tail["alarms"] = [alarm.as_json() for alarm in self.alarms]
+        if self.left_out:
+            tail["left_out"] = {"rows": self.left_out.rows, "export": str(self.left_out.export)}
         if self.pace is not None:
             tail["pace"] = dict(self.pace)
         end = {"exit": {"code": self.exit.code, "reason": self.exit.reason}}

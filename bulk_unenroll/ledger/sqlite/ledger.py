@@ -19,6 +19,7 @@ from bulk_unenroll.ledger.folder import ledger_path
 from bulk_unenroll.ledger.interface import Expected, Reopening, SourceInfo, Turn, UnexpectedCalls
 from bulk_unenroll.ledger.sqlite.claims import Claims, Wanted, begin_run
 from bulk_unenroll.ledger.sqlite.connection import Writer
+from bulk_unenroll.ledger.sqlite.failures import LedgerHeld
 from bulk_unenroll.ledger.sqlite.file import open_writer
 from bulk_unenroll.ledger.sqlite.loading import load
 from bulk_unenroll.ledger.sqlite.reader import SqliteReader
@@ -41,8 +42,8 @@ class SqliteLedger:
         connection = open_writer(ledger_path(folder))
         try:
             recover(connection)
-        except BaseException:
-            connection.abandon()
+        except BaseException as error:
+            connection.abandon(unchanged=isinstance(error, LedgerHeld))
             raise
         return cls(connection)
 

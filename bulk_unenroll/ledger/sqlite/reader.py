@@ -10,6 +10,7 @@ from typing import Any
 from bulk_unenroll.ledger.facts import (
     AttemptBin,
     AttemptCount,
+    AttemptRow,
     Comparison,
     CustomerAttempt,
     CustomerRow,
@@ -31,7 +32,7 @@ from bulk_unenroll.ledger.sqlite.connection import Connection
 from bulk_unenroll.ledger.sqlite.failures import damaged, translated
 from bulk_unenroll.ledger.sqlite.file import connect_read_only
 from bulk_unenroll.ledger.sqlite.proof import conservation_faults, integrity_faults
-from bulk_unenroll.ledger.sqlite.results import result_pages
+from bulk_unenroll.ledger.sqlite.results import attempt_pages, result_pages
 from bulk_unenroll.model import Alarm, Enrollment, State, Target
 
 
@@ -44,7 +45,7 @@ class SqliteReader:
     @contextmanager
     def at_one_moment(self) -> Iterator[LedgerReader]:
         """See ``LedgerReader.at_one_moment``."""
-        with translated():
+        with translated(self._connection.path):
             connection = connect_read_only(self._connection.path)
         with closing(connection):
             connection.raw.execute("BEGIN")
@@ -95,7 +96,10 @@ class SqliteReader:
     def recent_starts(self, since_s: float) -> list[float]:
         """See ``LedgerReader.recent_starts``."""
         starts: list[float] = []
-        with translated(), closing(self._connection.execute("recent_starts")) as attempts:
+        with (
+            translated(self._connection.path),
+            closing(self._connection.execute("recent_starts")) as attempts,
+        ):
             for sent_s, answered_s in attempts:
                 if answered_s is not None and answered_s < since_s:
                     break  # what was recorded before was sent before; one unanswered says nothing
@@ -164,6 +168,11 @@ class SqliteReader:
         """See ``LedgerReader.result_pages``."""
         sources = [source.id for source in selection.of(self.sources())]
         return result_pages(self._connection, sources, selection)
+
+    def attempt_pages(self, selection: Selection) -> Iterator[list[AttemptRow]]:
+        """See ``LedgerReader.attempt_pages``."""
+        sources = [source.id for source in selection.of(self.sources())]
+        return attempt_pages(self._connection, sources, selection)
 
     def example(self, enrollment: Enrollment, sources: Sequence[int]) -> ExampleRow | None:
         """See ``LedgerReader.example``."""
