@@ -26,8 +26,8 @@ RENEW_SHARE: Final = 0.2
 
 RENEW_MOST_S: Final = 30.0
 
-SAME_TOKEN_MOST: Final = 4
-"""So often a refused token may be handed out again, in the time of as many pauses."""
+SAME_TOKEN_MOST: Final = 5
+"""A refused token that is handed out again this often is no cache's doing: some 15 s of pauses."""
 
 
 class Auth(Protocol):

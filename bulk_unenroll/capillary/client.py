@@ -210,8 +210,8 @@ class Client:
                     data=aiohttp.BytesPayload(content),  # spares aiohttp a lookup
                     headers=headers,
                     allow_redirects=False,
-                    proxy=proxy and proxy.url,
-                    proxy_headers=proxy and proxy.headers,
+                    proxy=proxy.url if proxy else None,
+                    proxy_headers=proxy.headers if proxy else None,
                 )
                 return await _read(response)
         except UNTRUSTED as error:

@@ -133,7 +133,7 @@ def _checked(secret: SecretStr, place: str) -> SecretStr:
         if found(text):
             raise Misconfigured(
                 f"{place} {what}",
-                "write the value alone; a password that is really like this can be given as"
+                "write the value alone; if a password is really like this, give its hash as"
                 " BULK_UNENROLL_PASSWORD_MD5",
             )
     return secret
@@ -197,8 +197,10 @@ def _token_url(environment: Environment, base_url: str) -> str:
 
 def read_environment() -> Environment:
     """Read the environment; raises ``Misconfigured`` (78)."""
-    for name, value in os.environ.items():
-        if name.startswith("BULK_UNENROLL_") and not is_text(value):
+    for field in Environment.model_fields:
+        name = f"BULK_UNENROLL_{field.upper()}"
+        is_path = field.endswith("_file")
+        if not is_path and not is_text(os.environ.get(name, "")):
             raise Misconfigured(f"{name} is not UTF-8", "write it in UTF-8")
     try:
         return Environment()

@@ -13,8 +13,9 @@ the body count before the status.
 
 from __future__ import annotations
 
-import codecs
+import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -149,12 +150,12 @@ def _retry(code: str, message: str, reply: Reply, now_s: float) -> Retry:
 
 
 def _parse(content: bytes) -> object:
-    """The JSON in a body: UTF-8 (RFC 8259), after a BOM too, or Latin-1 as some gateways write."""
-    for text in (content, content.removeprefix(codecs.BOM_UTF8), content.decode("latin-1")):
-        try:
-            return orjson.loads(text)
-        except orjson.JSONDecodeError:
-            continue
+    """The JSON in a body: UTF-8 (RFC 8259), or what some gateways make of it."""
+    with suppress(orjson.JSONDecodeError):
+        return orjson.loads(content)
+    for encoding in (json.detect_encoding(content), "latin-1"):
+        with suppress(UnicodeDecodeError, orjson.JSONDecodeError):
+            return orjson.loads(content.decode(encoding))
     return None
 
 

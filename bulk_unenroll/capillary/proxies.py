@@ -6,10 +6,9 @@ read them itself, but would then also take credentials for our calls from ``.net
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies_environment, proxy_bypass
 
 from aiohttp import encode_basic_auth
 from yarl import URL
@@ -23,7 +22,7 @@ class Proxy:
     """A proxy; ``headers`` hold its credentials, which stand nowhere else."""
 
     url: URL
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
 
 
 def proxy_for(address: str) -> Proxy | None:
@@ -35,7 +34,7 @@ def proxy_for(address: str) -> Proxy | None:
     proxies = getproxies_environment()
     found = proxies.get(parts.scheme) or proxies.get("all")
     host = parts.hostname or ""
-    if not found or is_loopback(host) or proxy_bypass_environment(parts.netloc, proxies):
+    if not found or is_loopback(host) or proxy_bypass(parts.netloc):
         return None
     variable = f"{parts.scheme.upper()}_PROXY" if parts.scheme in proxies else "ALL_PROXY"
     return _parse(found if "://" in found else f"http://{found}", variable)
