@@ -7,6 +7,7 @@ Stop                      what happened, the exit code, and what to do next
 ├── InputMissing     66   the input or folder does not exist
 ├── FolderUnusable   73   the run folder cannot be made or written
 ├── LedgerFailed     74   ledger damaged, disk full or I/O error
+│   └── LedgerOutOfReach  a disk or another program is in the way; the ledger itself is as it was
 ├── FolderBusy       75   another process works in this folder
 ├── Misconfigured    78   base URL, scope, missing credentials, redirect, certificate
 └── Interrupted      130, 143   a signal came before anything was sent
@@ -134,6 +135,10 @@ class LedgerFailed(Stop):
 
     code = ExitCode.LEDGER_FAILED
     repeatable = True
+
+
+class LedgerOutOfReach(LedgerFailed):
+    """A disk or another program is in the way; once it is not, the same command goes on."""
 
 
 class FolderBusy(Stop):

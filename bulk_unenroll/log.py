@@ -45,6 +45,11 @@ def logs_calls() -> bool:
     return _logger.isEnabledFor(logging.DEBUG)
 
 
+def is_set_up() -> bool:
+    """Return whether this process decided where its log goes."""
+    return not _logger.propagate
+
+
 def set_up(
     *, json: bool, verbosity: int, file: TextIO | None = None, colours: bool = False
 ) -> None:

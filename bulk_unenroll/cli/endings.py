@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
+import time
 from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -14,35 +16,75 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from bulk_unenroll.errors import PROGRAM, Next, OptionValue, Stop, option_words
-from bulk_unenroll.exits import is_halt
-from bulk_unenroll.urls import without_secrets
+from bulk_unenroll.errors import PROGRAM, Next, OptionValue, Stop, UsageError, option_words
+from bulk_unenroll.exits import Exit, is_halt
+from bulk_unenroll.urls import is_text, without_secrets
 
 if TYPE_CHECKING:
     from bulk_unenroll.reports.summary import Summary
 
 NOTIFY_URLS: Final = "BULK_UNENROLL_NOTIFY_URLS"
-NOTIFYING: Final = ("run", "resume", "retry", "job")
-"""Commands that a scheduler starts: of their early ends people are notified too."""
+WORKING: Final = ("plan", "run", "resume", "retry", "job")
+"""Commands that a scheduler starts: however they end, somebody wants to know."""
+
+
+@dataclass(slots=True)
+class Doing:
+    """What this process is doing: the options of its command, as far as they were understood."""
+
+    given: Mapping[str, Any] = field(default_factory=dict)
+    began_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def folder(self) -> str:
+        """The run folder, if the options say it."""
+        from bulk_unenroll.inputs.finding import default_folder
+
+        named = self.given.get("folder") or self.given.get("out")
+        with suppress(Stop, OSError):
+            if named is None and self.given.get("inputs"):
+                named = default_folder(self.given["inputs"])
+        return "" if named is None else str(named)
+
+    @property
+    def job(self) -> str | None:
+        """The job file, if one is run."""
+        return sys.argv[3] if sys.argv[1:3] == ["job", "run"] and len(sys.argv) > 3 else None
+
+
+doing = Doing()
+
+
+def begin(given: Mapping[str, Any]) -> None:
+    """From now on this process does, and logs, what the options ``given`` say."""
+    from bulk_unenroll.cli.log_options import set_up_log
+
+    doing.given, doing.began_s = given, time.monotonic()
+    set_up_log(given)
+
+
+def forget() -> None:
+    """This process begins a command."""
+    doing.given, doing.began_s = {}, time.monotonic()
 
 
 # ── a command that did what it could ─────────────────────────────────────────────────────────────
 
 
 def finish(summary: Summary, *, json: bool, notify: str = "never", show: bool = True) -> int:
-    """Print how a command ended, notify if asked to; its exit code."""
+    """Print how a command ended, and tell everybody who wants to know; its exit code."""
     code = summary.exit.code
     resumed = _is_job() and summary.next is not None and summary.next.command == "resume"
     if resumed:  # a job knows its credentials
         advice = summary.next.advice if summary.next else ""
         summary = replace(summary, next=same_command().after(advice))
     if json:
-        print_json(summary.as_json())
+        print_json(_as_json(summary))
     elif show:
         from bulk_unenroll.cli import screens
 
         screens.show_summary(screens.out(), summary)
-    _notify(code, summary, notify)
+    _tell(summary, notify)
     if code:
         _print_two_lines(code, summary.exit.reason, summary.next)
     return code
@@ -51,7 +93,8 @@ def finish(summary: Summary, *, json: bool, notify: str = "never", show: bool = 
 def print_abandoned(summary: Summary, *, json: bool) -> None:
     """Print how a run ended whose process is about to be gone, past all buffers."""
     if json:
-        print_json(summary.as_json())
+        print_json(_as_json(summary))
+    _log_end(summary)
     _print_two_lines(summary.exit.code, summary.exit.reason, summary.next)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -61,15 +104,74 @@ def print_abandoned(summary: Summary, *, json: bool) -> None:
 
 
 def end_early(stop: Stop, commands: Container[str]) -> int:
-    """Print why a command could not go on, as an object if asked to, and what to type next."""
-    then = next_after(stop, commands)
-    if "--json" in sys.argv[1:]:
-        ended = {"code": stop.code, "reason": str(stop)}
-        print_json({"folder": None, "run_id": None, "exit": ended, "next": str(then)})
-    if sys.argv[1:2] and sys.argv[1] in NOTIFYING and not sys.stderr.isatty():
-        _notify(stop.code, None, "halt")
-    _print_two_lines(stop.code, str(stop), then)
+    """Tell why a command could not go on, and what to type next; its exit code."""
+    from bulk_unenroll.reports.summary import Summary
+
+    seconds = time.monotonic() - doing.began_s
+    ended = Exit(stop.code, str(stop))
+    summary = Summary(doing.folder, ended, next_after(stop, commands), seconds=seconds)
+    if doing.given.get("json") or "--json" in sys.argv[1:]:
+        print_json(_as_json(summary))
+    if sys.argv[1:2] and sys.argv[1] in WORKING and sys.argv[1:3] != ["job", "check"]:
+        write_metrics(doing.given.get("metrics_file"), summary)
+        _tell(summary, doing.given.get("notify") or "halt")
+    _print_two_lines(stop.code, str(stop), summary.next)
     return stop.code
+
+
+def write_metrics(path: Path | None, summary: Summary) -> None:
+    """Write how a command ended that made no call into its file for Prometheus."""
+    if path is None:
+        return
+    with suppress(ImportError, OSError):  # then this is why it ends, or no reason not to end
+        from bulk_unenroll.reports.metrics import write_end
+
+        write_end(path, Path(summary.folder).name, summary.exit.code)
+
+
+# ── telling ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _tell(summary: Summary, notify: str) -> None:
+    """Notify people, and log the end as an event."""
+    _notify(summary, notify)
+    _log_end(summary)
+
+
+def _log_end(summary: Summary) -> None:
+    log = _log()
+    counts = summary.counts
+    states = {s.value: n for s, n in counts.states.items() if n} if counts else {}
+    rows = {"rows": counts.read, "invalid": counts.invalid} if counts else {}
+    say = log.warning if summary.exit.code else log.info
+    say(
+        "run_ended",
+        exit=summary.exit.code,
+        reason=summary.exit.reason,
+        folder=summary.folder or None,
+        seconds=round(summary.seconds, 3),
+        job=doing.job,
+        host=socket.gethostname(),
+        **rows,
+        **states,
+    )
+
+
+def _log() -> Any:
+    """The log; if the command ended before it was set up, as far as its options are known."""
+    from bulk_unenroll.cli.log_options import set_up_log
+    from bulk_unenroll.log import get_logger, is_set_up
+
+    if not is_set_up():
+        try:
+            set_up_log(doing.given)
+        except UsageError:  # the log cannot be written, which is why it ends
+            set_up_log({**doing.given, "log_file": None})
+    return get_logger()
+
+
+def _as_json(summary: Summary) -> dict[str, Any]:
+    return {**summary.as_json(), "job": doing.job, "host": socket.gethostname()}
 
 
 # ── the next command ─────────────────────────────────────────────────────────────────────────────
@@ -177,23 +279,26 @@ def _one_line(text: str) -> str:
 # ── notifications ────────────────────────────────────────────────────────────────────────────────
 
 
-def _notify(code: int, summary: Summary | None, when: str) -> None:
+def _notify(summary: Summary, when: str) -> None:
     """Send a notification, if there are addresses for one and ``when`` asks for it."""
+    code = summary.exit.code
     urls = _notify_urls()
-    if not urls or when == "never":
+    if not is_text(urls):
+        _log().warning("not_notified", why=f"{NOTIFY_URLS} is not UTF-8")
+        return
+    if not urls or when == "never" or not (when == "end" or is_halt(code)):
         return
     try:
         from bulk_unenroll.reports import notify
     except ImportError:
-        extra = "pip install 'bulk-unenroll[notify]'"
-        click.echo(f"notification not sent: it needs an extra, {extra}", err=True)
+        _log().warning("not_notified", why="it needs an extra: pip install 'bulk-unenroll[notify]'")
         return
-    if when == "end" or is_halt(code):
-        notify.notify(urls, code, summary)
+    notify.notify(urls, summary, job=doing.job, host=socket.gethostname())
 
 
 def _notify_urls() -> str:
     file = os.environ.get(f"{NOTIFY_URLS}_FILE")
-    with suppress(OSError, UnicodeDecodeError):
-        return Path(file).read_text("utf-8") if file else os.environ.get(NOTIFY_URLS, "")
-    return ""
+    with suppress(OSError):
+        if file:
+            return Path(file).read_text("utf-8", "surrogateescape").removeprefix("\ufeff")
+    return os.environ.get(NOTIFY_URLS, "")

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-from contextlib import suppress
-from io import TextIOWrapper
 from types import FrameType
-from typing import Final, NoReturn
+from typing import NoReturn
 
 import click
 
+from bulk_unenroll import streams
 from bulk_unenroll.cli.app import cli
-from bulk_unenroll.cli.endings import end_early, help_command
+from bulk_unenroll.cli.endings import doing, end_early, forget, help_command
 from bulk_unenroll.errors import PROGRAM, Interrupted, Next, Stop, UsageError
 from bulk_unenroll.exits import ExitCode
-
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from bulk_unenroll.signals import SIGNALS, heeded
 
 
 def main() -> NoReturn:
     """Run the command line and exit. Expected errors end in two lines, never in a traceback."""
+    forget()
     _handle_signals()
-    _accept_any_file_name()
     code = _run()
-    with suppress(BrokenPipeError):
-        sys.stdout.flush()
+    sys.stdout.flush()
+    for lost in streams.losses():
+        print(f"{PROGRAM}: {lost}", file=sys.stderr)  # noqa: T201
     for number in SIGNALS:  # Python resets handlers while it ends, but not this
         signal.signal(number, signal.SIG_IGN)
     raise SystemExit(code)
@@ -35,9 +33,6 @@ def main() -> NoReturn:
 def _run() -> int:
     try:
         return cli.main(prog_name=PROGRAM, standalone_mode=False) or ExitCode.FINISHED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.FINISHED
     except Exception as error:
         return end_early(_as_stop(error), cli.commands)
 
@@ -46,6 +41,9 @@ def _as_stop(error: Exception) -> Stop:
     if isinstance(error, Stop):
         return error
     if isinstance(error, click.ClickException):
+        context = getattr(error, "ctx", None)
+        if context is not None and not doing.given:
+            doing.given = context.params  # those that were understood before it
         return UsageError(error.format_message(), next=help_command(cli.commands))
     if isinstance(error, click.Abort):
         return Interrupted(ExitCode.SIGINT, "interrupted: nothing was sent")
@@ -58,17 +56,10 @@ def _as_stop(error: Exception) -> Stop:
 
 
 def _handle_signals() -> None:
-    for number in SIGNALS:
+    for number in heeded():
         signal.signal(number, _interrupt)
 
 
 def _interrupt(number: int, _: FrameType | None) -> None:
-    code = ExitCode.SIGINT if number == signal.SIGINT else ExitCode.SIGTERM
-    raise Interrupted(code, f"interrupted by {signal.Signals(number).name}")
-
-
-def _accept_any_file_name() -> None:
-    """Let messages name files whose names are not text."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    name = signal.Signals(number)
+    raise Interrupted(SIGNALS[name], f"interrupted by {name.name}")

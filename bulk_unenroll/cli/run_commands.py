@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 from click.core import ParameterSource
 
-from bulk_unenroll.cli.endings import finish, next_after, same_command
+from bulk_unenroll.cli.endings import begin, doing, finish, next_after, same_command
 from bulk_unenroll.cli.options import FOLDER, INPUTS, Given, options_of
-from bulk_unenroll.errors import Next, OptionValue, Stop, UsageError
+from bulk_unenroll.errors import Next, OptionValue, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,8 +39,7 @@ def plan(inputs: tuple[str, ...], **given: Any) -> int:
     from bulk_unenroll.commands.plan import plan as plan_inputs
     from bulk_unenroll.reports.summary import Summary
 
-    began_s = time.monotonic()
-    set_up_log(given)
+    begin(given | {"inputs": inputs})
     found = plan_inputs(*inputs, **options_from(click.get_current_context()))
     if not given["json"]:
         screens.show_plan(screens.out(), found)
@@ -51,7 +48,7 @@ def plan(inputs: tuple[str, ...], **given: Any) -> int:
         found.exit,
         _after_plan(found),
         counts=found.counts,
-        seconds=time.monotonic() - began_s,
+        seconds=time.monotonic() - doing.began_s,
         rehearsal=found.destination.rehearsal,
         alarms=found.alarms,
     )
@@ -71,6 +68,7 @@ def run(inputs: tuple[str, ...], **given: Any) -> int:
     """
     from bulk_unenroll.commands.run import run as run_inputs
 
+    begin(given | {"inputs": inputs})
     return _send(partial(run_inputs, *inputs), given)
 
 
@@ -86,6 +84,7 @@ def resume(folder: Path, **given: Any) -> int:
     """
     from bulk_unenroll.commands.run import resume as resume_folder
 
+    begin(given | {"folder": folder})
     return _send(partial(resume_folder, folder), given)
 
 
@@ -101,6 +100,7 @@ def retry(folder: Path, **given: Any) -> int:
     """
     from bulk_unenroll.commands.run import retry as retry_folder
 
+    begin(given | {"folder": folder})
     return _send(partial(retry_folder, folder), given)
 
 
@@ -137,7 +137,6 @@ def _send(command: Callable[..., Summary], given: Given) -> int:
     from bulk_unenroll.exits import Exit
     from bulk_unenroll.reports.summary import Summary
 
-    set_up_log(given)
     context = click.get_current_context()
     try:
         summary = command(frontend=Terminal(given), **options_from(context))
@@ -154,26 +153,3 @@ def _send(command: Callable[..., Summary], given: Given) -> int:
             alarms=plan.alarms,
         )
     return finish(summary, json=given["json"], notify=given["notify"])
-
-
-def set_up_log(given: Given) -> None:
-    """Set up the log as the options say; raises ``UsageError``."""
-    from bulk_unenroll import log
-
-    path: Path | None = given["log_file"]
-    try:
-        file = _private(path) if path else None
-    except OSError as error:
-        raise UsageError(f"cannot write the log to {path}: {error.strerror}") from None
-    terminal = sys.stderr.isatty() and not file
-    log.set_up(
-        json=(given["log_format"] or ("console" if terminal else "json")) == "json",
-        verbosity=int(given["verbose"]) - int(given["quiet"]),
-        file=file,
-        colours=terminal and "NO_COLOR" not in os.environ,
-    )
-
-
-def _private(path: Path) -> TextIO:
-    """``path`` for appending, made 0600: a log may hold customer ids."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", buffering=1)

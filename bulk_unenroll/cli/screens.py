@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 SHOWN_TARGETS: Final = 20
 SHOWN_CODES: Final = 12
+SHOWN_OTHERS: Final = 3
 
 STYLES: Final = {
     State.SUCCEEDED: "green",
@@ -134,6 +135,13 @@ def _invalid_table(plan: Plan) -> Table:
 
 
 def _history(plan: Plan) -> Iterator[str]:
+    for other in plan.others[:SHOWN_OTHERS]:
+        what = "confirmed" if other.confirmed_s else "planned only"
+        yield escape_markup(
+            f"this folder also holds {other.path}: {other.row_count:,} rows, {what}"
+        )
+    if len(plan.others) > SHOWN_OTHERS:
+        yield f"and {len(plan.others) - SHOWN_OTHERS:,} other files"
     states = plan.counts.states
     settled = sum(states.values()) - plan.counts.left
     if settled:
@@ -197,6 +205,10 @@ def show_summary(console: Console, summary: Summary) -> None:
         show_counts(console, summary.counts)
     if summary.run_id is None:
         return
+    if summary.left_out:
+        rows, then = summary.left_out.rows, escape(str(summary.left_out.export))
+        console.print(f"results.csv lacks the {rows:,} rows still pending; to write them too:")
+        console.print(f"  {then}")
     attempts = summary.counts.attempts if summary.counts else 0
     console.print(f"{attempts:,} attempts on record; this took {duration(summary.seconds)}")
     if summary.exit.code == 0:
@@ -215,7 +227,8 @@ def problem_lines(summary: Summary, counts: Counts, problems: Problems) -> list[
     for found in problems.shown:
         lines += _problem_lines(summary.folder, fix, found)
     if counts.invalid:
-        way = "fix them in failed.csv, then" if fix.command == "run" else "fix them in the inputs;"
+        in_file = f"fix them in {summary.failed_file}, then"
+        way = in_file if fix.command == "run" else "fix them in the inputs;"
         lines.append(f"[red]{counts.invalid:,} invalid[/]: {way} {escape(str(fix))}")
     if problems.problems.others:
         more, customers = problems.problems.others, problems.problems.others_weight

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from bulk_unenroll.cli import questions, screens
 from bulk_unenroll.cli.endings import print_abandoned
+from bulk_unenroll.cli.log_options import is_json
 from bulk_unenroll.cli.progress import watching
 from bulk_unenroll.errors import UsageError
+from bulk_unenroll.log import get_logger
 from bulk_unenroll.reports.alarms import AlarmsRaised
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from bulk_unenroll.reports.summary import Summary
 
 T = TypeVar("T")
+log = get_logger()
 
 
 class Terminal:
@@ -58,6 +61,11 @@ class Terminal:
         return [questions.ask_name(alarm) for alarm in plan.alarms_raised]
 
     def _show(self, plan: Plan) -> None:
+        """Show the plan in words, but nowhere among JSON."""
+        for alarm in plan.alarms:
+            log.warning("alarm", name=alarm.name, text=alarm.text, allowed=alarm.allowed)
+        if self._given["json"] and is_json(self._given):
+            return
         console = screens.err() if self._given["json"] else screens.out()
         if self._given["quiet"] and self._given["yes"]:
             screens.show_alarms(console, plan)

@@ -21,6 +21,7 @@ from bulk_unenroll.ledger.folder import existing_folder, ledger_path
 from bulk_unenroll.ledger.opening import open_reader
 from bulk_unenroll.model import Enrollment, Invalid
 from bulk_unenroll.reports.plan import TooManyInvalid
+from bulk_unenroll.sending.open_files import allow_open_files
 from bulk_unenroll.settings import RUN_MAX_INVALID, RunSettings
 
 ANY_URL: Final = "https://localhost"
@@ -45,6 +46,8 @@ def check(folder: Path, names: Sequence[str], options: Mapping[str, Any]) -> lis
     orgs = False
     with _collecting(faults):
         orgs = bool(names) and _check_inputs(names, settings)
+    with _collecting(faults):
+        allow_open_files(settings.send.concurrency)
     bound = Bound(None, settings.run)
     with _collecting(faults):
         bound = _check_folder(folder, settings, new=bool(names))

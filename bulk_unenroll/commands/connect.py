@@ -10,9 +10,11 @@ from typing import Any
 
 from bulk_unenroll.capillary.base_url import check_scope, parse_base_url, same_api
 from bulk_unenroll.capillary.credentials import Basic, Endpoint, credentials, read_environment
+from bulk_unenroll.capillary.proxies import proxy_for
 from bulk_unenroll.errors import (
     Interrupted,
     LedgerFailed,
+    LedgerOutOfReach,
     Misconfigured,
     Next,
     OptionValue,
@@ -34,6 +36,8 @@ def working_ledger(folder: Path) -> Iterator[Ledger]:
     with ExitStack() as stack:
         try:
             ledger = stack.enter_context(open_ledger(folder))
+        except LedgerOutOfReach:
+            raise
         except LedgerFailed as stop:
             stop.next = Next("verify", (str(folder),))
             raise
@@ -69,7 +73,9 @@ def base_url(run_settings: RunSettings, kept_url: str | None) -> str:
             "no base URL: there is no default host for a call that cannot be undone",
             "give --base-url https://HOST/v3.1 or set BULK_UNENROLL_BASE_URL, or add --sandbox",
         )
-    return parse_base_url(url)
+    parsed = parse_base_url(url)
+    proxy_for(parsed)  # one that cannot be used is found before a call needs it
+    return parsed
 
 
 def destination(run_settings: RunSettings, reader: LedgerReader) -> Destination:

@@ -14,16 +14,18 @@ from bulk_unenroll.commands.memory import kept_of
 from bulk_unenroll.commands.options import Settings
 from bulk_unenroll.errors import LedgerFailed, Next
 from bulk_unenroll.exits import Exit, ExitCode
-from bulk_unenroll.exports.export import write_results
+from bulk_unenroll.exports.result_files import results_path, write_results
 from bulk_unenroll.ledger.counts import Counts, count
 from bulk_unenroll.ledger.facts import confirmed_ids
 from bulk_unenroll.ledger.interface import Ledger, LedgerReader
 from bulk_unenroll.ledger.opening import check_conservation
 from bulk_unenroll.reports.next_command import after_fixing, after_run
 from bulk_unenroll.reports.problems import find_problems
-from bulk_unenroll.reports.summary import SHOWN_PROBLEMS, Summary, conclude
+from bulk_unenroll.reports.summary import SHOWN_PROBLEMS, LeftOut, Summary, conclude
 
 REPORT_NAME: Final = "report.html"
+PENDING_WRITTEN: Final = 200_000
+"""More rows still pending are left out of the results: they would take more than some seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +52,18 @@ class RunEnd:
         check_conservation(reader)
         if not self.settings.run.export:
             return self._conclude(stop_reasons)
+        confirmed = confirmed_ids(reader.sources())
+        pending = count(reader, confirmed).pending
+        left_out = pending if pending > PENDING_WRITTEN else 0
         with _noting_failure(stop_reasons):
-            write_results(reader, self.folder, confirmed_ids(reader.sources()))
-        summary = self._conclude(stop_reasons)
+            written = write_results(reader, self.folder, confirmed, pending=not left_out)
+            self.ledger.note_failed_file(written)
+        summary = self._conclude(stop_reasons, left_out)
         with _noting_failure(stop_reasons):
             _write_page(self.folder, reader, summary)
-        # a page that could not be written changes how the run ended
-        return self._conclude(stop_reasons) if ExitCode.LEDGER_FAILED in stop_reasons else summary
+        if ExitCode.LEDGER_FAILED in stop_reasons:  # that changes how the run ended
+            return self._conclude(stop_reasons, left_out)
+        return summary
 
     def fail(self, failed: LedgerFailed) -> Summary:
         """Summarise a run whose ledger failed, with counts if it can still be read."""
@@ -70,7 +77,7 @@ class RunEnd:
         why = "ended at once by a second signal: calls in flight stay in doubt"
         self.frontend.abandoned(self._summary(Exit(code, why), self._resume(), None))
 
-    def _conclude(self, stop_reasons: dict[int, str]) -> Summary:
+    def _conclude(self, stop_reasons: dict[int, str], left_out: int = 0) -> Summary:
         reader, folder = self.ledger.reader, str(self.folder)
         by_target = reader.counts_by_target(self.sources)
         counts = count(reader, self.sources, by_target)
@@ -82,8 +89,14 @@ class RunEnd:
         then = after_run(reader, folder, ended, counts, self.sources, resend_after_s)
         summary = self._summary(ended, then, counts)
         found = find_problems(reader, self.sources, by_target, targets=0, problems=SHOWN_PROBLEMS)
-        fix = after_fixing(reader, folder)
-        return replace(summary, problems=found, fix=fix, alarms=reader.alarms())
+        export = Next("export", (folder,), {"to": str(results_path(reader, self.folder))})
+        return replace(
+            summary,
+            problems=found,
+            fix=after_fixing(reader, folder),
+            alarms=reader.alarms(),
+            left_out=LeftOut(left_out, export) if left_out else None,
+        )
 
     def _summary(self, ended: Exit, then: Next | None, counts: Counts | None) -> Summary:
         seconds = time.monotonic() - self.settings.run.began_s

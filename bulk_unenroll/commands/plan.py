@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
 from bulk_unenroll.commands.connect import destination, working_ledger
 from bulk_unenroll.commands.memory import as_careful_as_last_time, plain
@@ -14,6 +15,7 @@ from bulk_unenroll.commands.options import PlanOptions, Settings, keyword_of, se
 from bulk_unenroll.errors import UsageError
 from bulk_unenroll.inputs.finding import InputFile, default_folder, find_inputs
 from bulk_unenroll.inputs.loading import load
+from bulk_unenroll.inputs.own_files import check_own, own_folder
 from bulk_unenroll.ledger.folder import who_works
 from bulk_unenroll.ledger.interface import Ledger
 from bulk_unenroll.ledger.opening import check_conservation
@@ -34,44 +36,76 @@ def plan(
     ``bulk_unenroll.errors``, among them ``InputRefused`` and ``InputMissing``.
     """
     settings = settings_from(options)
-    names, folder = names_and_folder(inputs, out)
-    files = find_inputs(names)
-    with working_ledger(folder) as ledger:
+    given = find_given(inputs, out, settings)
+    with working_ledger(given.folder) as ledger:
         settings = as_careful_as_last_time(settings, ledger.reader)
         to = destination(settings.run, ledger.reader)
-        _, found = load_and_survey(ledger, folder, files, settings, settings.max_invalid, to)
+        found = load_and_survey(ledger, given, settings, settings.max_invalid, to).plan
         ledger.note_alarms(found.alarms, now_s=time.time(), noted_by=who_works())
         check_conservation(ledger.reader)
     return found
 
 
-def names_and_folder(
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The inputs, and the run folder that they go into; ``named``: a person named it."""
+
+    files: list[InputFile]
+    folder: Path
+    named: bool
+
+    @property
+    def parts_of(self) -> set[str]:
+        """The folders and globs among the inputs."""
+        return {file.part_of for file in self.files if file.part_of}
+
+
+def find_given(
     inputs: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str] | None,
-    *,
-    rehearsal: bool = False,
-) -> tuple[list[str], Path]:
-    """The names of the inputs, and the run folder: ``out``, or one named after the first input."""
+    settings: Settings,
+) -> Given:
+    """Find the inputs and their run folder.
+
+    That is ``out``, or the one in which a file of results lies, or one named after the first input.
+    """
     names = [os.fspath(name) for name in inputs]
     if not names:
         raise UsageError("no input was given", "give the path of a file")
-    return names, default_folder(names, rehearsal=rehearsal) if out is None else Path(out)
+    files = find_inputs(names)
+    if out is not None:
+        folder = Path(out)
+    else:
+        own = own_folder(files, settings.read)
+        folder = own or default_folder(names, rehearsal=settings.run.sandbox)
+    check_own(files, settings.read, folder, named=out is not None)
+    return Given(files, folder, out is not None)
+
+
+class Surveyed(NamedTuple):
+    """The sources of a run, what it would do, and the settings that it would do it with."""
+
+    sources: list[int]
+    plan: Plan
+    settings: Settings
 
 
 def load_and_survey(
-    ledger: Ledger,
-    folder: Path,
-    files: list[InputFile],
-    settings: Settings,
-    max_invalid: Limit | None,
-    to: Destination,
-) -> tuple[list[int], Plan]:
-    """Load new inputs. Return the ids of all sources, and what a run of them would do."""
-    sources = load(ledger, files, settings.read, folder)
+    ledger: Ledger, given: Given, settings: Settings, max_invalid: Limit | None, to: Destination
+) -> Surveyed:
+    """Load new inputs, and say what a run of them would do.
+
+    Rows of a file of results that are in doubt are decided by a person, with ``retry``.
+    """
+    sources = load(ledger, given.files, settings.read, given.folder, named=given.named)
+    noticed = ledger.reader.noticed(sources)
+    if any(facts.get("own") for facts in noticed.values()):
+        settings = replace(settings, send=replace(settings.send, in_doubt="hold"))
     found = survey(
         ledger.reader,
-        str(folder),
+        str(given.folder),
         sources,
+        given.parts_of,
         destination=to,
         reading=settings.read.signature(),
         rate=settings.send.rate,
@@ -80,4 +114,4 @@ def load_and_survey(
         max_invalid=max_invalid,
         allow=settings.run.allow,
     )
-    return sources, found
+    return Surveyed(sources, found, settings)

@@ -33,10 +33,9 @@ from bulk_unenroll.commands.memory import (
     kept_of,
 )
 from bulk_unenroll.commands.options import RunOptions, SendOptions, Settings, settings_from, several
-from bulk_unenroll.commands.plan import load_and_survey, names_and_folder
+from bulk_unenroll.commands.plan import find_given, load_and_survey
+from bulk_unenroll.commands.results import target_named
 from bulk_unenroll.errors import InputRefused, LedgerFailed, Next, UsageError
-from bulk_unenroll.inputs.finding import find_inputs
-from bulk_unenroll.inputs.ids import checked_target
 from bulk_unenroll.ledger.counts import Counts, callable_count, count
 from bulk_unenroll.ledger.facts import confirmed_ids
 from bulk_unenroll.ledger.folder import existing_folder, who_works
@@ -45,6 +44,7 @@ from bulk_unenroll.log import get_logger
 from bulk_unenroll.model import REOPENABLE, State
 from bulk_unenroll.reports.plan import Plan, TooManyInvalid, refusing
 from bulk_unenroll.reports.summary import Summary
+from bulk_unenroll.sending.open_files import allow_open_files
 from bulk_unenroll.sending.stopping import StopRequest
 from bulk_unenroll.settings import RUN_MAX_INVALID, RunSettings
 
@@ -89,10 +89,9 @@ def run(
     ended is a value: see ``Summary.exit``.
     """
     settings = settings_from(options)
-    names, folder = names_and_folder(inputs, out, rehearsal=settings.run.sandbox)
     stop = stop or StopRequest()
     frontend = frontend or EventFrontend(on_event or _ignore, stop)
-    task = partial(_run, names, folder, settings, plan, _Control(frontend, stop))
+    task = partial(_run, inputs, out, settings, plan, _Control(frontend, stop))
     return frontend.work(task)
 
 
@@ -125,7 +124,7 @@ def retry(
     ``targets`` (``"1001/2001"``) mean any.
     """
     chosen = [_reopenable(state) for state in several(states)]
-    reopening = Reopening(chosen, several(codes), [_target(text) for text in several(targets)])
+    reopening = Reopening(chosen, several(codes), [target_named(text) for text in several(targets)])
     return _continue(Path(folder), reopening, options, on_event, stop, frontend)
 
 
@@ -144,13 +143,6 @@ def _ignore(_: object) -> None:
     pass
 
 
-def _target(text: str) -> str:
-    try:
-        return checked_target(text)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-
-
 def _reopenable(name: str) -> State:
     known = [state for state in REOPENABLE if state == name]
     if not known:
@@ -160,21 +152,22 @@ def _reopenable(name: str) -> State:
 
 
 def _run(
-    names: Sequence[str],
-    folder: Path,
+    inputs: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str] | None,
     settings: Settings,
     plan_id: str | None,
     control: _Control,
 ) -> Summary:
-    files = find_inputs(names)
+    given = find_given(inputs, out, settings)
     max_invalid = settings.max_invalid or RUN_MAX_INVALID
-    with working_ledger(folder) as ledger:
+    with working_ledger(given.folder) as ledger:
         settings = as_careful_as_last_time(settings, ledger.reader)
-        check_kind(ledger.reader, folder, rehearsal=settings.run.sandbox)
+        allow_open_files(settings.send.concurrency)
+        check_kind(ledger.reader, given.folder, rehearsal=settings.run.sandbox)
         with api(settings.run, None) as endpoint:
             anew = is_confirmed_anew(ledger.reader, endpoint)
             to = destination_of(endpoint, settings.run)
-            sources, plan = load_and_survey(ledger, folder, files, settings, max_invalid, to)
+            sources, plan, settings = load_and_survey(ledger, given, settings, max_invalid, to)
             with refusing(plan):
                 ledger.note_alarms(plan.alarms, now_s=time.time(), noted_by=who_works())
                 check_orgs(ledger, endpoint)
@@ -183,8 +176,8 @@ def _run(
             alarms = plan.allowing(allowed).alarms
             ledger.note_alarms(alarms, now_s=time.time(), noted_by=who_works())
             kept = kept_of(settings)
-            ledger.confirm(sources, endpoint.base_url, settings=kept, anew=anew)
-            return _send(folder, ledger, endpoint, sources, "run", settings, control)
+            ledger.confirm(sources, endpoint.base_url, given.parts_of, settings=kept, anew=anew)
+            return _send(given.folder, ledger, endpoint, sources, "run", settings, control)
 
 
 def _check_plan(plan: Plan, plan_id: str | None, expect: int | None) -> None:
@@ -238,6 +231,7 @@ def _resume(
             raise UsageError(NOTHING_CONFIRMED, next=then)
         check_goes_on(ledger.reader, folder, settings.given, _without_options(folder, reopening))
         settings = as_last_time(settings, ledger.reader)
+        allow_open_files(settings.send.concurrency)
         with api(settings.run, ledger.reader.base_url()) as endpoint:
             if not settings.run.sandbox:
                 check_same_api(ledger.reader, endpoint)

@@ -1,43 +1,31 @@
-"""Write rows of the ledger: ``results.csv`` and ``failed.csv``, or an export in four formats."""
+"""Write chosen rows of the ledger, in four formats."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+import gzip
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TextIO
 
 import orjson
 
 from bulk_unenroll.errors import UsageError
 from bulk_unenroll.exports.columns import ADDED, ADDED_FIELDS, SHOWN, Columns, as_text
+from bulk_unenroll.exports.csv_style import CsvStyle, style_of
 from bulk_unenroll.exports.csv_writer import CsvWriter
-from bulk_unenroll.files import replacing
+from bulk_unenroll.files import open_text, replacing
 from bulk_unenroll.ledger.facts import ResultPage
 from bulk_unenroll.ledger.folder import writing
 from bulk_unenroll.ledger.interface import LedgerReader, Selection
 
-SETTLED_WELL: Final = frozenset({"succeeded", "not_enrolled", "duplicate"})
-ENDINGS: Final = (".csv", ".parquet", ".jsonl", ".xlsx")
-
-# ── the two files of a run ───────────────────────────────────────────────────────────────────────
-
-
-def write_results(reader: LedgerReader, folder: Path, sources: Sequence[int]) -> None:
-    """Write ``results.csv`` and ``failed.csv`` for ``sources``, each whole or not at all."""
-    selection = Selection(sources=sources)
-    columns = Columns(selection.of(reader.sources()))
-    with writing("results.csv, failed.csv"), ExitStack() as stack:
-        results = stack.enter_context(replacing(folder / "results.csv"))
-        failed = stack.enter_context(replacing(folder / "failed.csv"))
-        all_rows = stack.enter_context(CsvWriter(results, columns))
-        failed_rows = stack.enter_context(CsvWriter(failed, columns))
-        for page in reader.result_pages(selection):
-            all_rows.write(page)
-            failed_rows.write(page.where(s not in SETTLED_WELL for s in page.columns["status"]))
-
+ENDINGS: Final = (".csv", ".csv.gz", ".parquet", ".jsonl", ".xlsx")
 
 # ── export ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def ending_of(name: str) -> str | None:
+    """Which of ``ENDINGS`` a name has."""
+    return next((ending for ending in ENDINGS if name.lower().endswith(ending)), None)
 
 
 def export(reader: LedgerReader, to: Path, selection: Selection) -> int:
@@ -45,13 +33,32 @@ def export(reader: LedgerReader, to: Path, selection: Selection) -> int:
 
     The ending of ``to`` decides the format.
     """
-    columns = Columns(selection.of(reader.sources()))
+    columns, style = _columns_and_style(reader, selection)
+    with (
+        writing(str(to), to.parent),
+        replacing(to) as part,
+        _writer(ending_of(to.name), part, columns, style) as writer,
+    ):
+        return _write_pages(reader, writer, selection)
+
+
+def export_as_csv(reader: LedgerReader, out: TextIO, selection: Selection) -> int:
+    """Write the selected rows to an open file, which is closed; return how many."""
+    with CsvWriter(out, *_columns_and_style(reader, selection)) as writer:
+        return _write_pages(reader, writer, selection)
+
+
+def _columns_and_style(reader: LedgerReader, selection: Selection) -> tuple[Columns, CsvStyle]:
+    sources = selection.of(reader.sources())
+    noticed = reader.noticed([source.id for source in sources])
+    return Columns(sources), style_of(noticed.values())
+
+
+def _write_pages(reader: LedgerReader, writer: _Writer, selection: Selection) -> int:
     number = 0
-    ending = to.suffix.lower()
-    with writing(str(to)), replacing(to) as part, _writer(ending, part, columns) as writer:
-        for page in reader.result_pages(selection):
-            writer.write(page)
-            number += len(page)
+    for page in reader.result_pages(selection):
+        writer.write(page)
+        number += len(page)
     return number
 
 
@@ -64,12 +71,21 @@ class _Writer(Protocol):
     def write(self, page: ResultPage) -> None: ...
 
 
-def _writer(ending: str, path: Path, columns: Columns) -> _Writer:
+def _writer(ending: str | None, path: Path, columns: Columns, style: CsvStyle) -> _Writer:
     if ending == ".parquet":
         return _parquet_writer(path, columns)
     if ending == ".xlsx":
         return _workbook_writer(path, columns)
-    return _JsonLinesWriter(path, columns) if ending == ".jsonl" else CsvWriter(path, columns)
+    if ending == ".jsonl":
+        return _JsonLinesWriter(path, columns)
+    return CsvWriter(open_csv(path, ending), columns, style)
+
+
+def open_csv(path: Path, ending: str | None) -> TextIO:
+    """Open a file for CSV, compressed if its ``ending`` says so."""
+    if ending == ".csv.gz":
+        return gzip.open(path, "wt", encoding="utf-8", newline="")
+    return open_text(path)
 
 
 def _parquet_writer(path: Path, columns: Columns) -> _Writer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from glob import glob, has_magic
@@ -25,8 +26,10 @@ REHEARSAL: Final = "-rehearsal"
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """``path``: absolute, symlinks resolved, or ``-``. ``display``: as the user wrote it.
+    """``path``: absolute, links as they are, or ``-``. ``display``: as the user wrote it.
 
+    A link stays a link, because it is the name under which the user will give the next content.
+    ``part_of`` is the folder or glob that the file was found by, absolute, or empty.
     For a remote file, both are its address without query, and ``url`` is the whole address: what
     follows the ``?`` may be a signature, which is never kept or shown.
     """
@@ -34,6 +37,7 @@ class InputFile:
     path: str
     display: str
     url: str = field(default="", repr=False)
+    part_of: str = ""
 
 
 def find_inputs(names: Sequence[str]) -> list[InputFile]:
@@ -46,7 +50,7 @@ def find_inputs(names: Sequence[str]) -> list[InputFile]:
     for name in names:
         try:
             for file in _resolve(name):
-                known = found.setdefault(file.path, file)
+                known = found.setdefault(_real_path(file), file)
                 _check_same(known, file)
         except OSError as error:
             raise InputMissing(f"input {shown(name)}: {error.strerror}", "check the path") from None
@@ -56,11 +60,13 @@ def find_inputs(names: Sequence[str]) -> list[InputFile]:
 def _resolve(name: str) -> Iterator[InputFile]:
     if is_remote(name):
         for url in remote.find(name):
-            yield InputFile(without_secrets(url), without_secrets(url), url)
+            path = without_secrets(url)
+            part_of = without_secrets(name)
+            yield InputFile(path, path, url, "" if part_of == path else part_of)
         return
     for path, display in _expand(name):
         _check_name(path)
-        yield InputFile(path, display)
+        yield InputFile(path, display, part_of="" if display == name else _absolute(name))
 
 
 def _check_same(known: InputFile, file: InputFile) -> None:
@@ -93,12 +99,21 @@ def _expand(name: str) -> Iterator[tuple[str, str]]:
         if match != name and Path(match).is_dir():
             yield from _expand(match)
         else:
-            yield _canonical_path(Path(match)), match
+            yield _absolute(match), match
 
 
-def _canonical_path(path: Path) -> str:
+def _absolute(name: str) -> str:
+    """The name as it was given, from the root on; without ``..`` where that is the same file."""
+    short, plain = Path(os.path.abspath(name)), Path(name).absolute()  # noqa: PTH100
+    is_same = not plain.exists() or (short.exists() and short.samefile(plain))
+    return str(short if is_same else plain)
+
+
+def _real_path(file: InputFile) -> str:
+    """The file that a name leads to, so that one given twice is read once."""
+    path = Path(file.path)
     # the link /dev/fd/N of a pipe resolves to a name that cannot be opened
-    return str(path.resolve() if path.is_file() else path.absolute())
+    return str(path.resolve()) if not file.url and path.is_file() else file.path
 
 
 def _check_name(name: str) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bulk_unenroll.inputs.finding import InputFile
 from bulk_unenroll.inputs.mapping import ReadSettings
+from bulk_unenroll.inputs.own_files import check_belongs, is_own
 from bulk_unenroll.inputs.rows import Mapper
 from bulk_unenroll.inputs.source import Source, open_source
+from bulk_unenroll.inputs.tally import Tally
 from bulk_unenroll.ledger.batch import Batch, StagedRow, staged_batch, staged_row
 from bulk_unenroll.ledger.interface import Ledger, SourceInfo
 from bulk_unenroll.model import Record
@@ -19,32 +22,51 @@ if TYPE_CHECKING:
 
 
 def load(
-    ledger: Ledger, inputs: Sequence[InputFile], reading: ReadSettings, spool: Path
+    ledger: Ledger,
+    inputs: Sequence[InputFile],
+    reading: ReadSettings,
+    folder: Path,
+    *,
+    named: bool = False,
 ) -> list[int]:
     """Load every input whose content is not in the ledger yet. Return the ids of the sources.
 
-    Standard input is copied into the folder ``spool``. Raises what ``open_source`` raises; no row
-    of a refused input remains in the ledger.
+    ``folder`` is the run folder; standard input is copied into it. ``named``: a person named it.
+    Raises what ``open_source`` and ``check_belongs`` raise; no row of a refused input remains in
+    the ledger.
     """
-    sources = [_load_one(ledger, file, reading, spool) for file in inputs]
+    sources = [_load_one(ledger, file, reading, folder, named=named) for file in inputs]
     return list(dict.fromkeys(sources))
 
 
-def _load_one(ledger: Ledger, file: InputFile, reading: ReadSettings, spool: Path) -> int:
-    with open_source(file, reading, spool) as source:
+def _load_one(
+    ledger: Ledger, file: InputFile, reading: ReadSettings, folder: Path, *, named: bool
+) -> int:
+    with open_source(file, reading, folder) as source:
+        own = is_own(source.header)
+        if own:
+            check_belongs(file, folder, named=named)
         info = SourceInfo(
             path=file.path,
             name=file.display,
             sha256=source.sha256,
             reading=reading.signature(),
             header=source.mapper.kept,
+            part_of=file.part_of,
         )
-        return ledger.load(info, _batches(source))
+        tally = Tally()
+
+        def noticed() -> dict[str, object]:
+            return {"ids": asdict(tally.facts()), "own": own}
+
+        return ledger.load(info, _batches(source, tally), noticed)
 
 
-def _batches(source: Source) -> Iterator[Batch]:
+def _batches(source: Source, tally: Tally) -> Iterator[Batch]:
     for piece in source.pieces():
-        yield _batch(piece, source.mapper)
+        batch = _batch(piece, source.mapper)
+        tally.add(batch)
+        yield batch
 
 
 def _batch(piece: Piece, mapper: Mapper) -> Batch:

@@ -12,6 +12,13 @@ from bulk_unenroll.model import Enrollment, State, Target
 # ── sources and runs ─────────────────────────────────────────────────────────────────────────────
 
 
+class WrittenFile(NamedTuple):
+    """A file of results as this program wrote it last: its name in the folder, and its content."""
+
+    name: str
+    sha256: str
+
+
 class Source(NamedTuple):
     """One input in one content that was read to its end. ``header``: the input's own columns."""
 
@@ -86,18 +93,46 @@ class InvalidCount(NamedTuple):
     example: str
 
 
+@dataclass(frozen=True, slots=True)
+class IdFacts:
+    """How the customer ids of some rows look; ``noticed`` has it under ``ids``.
+
+    ``digits[n]`` counts the ids of n digits. ``thousands``: they end in 000. ``cut``: over 15
+    digits, with zeros after the 15th. ``steps``: each is the one before plus 1. ``dates``: 8 digits
+    that are a day. ``mobile``: they begin as mobile numbers do. ``customers`` is how many there
+    are, and ``width`` how wide the range is from which they seem to be taken; both are estimates.
+    """
+
+    rows: int = 0
+    digits: Sequence[int] = (0,) * 20
+    thousands: int = 0
+    cut: int = 0
+    steps: int = 0
+    dates: int = 0
+    mobile: int = 0
+    customers: int = 0
+    width: int = 0
+
+    def __add__(self, other: IdFacts) -> IdFacts:
+        """Of both together."""
+        return IdFacts(
+            self.rows + other.rows,
+            tuple(a + b for a, b in zip(self.digits, other.digits, strict=True)),
+            self.thousands + other.thousands,
+            self.cut + other.cut,
+            self.steps + other.steps,
+            self.dates + other.dates,
+            self.mobile + other.mobile,
+            self.customers + other.customers,
+            max(self.width, other.width),
+        )
+
+
 class Comparison(NamedTuple):
     """Of some sources: how many customers/targets were confirmed before, and how many are gone."""
 
     known: int
     gone: int
-
-
-class PhoneLike(NamedTuple):
-    """How many of ``customers`` have an id like a phone number."""
-
-    customers: int
-    phone_like: int
 
 
 class ExampleRow(NamedTuple):
@@ -169,6 +204,23 @@ class CustomerAttempt(NamedTuple):
     """An attempt of one customer, as in the view ``attempt_history``; times as text, in UTC."""
 
     target: Target
+    attempt: int
+    run_id: str
+    sent_at: str
+    answered_at: str | None
+    outcome: str
+    code: str | None
+    http_status: int | None
+    request_id: str | None
+
+
+class AttemptRow(NamedTuple):
+    """An attempt, as in the view ``attempt_history``; times as text, in UTC."""
+
+    org_id: int | None
+    target_group_id: int
+    target_id: int
+    customer_id: int
     attempt: int
     run_id: str
     sent_at: str

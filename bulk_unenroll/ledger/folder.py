@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from bulk_unenroll.errors import FolderBusy, FolderUnusable, InputMissing, LedgerFailed
 from bulk_unenroll.files import sync_directory
+from bulk_unenroll.ledger.disk import trouble
 from bulk_unenroll.urls import is_remote
 
 LEDGER_NAME: Final = "ledger.sqlite"
@@ -116,13 +117,13 @@ def is_locked(folder: Path) -> bool:
 
 
 @contextmanager
-def writing(what: str) -> Iterator[None]:
-    """Turn an ``OSError`` while ``what`` is written into ``LedgerFailed`` (74)."""
+def writing(what: str, folder: Path) -> Iterator[None]:
+    """Turn an ``OSError`` while ``what`` is written in ``folder`` into ``LedgerFailed`` (74)."""
     try:
         yield
     except OSError as error:
-        why = error.strerror or str(error)
-        raise LedgerFailed(f"{what}: cannot be written: {why}", "check the disk") from error
+        why, remedy = trouble(error, folder)
+        raise LedgerFailed(f"{what} cannot be written: {why}", remedy) from error
 
 
 def who_works() -> str:
@@ -131,4 +132,5 @@ def who_works() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):  # in a container, a user may have no name
         user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+    who = f"{user}@{socket.gethostname()}"
+    return who.encode("utf-8", "backslashreplace").decode()  # a variable need not be text

@@ -17,12 +17,12 @@ from bulk_unenroll.ledger.batch import Batch
 from bulk_unenroll.ledger.facts import (
     AttemptBin,
     AttemptCount,
+    AttemptRow,
     Comparison,
     CustomerAttempt,
     CustomerRow,
     ExampleRow,
     InvalidCount,
-    PhoneLike,
     ResultPage,
     RowCounts,
     Run,
@@ -32,28 +32,37 @@ from bulk_unenroll.ledger.facts import (
     Source,
     StateCount,
     Waiting,
+    WrittenFile,
 )
 from bulk_unenroll.model import Alarm, Blocked, Call, Enrollment, Entry, State
 
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What identifies a source, and the columns it brought. ``reading``: how it was read."""
+    """What identifies a source, and the columns it brought.
+
+    ``reading``: how it was read. ``part_of``: the folder or glob that it was given by, if any.
+    """
 
     path: str
     name: str
     sha256: str
     reading: str
     header: tuple[str, ...]
+    part_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which rows to write; None means all. ``states`` may name ``invalid`` and ``duplicate``."""
+    """Which rows to write; None means all.
+
+    ``states`` may name ``invalid`` and ``duplicate``; ``targets`` are ``group/target``.
+    """
 
     sources: Sequence[int] | None = None
     states: Sequence[str] | None = None
     codes: Sequence[str] | None = None
+    targets: Sequence[str] | None = None
 
     def of(self, sources: Iterable[Source]) -> list[Source]:
         """Those of ``sources`` from which rows are written."""
@@ -137,6 +146,9 @@ class LedgerReader(Protocol):
     def line(self, source: int, row: int) -> int | None:
         """The line of a text file in which a row begins, counted from 1; None where not known."""
 
+    def failed_file(self) -> WrittenFile | None:
+        """The file of failed rows that was written last, if it was noted."""
+
     def alarms(self) -> list[Alarm]:
         """The alarms of the last plan or run."""
 
@@ -174,11 +186,11 @@ class LedgerReader(Protocol):
     def readings(self, sources: Sequence[int]) -> list[str]:
         """How the sources were read, each way once."""
 
-    def compare(self, sources: Sequence[int]) -> Comparison:
-        """How many were confirmed before in other sources, and how many would be withdrawn."""
+    def compare(self, sources: Sequence[int], given: Collection[str] = ()) -> Comparison:
+        """How many were confirmed before in other sources, and how many would be withdrawn.
 
-    def phone_like(self, sources: Sequence[int]) -> PhoneLike:
-        """How many customer ids have 10 to 12 digits."""
+        ``given``: the folders and globs that the sources are parts of now.
+        """
 
     def swapped_before(self, sources: Sequence[int]) -> bool:
         """Whether customers were taken out of a target whose two ids are these, swapped."""
@@ -189,6 +201,12 @@ class LedgerReader(Protocol):
         """The selected rows in the order of sources and rows, some ten thousand at a time.
 
         Each page is asked for when it is wanted; the ledger may be used in between.
+        """
+
+    def attempt_pages(self, selection: Selection) -> Iterator[list[AttemptRow]]:
+        """The attempts of the selected customers/targets, as recorded, some thousand at a time.
+
+        Those that may be on their way come last. Asked for as ``result_pages`` are.
         """
 
     def example(self, enrollment: Enrollment, sources: Sequence[int]) -> ExampleRow | None:
@@ -254,18 +272,23 @@ class Ledger(Protocol):
         self,
         sources: Sequence[int],
         base_url: str,
+        given: Collection[str] = (),
         *,
         settings: Mapping[str, object] | None = None,
         anew: bool = False,
     ) -> None:
-        """Confirm ``sources`` for ``base_url``; older contents of their paths are superseded.
+        """Confirm ``sources`` for ``base_url``; what they replace is superseded.
 
-        ``settings`` are remembered with it: values that JSON has. ``anew``: others of the folder's
-        sources were confirmed for a wrong API, and are only planned from now on.
+        That is: other contents of their paths, and earlier parts of the folders and globs that are
+        ``given`` now. ``settings`` are remembered with it: values that JSON has. ``anew``: others
+        of the folder's sources were confirmed for a wrong API, and are only planned from now on.
         """
 
     def remember(self, settings: Mapping[str, object]) -> None:
         """Remember the settings with which a confirmed folder goes on: values that JSON has."""
+
+    def note_failed_file(self, written: WrittenFile) -> None:
+        """Note which file of failed rows was written."""
 
     def note_alarms(self, alarms: Sequence[Alarm], *, now_s: float, noted_by: str | None) -> None:
         """Note which alarms a plan or run raised, if any; ``user@host`` looked at it."""

@@ -19,11 +19,12 @@ PREFIX: Final = "bulk_unenroll"
 class MetricsFile:
     """An observer that rewrites ``path`` at most every ten seconds as calls end.
 
-    The file is replaced as a whole. Raises ``OSError`` if it cannot be written at the beginning;
-    later the file just gets old, which its ``written_timestamp_seconds`` shows.
+    ``counts`` are None if there are none. The file is replaced as a whole. Raises ``OSError`` if it
+    cannot be written at the beginning; later the file just gets old, which its
+    ``written_timestamp_seconds`` shows.
     """
 
-    def __init__(self, path: Path, folder: str, counts: Counts) -> None:
+    def __init__(self, path: Path, folder: str, counts: Counts | None) -> None:
         self._path = path
         self._registry = prometheus.CollectorRegistry()
         self._folder = folder
@@ -34,7 +35,8 @@ class MetricsFile:
         self._running = self._gauge("running", "Whether a run is going on.")
         self._exit = self._gauge("exit_code", "Exit code of the last run; -1 while it goes on.")
         self._written = self._gauge("written_timestamp_seconds", "When this file was written.")
-        self._set_states(counts)
+        if counts is not None:
+            self._set_states(counts)
         self._running.labels(folder).set(1)
         self._exit.labels(folder).set(-1)
         self._write()
@@ -89,3 +91,8 @@ class MetricsFile:
         return prometheus.Counter(
             f"{PREFIX}_{name}", description, ("folder", *labels), registry=self._registry
         )
+
+
+def write_end(path: Path, folder: str, exit_code: int) -> None:
+    """Write how a command ended before it made a call. Raises ``OSError``."""
+    MetricsFile(path, folder, None).ended(None, exit_code)

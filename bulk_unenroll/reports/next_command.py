@@ -22,8 +22,9 @@ from bulk_unenroll.model import State, Target
 from bulk_unenroll.reports.rehearsal import is_rehearsal
 from bulk_unenroll.reports.summary import Summary
 
+FOUND_DELIMITERS: Final = ",;\t|"
+"""Of a file with one of these no option has to say it."""
 PLAIN_CODE: Final = re.compile(r"[A-Za-z0-9_.-]+")
-FAILED_NAME: Final = "failed.csv"
 STDIN: Final = "-"
 
 MENDED: Final[Mapping[str, tuple[str, str]]] = {
@@ -176,7 +177,7 @@ def _mending(code: str | None, fix: Next) -> Next:
 
 
 def after_fixing(reader: LedgerReader, folder: str) -> Next:
-    """The command for rows that are to be mended, once they are right in ``failed.csv``.
+    """The command for rows that are to be mended, once they are right in the file of failed rows.
 
     It has the column options that the rows were read with. If the inputs were read in different
     ways, there is no such command, for what is right for some rows may name others' ids: these
@@ -184,11 +185,10 @@ def after_fixing(reader: LedgerReader, folder: str) -> Next:
     """
     sources = ids_in_force(reader.sources())
     readings = [_options(json.loads(reading)) for reading in reader.readings(sources)]
-    failed = f"{folder}/{FAILED_NAME}"
-    if not readings or any(options != readings[0] for options in readings[1:]):
+    written = reader.failed_file()
+    if not readings or any(options != readings[0] for options in readings[1:]) or not written:
         return _list(folder)
-    if not Path(failed).exists():
-        return _list(folder)
+    failed = f"{folder}/{written.name}"
     kind: dict[str, OptionValue] = {"sandbox": True} if is_rehearsal(reader) else {}
     return Next("run", (failed,), {**readings[0], **kind}, f"mend the invalid rows in {failed}")
 
@@ -227,5 +227,7 @@ def _options(read: Mapping[str, Any], *, original: bool = False) -> dict[str, Op
     options: dict[str, OptionValue] = {"column": columns} if columns else {}
     names = {"group": "target-group-id", "target": "target-id", "org": "data-scope-org"}
     if original:
-        names |= {"delimiter": "delimiter", "encoding": "encoding", "sheet": "sheet"}
+        names |= {"encoding": "encoding", "sheet": "sheet"}
+    if read.get("delimiter", ",") not in FOUND_DELIMITERS:
+        names["delimiter"] = "delimiter"
     return options | {name: str(read[key]) for key, name in names.items() if key in read}

@@ -143,7 +143,7 @@ def write_page(reader: LedgerReader, to: Path, summary: Summary, *, going_on: bo
     """
     with reader.at_one_moment() as moment:
         page = look(moment, summary, going_on=going_on)
-    with writing(to.name), replacing(to) as part:
+    with writing(to.name, to.parent), replacing(to) as part:
         part.write_text(render(page), "utf-8")
 
 

@@ -15,7 +15,7 @@ from bulk_unenroll.ledger.counts import Counts, callable_count, count
 from bulk_unenroll.ledger.facts import InvalidCount, Source, StateCount
 from bulk_unenroll.ledger.interface import LedgerReader
 from bulk_unenroll.model import Alarm, Target
-from bulk_unenroll.reports.alarms import cut_off, more_rows, phones, second_header, swapped
+from bulk_unenroll.reports.alarms import Seen, alarms, ids_seen
 from bulk_unenroll.reports.problems import TargetFact
 from bulk_unenroll.settings import RUN_MAX_INVALID, Limit, Rate
 
@@ -49,11 +49,12 @@ class Destination:
 class Plan:
     """Everything that a plan shows. ``to_call`` customers/targets would be called.
 
-    ``id`` changes with the contents of the inputs, how they are read, and their targets. ``known``
-    counts enrollments that the ledger had before, ``gone`` those no longer in the file. ``exit`` is
-    how ``plan`` ends; ``run_refuses``: too many rows are invalid for a run. ``estimate_s`` is how
-    long the calls take at ``rate``. ``remembered`` are settings that nobody gave, but which the
-    folder remembers from its last run.
+    ``id`` changes with the contents of the inputs, how they are read, and their targets. ``others``
+    are files that the folder holds beside those of the plan. ``known`` counts enrollments that the
+    ledger had before, ``gone`` those no longer in the file. ``exit`` is how ``plan`` ends;
+    ``run_refuses``: too many rows are invalid for a run. ``estimate_s`` is how long the calls take
+    at ``rate``. ``remembered`` are settings that nobody gave, but which the folder remembers from
+    its last run.
     """
 
     folder: str
@@ -61,6 +62,7 @@ class Plan:
     exit: Exit
     destination: Destination
     sources: list[Source]
+    others: list[Source]
     counts: Counts
     targets: list[TargetFact]
     invalid: list[InvalidCount]
@@ -88,8 +90,8 @@ class Plan:
 
     def allowing(self, names: Collection[str]) -> Plan:
         """The same plan, with the alarms of these names allowed."""
-        alarms = [replace(a, allowed=a.allowed or a.name in names) for a in self.alarms]
-        return replace(self, alarms=alarms)
+        told = [replace(a, allowed=a.allowed or a.name in names) for a in self.alarms]
+        return replace(self, alarms=told)
 
 
 def list_invalid(folder: str) -> Next:
@@ -123,6 +125,7 @@ def survey(
     reader: LedgerReader,
     folder: str,
     sources: Sequence[int],
+    parts_of: Collection[str],
     *,
     destination: Destination,
     reading: str,
@@ -134,38 +137,47 @@ def survey(
 ) -> Plan:
     """Return the plan of ``sources`` in the ledger of ``folder``.
 
-    ``reading`` is the signature of how they were read; ``remembered`` see ``Plan``. With
-    ``max_invalid`` None no number of invalid rows is refused. ``allow`` names the alarms that may
-    pass.
+    ``parts_of`` are the folders and globs that they are parts of; ``reading`` is the signature of
+    how they were read; ``remembered`` see ``Plan``. With ``max_invalid`` None no number of invalid
+    rows is refused. ``allow`` names the alarms that may pass.
     """
     by_target = reader.counts_by_target(sources)
     counts = count(reader, sources, by_target)
     to_call = callable_count(reader, sources, resend_after_s, counts)
     targets = _targets(by_target)
-    compared = reader.compare(sources)
+    compared = reader.compare(sources, parts_of)
     every_source, planned = reader.sources(), frozenset(sources)
     shown = [source for source in every_source if source.id in planned]
     invalid = reader.invalid_counts(sources)
-    alarms = [
-        *phones(reader.phone_like(sources)),
-        *swapped(targets, counts.unique, before=reader.swapped_before(sources)),
-        *more_rows(planned, every_source),
-        *second_header(invalid),
-        *cut_off(shown, reader.noticed(sources)),
-    ]
+    noticed = reader.noticed(sources)
+    seen = Seen(
+        counts,
+        ids_seen(noticed.values()),
+        targets,
+        shown,
+        every_source,
+        noticed,
+        invalid,
+        reader.swapped_before(sources),
+    )
     found = Plan(
         folder=folder,
         id=_plan_id(shown, reading, targets),
         exit=_exit(counts, to_call, max_invalid),
         destination=destination,
         sources=shown,
+        others=[
+            source
+            for source in every_source
+            if source.superseded_s is None and source.path not in {one.path for one in shown}
+        ],
         counts=counts,
         targets=targets,
         invalid=invalid,
         to_call=to_call,
         known=compared.known,
         gone=compared.gone,
-        alarms=alarms,
+        alarms=alarms(seen),
         run_refuses=(max_invalid or RUN_MAX_INVALID).exceeded(counts.invalid, counts.read),
         estimate_s=to_call / rate.per_s,
         rate=rate,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any, Final
 
 from bulk_unenroll.errors import Next
@@ -17,13 +18,24 @@ SHOWN_PROBLEMS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """How many rows still pending ``results.csv`` lacks, and the command that writes them too."""
+
+    rows: int
+    export: Next
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """How a command ended. ``next`` is the next command; None when all is done.
+
+    ``folder`` is empty where it is not known.
 
     ``pace`` is the state of an adaptive pace: ``rate_per_s``, ``ceiling_per_s``, ``cuts``.
     ``problems`` are what did not succeed; ``fix`` is the command for invalid rows once they are
     fixed. ``rehearsal``: the calls went to the sandbox, and nobody was taken out of anything.
     ``alarms`` are those of the last plan or run, ``settings`` what the folder remembers.
+    ``left_out`` says what the results lack, if so.
     """
 
     folder: str
@@ -38,16 +50,24 @@ class Summary:
     rehearsal: bool = False
     alarms: Sequence[Alarm] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    left_out: LeftOut | None = None
+
+    @property
+    def failed_file(self) -> str:
+        """The name of the file in which rows are to be fixed."""
+        return PurePath(self.fix.arguments[0]).name if self.fix else "failed.csv"
 
     def as_json(self) -> dict[str, Any]:
         """The object of ``--json``."""
-        head = {"folder": self.folder, "run_id": self.run_id}
+        head = {"folder": self.folder or None, "run_id": self.run_id}
         tail: dict[str, Any] = {"seconds": round(self.seconds, 3), "next": str(self.next or "")}
         tail["alarms"] = [alarm.as_json() for alarm in self.alarms]
         tail["rehearsal"] = self.rehearsal
         tail["advice"] = self.next.advice if self.next else ""
         if self.settings:
             tail["settings"] = dict(self.settings)
+        if self.left_out:
+            tail["left_out"] = {"rows": self.left_out.rows, "export": str(self.left_out.export)}
         if self.pace is not None:
             tail["pace"] = dict(self.pace)
         end = {"exit": {"code": self.exit.code, "reason": self.exit.reason}}

@@ -5,23 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
 
 from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.log import get_logger
+from bulk_unenroll.signals import SIGNALS, heeded
 
 Stop = Callable[[int, str], None]
 """Ends the run cleanly, given the exit code and the reason. Not thread-safe."""
-
-SIGNALS: Final = {
-    signal.SIGINT: ExitCode.SIGINT,
-    signal.SIGTERM: ExitCode.SIGTERM,
-    signal.SIGHUP: ExitCode.SIGTERM,
-}
 
 log = get_logger()
 
@@ -101,11 +94,10 @@ def stopped_by_signals(stop: Stop, end_now: Callable[[int], None]) -> Iterator[N
         seen.append(number)
         stop(code, f"stopped by {number.name}")  # before anything that may fail
         log.warning("stopping", signal=number.name, hint="waiting for calls in flight")
-        sys.stderr.flush()
 
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    for number, code in SIGNALS.items():
-        loop.add_signal_handler(number, signalled, number, code)
+    before = {number: signal.getsignal(number) for number in heeded()}
+    for number in before:
+        loop.add_signal_handler(number, signalled, number, SIGNALS[number])
     try:
         yield
     finally:

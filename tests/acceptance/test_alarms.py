@@ -21,7 +21,7 @@ def rows(customers: Sequence[int], group: int = 1001, target: int = 2001) -> lis
     return [(who, group, target) for who in customers]
 
 
-PHONES = rows(range(919_800_000_000, 919_800_000_040))
+PHONES = rows(range(919_800_000_000, 919_900_000_000, 2_543_217))
 WRONG: dict[str, Sequence[Row]] = {
     "phones": PHONES,
     "swapped": [(420_000_000 + 7919 * who, 2000 + who % 5, 1001) for who in range(50)],

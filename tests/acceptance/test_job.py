@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.command import SAMPLES, Desk, Witness
+from tests.kit.command import SAMPLES, Desk, Witness, people
 from tests.kit.tiers import thorough
 
 Start = Callable[..., Witness]
@@ -74,7 +74,7 @@ class TestKill:
         self, desk: Desk, witness: Start, seed: int
     ) -> None:
         api = witness()
-        desk.write("job.csv", rows(range(1, 1001)))
+        desk.write("job.csv", rows(people(1000)))
         dice = random.Random(seed)
         process = desk.start("run", "job.csv", "--rate", "1000/s", "--yes", "--concurrency", "16")
         api.wait_for_calls(dice.randint(20, 600))
@@ -90,7 +90,7 @@ class TestKill:
         ended = desk.do("resume", "job.unenroll", "--rate", "2000/s", "--json")
         assert ended.code == 0
         assert ended.json["status"]["pending"] == 0
-        assert api.applied() == set(range(1, 1001))
+        assert api.applied() == set(people(1000))
         settled = ledger(
             desk, "SELECT customer_id FROM results WHERE status IN ('succeeded', 'not_enrolled')"
         )
@@ -117,7 +117,7 @@ class TestSignals:
         self, desk: Desk, witness: Start, number: signal.Signals, code: int
     ) -> None:
         api = witness("[[rule]]\ndelay_s = 0.3\n")
-        desk.write("job.csv", rows(range(1, 501)))
+        desk.write("job.csv", rows(people(500)))
         process = desk.start("run", "job.csv", "--rate", "100/s", "--yes", "--json")
         api.wait_for_calls(5)
         process.send_signal(number)
@@ -134,7 +134,7 @@ class TestSignals:
         self, desk: Desk, witness: Start
     ) -> None:
         api = witness('[[rule]]\nact = "silent"\n')
-        desk.write("job.csv", rows(range(1, 51)))
+        desk.write("job.csv", rows(people(50)))
         process = desk.start(
             "run", "job.csv", "--rate", "100/s", "--yes", "--canary", "0", "--json"
         )
@@ -158,7 +158,7 @@ class TestSignals:
 class TestAgain:
     def test_a_second_run_calls_nobody(self, desk: Desk, witness: Start) -> None:
         api = witness()
-        desk.write("job.csv", rows(range(1, 101)))
+        desk.write("job.csv", rows(people(100)))
         assert desk.do("run", "job.csv", *FAST).code == 0
         assert desk.do("run", "job.csv", *FAST).code == 0
         assert len(api.seen()) == 100
@@ -168,36 +168,36 @@ class TestAgain:
         self, desk: Desk, witness: Start
     ) -> None:
         api = witness()
-        desk.write("job.csv", rows(range(1, 101)))
+        desk.write("job.csv", rows(people(100)))
         desk.do("run", "job.csv", *FAST)
-        desk.write("job.csv", rows(range(150, 0, -1)))
+        desk.write("job.csv", rows(people(150)[::-1]))
         ended = desk.do("run", "job.csv", "--expect", 50, "--json", *FAST)
         assert ended.code == 0
-        assert {entry["customer"] for entry in api.seen()[100:]} == set(range(101, 151))
+        assert {entry["customer"] for entry in api.seen()[100:]} == set(people(50, before=100))
         assert len(api.seen()) == 150
 
     @pytest.mark.in_process
     def test_rows_taken_out_of_the_file_are_withdrawn(self, desk: Desk, witness: Start) -> None:
         api = witness()
-        desk.write("job.csv", rows(range(1, 101)))
+        desk.write("job.csv", rows(people(100)))
         desk.do("run", "job.csv", "--rate", "1/h", "--yes", "--stop-after", "1s", "--canary", "0")
         called = {entry["customer"] for entry in api.seen()}
-        desk.write("job.csv", rows(range(51, 101)))
+        desk.write("job.csv", rows(people(50, before=50)))
         plan = desk.do("plan", "job.csv").out
         assert f"{50 - len(called)} gone" in plan
         ended = desk.do("run", "job.csv", "--json", *FAST, "--rate", "2000/s")
         assert ended.json["status"]["withdrawn"] == 50 - len(called)
-        assert {entry["customer"] for entry in api.seen()} == set(range(51, 101)) | called
+        assert {entry["customer"] for entry in api.seen()} == set(people(50, before=50)) | called
 
     def test_a_code_can_be_retried_once_its_cause_is_fixed(
         self, desk: Desk, witness: Start
     ) -> None:
-        api = witness("[book]\ncustomers = [" + ", ".join(map(str, range(1, 91))) + "]\n")
-        desk.write("job.csv", rows(range(1, 101)))
+        api = witness("[book]\ncustomers = [" + ", ".join(map(str, people(90))) + "]\n")
+        desk.write("job.csv", rows(people(100)))
         ended = desk.do("run", "job.csv", "--json", *FAST)
         assert ended.json["codes"] == {"310011": 10}
         assert ended.json["next"] == "bulk-unenroll retry job.unenroll --code 310011"
-        api.ask("teach", {"customers": list(range(91, 101))})
+        api.ask("teach", {"customers": list(people(10, before=90))})
         again = desk.do("retry", "job.unenroll", "--code", "310011", "--rate", "100/s", "--json")
         assert again.code == 0
         assert again.json["status"]["succeeded"] == 100
@@ -225,7 +225,7 @@ class TestAgain:
 @pytest.mark.in_process
 def test_one_sender_for_a_folder(desk: Desk, witness: Start) -> None:
     api = witness()
-    desk.write("job.csv", rows(range(1, 101)))
+    desk.write("job.csv", rows(people(100)))
     process = desk.start("run", "job.csv", "--rate", "20/s", "--yes")
     api.wait_for_calls()
     second = desk.do("run", "job.csv", *FAST)
@@ -242,7 +242,7 @@ def test_one_sender_for_a_folder(desk: Desk, witness: Start) -> None:
 @pytest.mark.in_process
 def test_a_deleted_input_stops_neither_resume_nor_export(desk: Desk, witness: Start) -> None:
     witness()
-    path = desk.write("job.csv", [(*row, "Zoë") for row in rows(range(1, 51))], *"abcd")
+    path = desk.write("job.csv", [(*row, "Zoë") for row in rows(people(50))], *"abcd")
     desk.do(
         "run", "job.csv", "--rate", "10/s", "--yes", "--stop-after", "1s",
         "--column", "customerId=a", "--column", "targetGroupId=b", "--column", "targetId=c",
@@ -256,7 +256,7 @@ def test_a_deleted_input_stops_neither_resume_nor_export(desk: Desk, witness: St
 @pytest.mark.in_process
 def test_failed_csv_can_be_used_as_input_unchanged(desk: Desk, witness: Start) -> None:
     witness()
-    desk.write("job.csv", [*rows(range(1, 51)), ("4.2E+08", 1001, 2001), ("7,5", 1001, 2001)])
+    desk.write("job.csv", [*rows(people(50)), ("4.2E+08", 1001, 2001), ("7,5", 1001, 2001)])
     assert desk.do("run", "job.csv", *FAST).code == 1
     failed = desk.results("job.unenroll/failed.csv")
     assert [row["unenroll_code"] for row in failed] == ["exponent", "not_digits"]

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet as pq
 
-from tests.kit.command import REPO, Desk, Ended, Witness
+from tests.kit.command import REPO, Desk, Ended, Witness, people
 
 pytestmark = pytest.mark.in_process
 Start = Callable[..., Witness]
@@ -87,11 +87,11 @@ def test_a_bulk_from_parquet(desk: Desk, jobs: tuple[Jobs, Witness]) -> None:
     parts = bulk.folder / "exports/members"
     parts.mkdir(parents=True)
     for part in range(3):
-        table = pa.table({"member_id": range(part * 100 + 1, part * 100 + 101)})
+        table = pa.table({"member_id": people(100, before=100 * part)})
         pq.write_table(table, parts / f"part-{part}.parquet")
     assert bulk.run("bulk-parquet.toml").code == 2, "somebody must confirm it"
     assert bulk.run("bulk-parquet.toml", "--yes").code == 0
-    assert api.applied() == set(range(1, 301))
+    assert api.applied() == set(people(300))
     assert (bulk.folder / f"runs/bulk-{today():%Y-%m-%d}").is_dir()
 
 
@@ -180,7 +180,7 @@ def test_a_job_that_was_stopped_is_continued_automatically(desk: Desk, witness: 
     api = witness()
     without_username(desk)
     desk.environment |= LOYALTY
-    desk.write("a.csv", [(who, 1001, 2001) for who in range(1, 101)])
+    desk.write("a.csv", [(who, 1001, 2001) for who in people(100)])
     (desk.folder / "a.toml").write_text(
         f"""
         [input]
@@ -197,7 +197,7 @@ def test_a_job_that_was_stopped_is_continued_automatically(desk: Desk, witness: 
     assert stopped.code == 3
     assert stopped.last_lines[1].startswith("next: bulk-unenroll job run a.toml")
     assert desk.do("job", "run", "a.toml", "--rate", "999/s").code == 0
-    assert api.applied() == set(range(1, 101))
+    assert api.applied() == set(people(100))
 
 
 def test_the_schema_is_json(desk: Desk) -> None:

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from pyarrow import parquet as pq
 
 from bulk_unenroll.cli.app import cli
-from tests.kit.command import REPO, SAMPLES, Desk, Witness
+from tests.kit.command import REPO, SAMPLES, Desk, Witness, people
 from tests.kit.terminal import talk
 
 pytestmark = pytest.mark.in_process
@@ -110,8 +110,8 @@ class TestReading:
 class TestPlan:
     def test_what_it_prints(self, desk: Desk, witness: Start) -> None:
         api = witness()
-        path = desk.write("a.csv", [*rows(range(1, 101)), *rows(range(1, 6), 1001, 2002),
-                                    ("4.2E+08", 1001, 2001), (1, 1001, 2001)])  # fmt: skip
+        path = desk.write("a.csv", [*rows(people(100)), *rows(people(5), 1001, 2002),
+                                    ("4.2E+08", 1001, 2001), *rows(people(1))])  # fmt: skip
         out = desk.do("plan", "a.csv", "--rate", "50/min").out
         import hashlib
 
@@ -178,7 +178,7 @@ class TestSending:
 
     def test_canary(self, desk: Desk, witness: Start) -> None:
         api = witness("[[rule]]\nact = 'answer'\ncode = 310011\n")
-        desk.write("a.csv", rows(range(1, 101)))
+        desk.write("a.csv", rows(people(100)))
         ended = desk.do("run", "a.csv", *FAST, "--canary", "4", "--json")
         assert ended.code == 69
         assert ended.json["status"]["failed"] == len(api.seen()) == 4
@@ -186,7 +186,7 @@ class TestSending:
 
     def test_max_failures(self, desk: Desk, witness: Start) -> None:
         api = witness("[[rule]]\nact = 'answer'\ncode = 310011\n")
-        desk.write("a.csv", rows(range(1, 101)))
+        desk.write("a.csv", rows(people(100)))
         options = ("--canary", "0", "--max-failures", "0", "--concurrency", "1")
         assert desk.do("run", "a.csv", *FAST, *options).code == 69
         assert len(api.seen()) == 1
@@ -195,7 +195,7 @@ class TestSending:
 
     def test_stop_after_and_resume(self, desk: Desk, witness: Start) -> None:
         api = witness()
-        desk.write("a.csv", rows(range(1, 101)))
+        desk.write("a.csv", rows(people(100)))
         ended = desk.do("run", "a.csv", "--yes", "--rate", "10/s", "--stop-after", "2s", "--json")
         assert ended.code == 3
         assert 5 < len(api.seen()) < 25
@@ -211,7 +211,7 @@ class TestSending:
 
     def test_rate(self, desk: Desk, witness: Start) -> None:
         api = witness()
-        desk.write("a.csv", rows(range(1, 61)))
+        desk.write("a.csv", rows(people(60)))
         assert desk.do("run", "a.csv", "--yes", "--rate", "20/s").code == 0
         at = [call["at_s"] for call in api.seen()]
         assert len(at) == 60
@@ -248,7 +248,7 @@ class TestSending:
             "BULK_UNENROLL_CLIENT_KEY": "sandbox-key",
             "BULK_UNENROLL_CLIENT_SECRET_FILE": str(secret),
         }
-        desk.write("a.csv", rows(range(1, 101)))
+        desk.write("a.csv", rows(people(100)))
         assert desk.do("run", "a.csv", "--yes", "--rate", "50/s").code == 0
         assert len(api.applied()) == 100
 
@@ -261,7 +261,7 @@ class TestOutput:
         keys = set(json.loads(ended.out))
         assert keys == {"folder", "run_id", "exit", "rows", "status", "codes", "attempts",
                         "warnings", "seconds", "next", "alarms", "rehearsal", "advice",
-                        "settings"}  # fmt: skip
+                        "settings", "job", "host"}  # fmt: skip
 
     def test_ids_are_logged_only_if_asked_for(self, desk: Desk, witness: Start) -> None:
         witness()
@@ -313,7 +313,7 @@ class TestTerminal:
 
     def test_the_question_names_the_place_and_the_number(self, desk: Desk, witness: Start) -> None:
         witness()
-        desk.write("a.csv", rows(range(1, 31)))
+        desk.write("a.csv", rows(people(30)))
         _, said = self.talk(desk, "30")
         place = desk.environment["BULK_UNENROLL_BASE_URL"].partition("://")[2]
         said = " ".join(said.split())
@@ -322,7 +322,7 @@ class TestTerminal:
     @pytest.mark.parametrize("typed", ["1,200", "1 200", "1.200", "1200"])
     def test_separators_may_be_typed(self, desk: Desk, witness: Start, typed: str) -> None:
         api = witness()
-        desk.write("a.csv", rows(range(423_000_001, 423_001_201)))
+        desk.write("a.csv", rows(people(1200)))
         code, said = self.talk(desk, typed)
         assert code == 0, said
         assert len(api.seen()) == 1200
@@ -332,7 +332,7 @@ class TestTerminal:
         self, desk: Desk, witness: Start, typed: str
     ) -> None:
         api = witness()
-        desk.write("a.csv", rows(range(423_000_001, 423_001_201)))
+        desk.write("a.csv", rows(people(1200)))
         code, said = self.talk(desk, typed)
         assert (code, api.seen()) == (2, []), said
 
@@ -340,21 +340,21 @@ class TestTerminal:
         self, desk: Desk, witness: Start
     ) -> None:
         api = witness()
-        desk.write("a.csv", rows(range(1, 31)))
+        desk.write("a.csv", rows(people(30)))
         words = ("run", "a.csv", "--rate", "999/s")
         code, _ = talk(desk, words, ("", "30"), ("Type the number", "31"))
         assert (code, api.seen()) == (2, [])
 
     def test_the_right_number_sends(self, desk: Desk, witness: Start) -> None:
         api = witness()
-        desk.write("a.csv", rows(range(1, 31)))
+        desk.write("a.csv", rows(people(30)))
         code, said = self.talk(desk, "30")
         assert code == 0, said
         assert len(api.seen()) == 30
 
     def test_a_wrong_number_sends_nothing(self, desk: Desk, witness: Start) -> None:
         api = witness()
-        desk.write("a.csv", rows(range(1, 31)))
+        desk.write("a.csv", rows(people(30)))
         code, said = self.talk(desk, "yes")
         assert code == 2
         assert "nothing was sent" in said

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.command import CREDENTIALS, PROGRAM, SAMPLES, Desk, Ended, Witness
+from tests.kit.command import CREDENTIALS, PROGRAM, SAMPLES, Desk, Ended, Witness, people
 
 Start = Callable[..., Witness]
 HEADER = "customerId,targetGroupId,targetId\n"
@@ -248,7 +248,7 @@ class TestFolder:
 
 def test_a_full_disk_stops_sending_and_loses_nothing(desk: Desk, witness: Start) -> None:
     api = witness()
-    desk.write("job.csv", [(who, 1001, 2001) for who in range(1, 2001)])
+    desk.write("job.csv", [(who, 1001, 2001) for who in people(2000)])
     desk.do("plan", "job.csv")
     limit_bytes = (desk.folder / "job.unenroll/ledger.sqlite").stat().st_size + 200_000
     desk.program = (sys.executable, "-c", WITH_FILES_AT_MOST, str(limit_bytes))
@@ -262,7 +262,7 @@ def test_a_full_disk_stops_sending_and_loses_nothing(desk: Desk, witness: Start)
     assert 0 < len(api.seen()) < 2000
     ended = desk.do("resume", "job.unenroll", "--rate", "2000/s", "--json")
     assert ended.code == 0, ended.err
-    assert api.applied() == set(range(1, 2001))
+    assert api.applied() == set(people(2000))
 
 
 @pytest.mark.in_process

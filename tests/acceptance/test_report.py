@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.kit.command import SAMPLES, Desk, Ended, Witness
+from tests.kit.command import SAMPLES, Desk, Ended, Witness, people
 from tests.reports.kit import Paper
 
 Start = Callable[..., Witness]
@@ -74,7 +74,7 @@ class TestPage:
 
     def test_it_can_be_written_while_a_run_goes_on(self, desk: Desk, witness: Start) -> None:
         api = witness()
-        desk.write("job.csv", [(who, 1001, 2001) for who in range(1, 101)])
+        desk.write("job.csv", [(who, 1001, 2001) for who in people(100)])
         process = desk.start("run", "job.csv", "--rate", "20/s", "--yes")
         for _ in range(1000):
             if len(api.seen()) >= 1:
@@ -91,7 +91,7 @@ class TestPage:
         self, desk: Desk, witness: Start
     ) -> None:
         witness()
-        desk.write("job.csv", [(who, 1001, 2001) for who in range(1, 31)])
+        desk.write("job.csv", [(who, 1001, 2001) for who in people(30)])
         desk.do("run", "job.csv", "--rate", "5/s", "--yes", "--stop-after", "1s")
         then = "bulk-unenroll resume job.unenroll"
         for _ in range(2):
@@ -148,9 +148,7 @@ class TestDigest:
         ended = desk.do("run", SAMPLES / "cleanup.csv", "--sandbox", *FAST)
         number = digest_of(ended)[0].split("such as row ")[1].split()[0]
         (row,) = (
-            row
-            for row in desk.results(f"{FOLDER}/results.csv")
-            if row["unenroll_row"] == number
+            row for row in desk.results(f"{FOLDER}/results.csv") if row["unenroll_row"] == number
         )
         assert (row["unenroll_status"], row["unenroll_code"]) == ("blocked", "310018")
 

@@ -16,7 +16,7 @@ from typing import Any
 import xlsxwriter
 from python_calamine import CalamineWorkbook
 
-from tests.kit.command import CREDENTIALS, Desk, Ended, Witness
+from tests.kit.command import CREDENTIALS, Desk, Ended, Witness, people
 from tests.kit.notifications import Inbox, metrics_of
 from tests.kit.terminal import talk
 
@@ -37,7 +37,7 @@ def calls_of(witness: Witness) -> Counter[int]:
 class TestCampaignOperations:
     """A spreadsheet comes with a ticket; the ticket closes with a page and a spreadsheet."""
 
-    MEMBERS = range(420_000_001, 420_000_031)
+    MEMBERS = range(420_000_001, 420_000_211, 7)
     UNKNOWN = 999_310_011
     HEADER = ("Member No", "Group", "Rule", "Name")
 
@@ -150,7 +150,7 @@ class TestCampaignOperations:
 class TestTwoInTheMorning:
     """Nobody watches: a window that is too short, a machine that dies, a night that ends it."""
 
-    CUSTOMERS = range(1, 401)
+    CUSTOMERS = people(400)
     MOST_IN_DOUBT = 2 * 32
 
     def test_nights_until_all_is_done(self, desk: Desk, witness: Start, inbox: Inbox) -> None:
@@ -251,9 +251,9 @@ class TestTwoInTheMorning:
 class TestMonday:
     """312 rows failed over the weekend; a data engineer finds out why; nobody else is called."""
 
-    CUSTOMERS = range(1, 1001)
-    MISSING = range(1, 901, 3)
-    CLOSED = range(901, 1000, 8)[:12]
+    CUSTOMERS = people(1000)
+    MISSING = CUSTOMERS[:900:3]
+    CLOSED = CUSTOMERS[900::8][:12]
 
     def test_312_failed_rows_are_explained_fixed_and_verified(
         self, desk: Desk, witness: Start

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.kit.command import Desk, Witness
+from tests.kit.command import Desk, Witness, people
 from tests.kit.terminal import Window
 from tests.kit.tiers import thorough
 
@@ -29,9 +29,9 @@ threading.Thread(target=warn, daemon=True).start()
 """
 
 
-def noisy(row: int) -> int:
+def noisy(row: int, who: int) -> int:
     """Now and then a customer fails, each time with another code."""
-    return NOISE.get(row, row)
+    return NOISE.get(row, who)
 
 
 class TestFollow:
@@ -41,7 +41,7 @@ class TestFollow:
     def slow(self, desk: Desk, witness: Start) -> Iterator[Desk]:
         """A desk at which a run goes on for a minute, to targets that fill a screen."""
         api = witness()
-        desk.write("a.csv", [(who, 1001, 2000 + who % 3) for who in range(1, 1201)])
+        desk.write("a.csv", [(who, 1001, 2000 + who % 3) for who in people(1200)])
         run = desk.start("run", "a.csv", "--yes", "--rate", "20/s")
         api.wait_for_calls()
         yield desk
@@ -101,7 +101,10 @@ class TestProgress:
         self, desk: Desk, witness: Start, columns: int
     ) -> None:
         api = witness()
-        desk.write("a.csv", [(noisy(row), 1001, 2001 + row % 5) for row in range(1, 401)])
+        desk.write(
+            "a.csv",
+            [(noisy(row, who), 1001, 2001 + row % 5) for row, who in enumerate(people(400), 1)],
+        )
         run = ("run", "a.csv", "--yes", "--rate", "60/s", "--max-failures", "100%")
         with Window(desk, *run, columns=columns, lines=40) as window:
             api.wait_for_calls(20)
@@ -122,7 +125,7 @@ class TestProgress:
         witness()
         (desk.folder / "sitecustomize.py").write_text(WARNER)
         desk.environment["PYTHONPATH"] += f":{desk.folder}"
-        desk.write("a.csv", [(who, 1001, 2001) for who in range(1, 201)])
+        desk.write("a.csv", [(who, 1001, 2001) for who in people(200)])
         with Window(desk, "run", "a.csv", "--yes", "--rate", "60/s", lines=60) as window:
             assert window.end() == 0
             text = window.everything

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.command import Desk, Witness
+from tests.kit.command import Desk, Witness, people
 from tests.kit.notifications import Inbox, metrics_of
 from tests.kit.terminal import talk
 from tests.kit.tiers import thorough
@@ -103,7 +103,7 @@ class TestMetrics:
 class TestFollow:
     def test_it_follows_a_run_to_its_end(self, desk: Desk, witness: Start) -> None:
         api = witness()
-        desk.write("a.csv", [(who, 1001, 2001) for who in range(1, 61)])
+        desk.write("a.csv", [(who, 1001, 2001) for who in people(60)])
         run = desk.start("run", "a.csv", "--yes", "--rate", "30/s")
         api.wait_for_calls()
         followed = desk.do("status", "a.unenroll", "--follow", "--every", "0.2", "--json")
@@ -131,7 +131,7 @@ class TestFollow:
 
     def test_where_it_cannot_draw_each_change_is_one_line(self, desk: Desk, witness: Start) -> None:
         api = witness()
-        desk.write("a.csv", [(who, 1001, 2001) for who in range(1, 61)])
+        desk.write("a.csv", [(who, 1001, 2001) for who in people(60)])
         run = desk.start("run", "a.csv", "--yes", "--rate", "30/s")
         api.wait_for_calls()
         followed = desk.do("status", "a.unenroll", "--follow", "--every", "0.2")
@@ -155,7 +155,7 @@ class TestFollow:
 
 def test_the_progress_of_a_resumed_run_is_of_what_was_left(desk: Desk, witness: Start) -> None:
     witness()
-    customers = [*range(1, 51), 999310011, *range(52, 101)]
+    customers = [*people(50), 999310011, *range(52, 101)]
     desk.write("job.csv", [(who, 1001, 2001) for who in customers])
     stopping = ("--max-failures", 0, "--concurrency", 1, "--canary", 0)
     stopped = desk.do("run", "job.csv", "--json", *stopping, *FAST).json

@@ -44,9 +44,9 @@ def api(at_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Witness]:
     made.stop()
 
 
-def numbered(folder: Path, customers: int, first: int = 1001) -> str:
+def numbered(folder: Path, customers: int, first: int = 1001, gap: int = 7919) -> str:
     path = folder / "few.csv"
-    rows = (f"{first + number},1001,2001\n" for number in range(customers))
+    rows = (f"{first + gap * number},1001,2001\n" for number in range(customers))
     path.write_text("customerId,targetGroupId,targetId\n" + "".join(rows))
     return str(path)
 
@@ -127,7 +127,7 @@ class TestRefusals:
         assert api.seen() == []
 
     def test_an_alarm_raises_unless_it_is_allowed(self, api: Witness, at_home: Path) -> None:
-        phones = numbered(at_home, 30, first=33612345678)
+        phones = numbered(at_home, 30, first=33612345678, gap=7_654_321)
         assert [alarm.name for alarm in bu.plan(phones, out="f").alarms] == ["phones"]
         with pytest.raises(bu.errors.InputRefused, match="phones"):
             bu.run(phones, out="f")

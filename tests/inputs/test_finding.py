@@ -38,7 +38,27 @@ class TestFinding:
             (tmp_path / "t" / name).touch()
         (tmp_path / "t/again.parquet").symlink_to(tmp_path / "t/d=1/z.parquet")
         found = find_inputs([str(tmp_path / "t"), str(tmp_path / "t/d=2/b.parquet")])
-        assert sorted(Path(f.path).name for f in found) == ["b.parquet", "z.parquet"]
+        assert [Path(f.path).name for f in found] == ["again.parquet", "b.parquet"]
+
+    def test_a_link_is_what_it_is_called(self, tmp_path: Path) -> None:
+        (tmp_path / "day-1.csv").touch()
+        (tmp_path / "latest.csv").symlink_to("day-1.csv")
+        (found,) = find_inputs([str(tmp_path / "latest.csv"), str(tmp_path / "day-1.csv")])
+        assert found.path == str(tmp_path / "latest.csv")
+
+    def test_a_way_round_is_the_same_name(self, tmp_path: Path) -> None:
+        (tmp_path / "in").mkdir()
+        (tmp_path / "a.csv").touch()
+        (found,) = find_inputs([f"{tmp_path}/in/../a.csv"])
+        assert found.path == str(tmp_path / "a.csv")
+
+    def test_parts_know_what_they_are_parts_of(self, tmp_path: Path) -> None:
+        for name in ("a.csv", "b.csv"):
+            (tmp_path / name).touch()
+        glob = find_inputs([f"{tmp_path}/*.csv"])
+        assert {file.part_of for file in glob} == {f"{tmp_path}/*.csv"}
+        (alone,) = find_inputs([f"{tmp_path}/a.csv"])
+        assert alone.part_of == ""
 
     def test_impossible_names(self, tmp_path: Path) -> None:
         (tmp_path / "loop").symlink_to("loop")

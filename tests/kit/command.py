@@ -27,6 +27,15 @@ SAMPLES = REPO / "sample_inputs"
 PROGRAM = (sys.executable, "-m", "bulk_unenroll")
 
 
+def people(number: int, before: int = 0) -> range:
+    """Customer ids as a programme gives them out: nine digits, growing, with gaps.
+
+    They follow ``before`` others. Numbers that count up from 1 would raise alarms.
+    """
+    first = 423_000_000 + 7 * before
+    return range(first, first + 7 * number, 7)
+
+
 @dataclass(frozen=True)
 class Ended:
     """A finished command."""

@@ -96,7 +96,7 @@ def _at_most(seconds: float) -> Iterator[None]:
 
 
 def _stream() -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    return io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace", write_through=True)
 
 
 def _text(stream: io.TextIOWrapper) -> str:

@@ -14,7 +14,6 @@ from bulk_unenroll.ledger.facts import (
     CustomerRow,
     ExampleRow,
     InvalidCount,
-    PhoneLike,
     RunCalls,
     SentAgain,
     SlowCall,
@@ -224,12 +223,6 @@ class TestPlans:
         new = plan(ledger, keys(2, 3, 4), "a.csv")
         assert ledger.reader.compare([new]) == Comparison(known=2, gone=1)
 
-    def test_phone_like_ids_are_counted(self, ledger: Ledger) -> None:
-        confirmed(ledger, keys(9_876_543_210), "a.csv")
-        rows = keys(999_999_999, 1_000_000_000, 999_999_999_999, 10**12, 9_876_543_210)
-        source = plan(ledger, rows, "b.csv")
-        assert ledger.reader.phone_like([source]) == PhoneLike(customers=5, phone_like=3)
-
     def test_a_swapped_target_is_known_by_who_was_taken_out_of_the_right_one(
         self, ledger: Ledger
     ) -> None:
@@ -323,6 +316,26 @@ class TestRows:
         turn(ledger, answer(one, at_s=NOW_S + 5), unanswered(other, at_s=NOW_S))
         found = [(line.target.rule, line.outcome) for line in ledger.reader.attempts_of(1)]
         assert found == [(2002, "unanswered"), (2001, "succeeded")]
+
+    def test_every_attempt_comes_in_pages_those_on_their_way_last(
+        self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("bulk_unenroll.ledger.sqlite.results.PAGE_ROWS", 2)
+        confirmed(ledger, [*keys(1, 2, 3), key(4, target=7)])
+        begin(ledger, run_id="first")
+        one, two, three, _ = claim(ledger)
+        turn(ledger, answer(one), answer(two, State.FAILED, code="310011"), unanswered(three))
+        pages = list(ledger.reader.attempt_pages(Selection()))
+        assert [[(row.customer_id, row.outcome, row.code) for row in page] for page in pages] == [
+            [(1, "succeeded", None), (2, "failed", "310011")],
+            [(3, "unanswered", "timeout")],
+            [(4, "unanswered", None)],
+        ]
+        assert pages[0][0].request_id == "request-1"
+        assert {row.run_id for page in pages for row in page} == {"first"}
+        (chosen,) = ledger.reader.attempt_pages(Selection(targets=["1001/7"]))
+        assert [row.customer_id for row in chosen] == [4]
+        assert list(ledger.reader.attempt_pages(Selection(sources=[]))) == []
 
 
 class TestCalls:

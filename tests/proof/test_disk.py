@@ -23,7 +23,10 @@ CUSTOMERS = 60
 REPEATED_IN_BULK = BULK_FROM_ROWS // CUSTOMERS + 1
 CONCURRENCY = 4
 SLOW = "[[rule]]\nact = 'apply'\ndelay_s = 0.02\n"
-SEND = ("--rate", "300/s", "--concurrency", str(CONCURRENCY), "--canary", "0", "-q", "--yes")
+SEND = (
+    *("--rate", "300/s", "--concurrency", str(CONCURRENCY), "--canary", "0", "-q", "--yes"),
+    *("--allow", "short-ids"),  # some files repeat their customers, to be large
+)
 ERRORS = (errno.ENOSPC, errno.EIO)
 LAST_WRITE = 500
 """A run makes some more."""
@@ -41,7 +44,7 @@ def break_it(
 ) -> int:
     """Run until the ``at``-th write fails, check, repair the disk, finish; return the exit code."""
     first = 1_000_000 * (number + 1)
-    customers = range(first, first + CUSTOMERS)
+    customers = range(first, first + 7 * CUSTOMERS, 7)
     name = f"job-{number}.csv"
     rows = [(who, 1001, 2001) for who in customers] * (1, REPEATED_IN_BULK)[number // 2 % 2]
     desk.write(name, rows)
@@ -102,6 +105,33 @@ def test_the_nth_write_fails(
         last_write=spread(seed, moments)[-1],
         **{f"exit {code}": found[code] for code in sorted(found)},
     )
+
+
+WORDS = {
+    errno.ENOSPC: ("the disk of job.unenroll is full", "free some room"),
+    errno.EDQUOT: ("this user's quota on the disk of job.unenroll is used up", "more quota"),
+    errno.EROFS: ("the disk of job.unenroll is read-only", "make it writable"),
+    errno.EIO: ("the disk of job.unenroll reports an error", "check the disk"),
+}
+
+
+@pytest.mark.parametrize("number", [errno.EDQUOT, *thorough(errno.ENOSPC, errno.EROFS, errno.EIO)])
+def test_why_the_disk_refuses_is_said(
+    desk: Desk, witness: Start, library: Path, number: int
+) -> None:
+    """SQLite tells a used-up quota and a broken disk by the same code."""
+    witness(SLOW)
+    desk.write("job.csv", [(who, 1001, 2001) for who in range(1_000_000, 1_000_420, 7)])
+    break_disk(desk, desk.folder / "job.unenroll", library, 150, number)
+    ended = desk.do("run", "job.csv", *SEND)
+    assert ended.code == 74
+    reason, remedy = WORDS[number]
+    what, then = ended.last_lines
+    assert reason in what
+    assert remedy in what
+    assert "damage" not in ended.err
+    assert then == "next: bulk-unenroll resume job.unenroll"
+    assert not (desk.folder / "job.unenroll/.probe").exists()
 
 
 @pytest.mark.thorough

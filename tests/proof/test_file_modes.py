@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.accidents import any_mask, read_only
-from tests.kit.command import Desk, Witness
+from tests.kit.command import Desk, Witness, people
 
 pytestmark = pytest.mark.in_process
 Start = Callable[..., Witness]
@@ -29,7 +29,7 @@ def kind_of_witness() -> type[Witness]:
 @pytest.fixture
 def job(desk: Desk, witness: Start) -> Witness:
     api = witness()
-    desk.write("job.csv", [(who, 1001, 2001) for who in range(1, 21)] + [("x", 1, 1)])
+    desk.write("job.csv", [(who, 1001, 2001) for who in people(20)] + [("x", 1, 1)])
     return api
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.command import Desk, Witness
+from tests.kit.command import Desk, Witness, people
 from tests.kit.in_process import InProcess
 from tests.kit.tiers import long, thorough
 from tests.proof import file_controls as controls
@@ -42,7 +42,7 @@ def job(desk: Desk, witness: Witness, dice: random.Random) -> int:
 
     Some versions are only planned. Each run calls just those of its version that nobody called.
     """
-    keys = [(customer, 1001, target) for customer in range(1, KEYS * 4) for target in (2001, 2002)]
+    keys = [(customer, 1001, target) for customer in people(KEYS * 4) for target in (2001, 2002)]
     fresh = dice.sample(keys, len(keys))
     rows = [fresh.pop() for _ in range(KEYS)]
     settled: set[Row] = set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import cast
 
 import pytest
@@ -12,7 +11,7 @@ from bulk_unenroll.errors import Next
 from bulk_unenroll.exits import PRECEDENCE, Exit, ExitCode
 from bulk_unenroll.inputs.mapping import ReadSettings
 from bulk_unenroll.ledger.counts import Counts
-from bulk_unenroll.ledger.facts import Source
+from bulk_unenroll.ledger.facts import Source, WrittenFile
 from bulk_unenroll.ledger.interface import LedgerReader
 from bulk_unenroll.model import State, Target
 from bulk_unenroll.reports.next_command import after_fixing, next_command, rerun
@@ -133,9 +132,15 @@ class TestRerun:
 class Readings:
     """A reader that knows how the sources were read."""
 
-    def __init__(self, *readings: ReadSettings, rehearsal: bool = False) -> None:
+    def __init__(
+        self, *readings: ReadSettings, rehearsal: bool = False, written: bool = True
+    ) -> None:
         self._readings = [reading.signature() for reading in readings]
         self._rehearsal = rehearsal
+        self._written = WrittenFile("failed.csv", "") if written else None
+
+    def failed_file(self) -> WrittenFile | None:
+        return self._written
 
     def readings(self, sources: Sequence[int]) -> list[str]:
         return self._readings
@@ -171,26 +176,22 @@ class TestAfterFixing:
         ],
     )
     def test_rows_are_read_again_with_the_options_that_find_their_ids(
-        self, readings: list[ReadSettings], options: str, tmp_path: Path
+        self, readings: list[ReadSettings], options: str
     ) -> None:
-        (tmp_path / "failed.csv").touch()
         reader = cast(LedgerReader, Readings(*readings))
-        told = str(after_fixing(reader, str(tmp_path)))
-        assert told == f"bulk-unenroll run {tmp_path}/failed.csv{options}"
+        told = str(after_fixing(reader, "f"))
+        assert told == f"bulk-unenroll run f/failed.csv{options}"
         rehearsal = cast(LedgerReader, Readings(*readings, rehearsal=True))
-        assert str(after_fixing(rehearsal, str(tmp_path))) == f"{told} --sandbox"
+        assert str(after_fixing(rehearsal, "f")) == f"{told} --sandbox"
 
-    def test_what_fits_some_rows_and_may_name_others_ids_is_not_proposed(
-        self, tmp_path: Path
-    ) -> None:
-        (tmp_path / "failed.csv").touch()
+    def test_what_fits_some_rows_and_may_name_others_ids_is_not_proposed(self) -> None:
         readings = [ReadSettings(target_id=2), ReadSettings(target_id=3)]
-        then = after_fixing(cast(LedgerReader, Readings(*readings)), str(tmp_path))
+        then = after_fixing(cast(LedgerReader, Readings(*readings)), "f")
         assert then.command == "export"
         assert "in the inputs" in then.advice
 
-    def test_a_file_that_was_not_written_is_not_proposed(self, tmp_path: Path) -> None:
-        then = after_fixing(cast(LedgerReader, Readings(ReadSettings())), str(tmp_path))
+    def test_a_file_that_was_not_written_is_not_proposed(self) -> None:
+        then = after_fixing(cast(LedgerReader, Readings(ReadSettings(), written=False)), "f")
         assert then.command == "export"
 
 

@@ -133,7 +133,8 @@ class TestJson:
 
     def test_a_rehearsal_and_what_has_to_change_first_are_said(self) -> None:
         then = Next("resume", ("f",)).after("wait until the API answers")
-        made = Summary("f", Exit(69, "out of reach"), then, rehearsal=True, settings={"rate": "1/s"})
+        ended = Exit(69, "out of reach")
+        made = Summary("f", ended, then, rehearsal=True, settings={"rate": "1/s"})
         said = made.as_json()
         assert said["rehearsal"] is True
         assert said["advice"] == "wait until the API answers"

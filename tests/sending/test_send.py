@@ -17,8 +17,9 @@ from bulk_unenroll import sandbox
 from bulk_unenroll.capillary.credentials import Basic, Endpoint
 from bulk_unenroll.model import Call, Decision, Enrollment, State
 from bulk_unenroll.sending.send import RunRequest, send
-from bulk_unenroll.sending.stopping import SIGNALS, StopRequest
+from bulk_unenroll.sending.stopping import StopRequest
 from bulk_unenroll.settings import Rate
+from bulk_unenroll.signals import SIGNALS
 from tests.sending.scripted import Job, Watcher, keys, sending
 
 ROWS = 40

@@ -14,16 +14,22 @@ from typing import Self
 
 from bulk_unenroll.ledger.batch import Batch
 from bulk_unenroll.ledger.counts import callable_count
-from bulk_unenroll.ledger.facts import confirmed_ids
+from bulk_unenroll.ledger.facts import WrittenFile, confirmed_ids
 from bulk_unenroll.ledger.folder import ledger_path
 from bulk_unenroll.ledger.interface import Expected, Reopening, SourceInfo, Turn, UnexpectedCalls
 from bulk_unenroll.ledger.sqlite.claims import Claims, Wanted, begin_run
 from bulk_unenroll.ledger.sqlite.connection import Writer
+from bulk_unenroll.ledger.sqlite.failures import LedgerHeld
 from bulk_unenroll.ledger.sqlite.file import open_writer
 from bulk_unenroll.ledger.sqlite.loading import load
 from bulk_unenroll.ledger.sqlite.reader import SqliteReader
 from bulk_unenroll.ledger.sqlite.recording import block, record, recover_calls, reopen
-from bulk_unenroll.ledger.sqlite.sources import confirm, drop_unfinished, note_settings
+from bulk_unenroll.ledger.sqlite.sources import (
+    confirm,
+    drop_unfinished,
+    note_alarms,
+    note_settings,
+)
 from bulk_unenroll.model import Alarm, Blocked, Entry
 
 
@@ -41,8 +47,8 @@ class SqliteLedger:
         connection = open_writer(ledger_path(folder))
         try:
             recover(connection)
-        except BaseException:
-            connection.abandon()
+        except BaseException as error:
+            connection.abandon(unchanged=isinstance(error, LedgerHeld))
             raise
         return cls(connection)
 
@@ -59,6 +65,7 @@ class SqliteLedger:
         self,
         sources: Sequence[int],
         base_url: str,
+        given: Collection[str] = (),
         *,
         settings: Mapping[str, object] | None = None,
         anew: bool = False,
@@ -67,7 +74,7 @@ class SqliteLedger:
         with self.connection.transaction():
             if settings is not None:
                 note_settings(self.connection, settings)
-            confirm(self.connection, sources, base_url, anew=anew)
+            confirm(self.connection, sources, base_url, given, anew=anew)
 
     def remember(self, settings: Mapping[str, object]) -> None:
         """See ``Ledger.remember``."""
@@ -76,13 +83,15 @@ class SqliteLedger:
         with self.connection.transaction():
             note_settings(self.connection, settings)
 
+    def note_failed_file(self, written: WrittenFile) -> None:
+        """See ``Ledger.note_failed_file``."""
+        with self.connection.transaction():
+            self.connection.set_meta("failed_file", json.dumps(written, ensure_ascii=False))
+
     def note_alarms(self, alarms: Sequence[Alarm], *, now_s: float, noted_by: str | None) -> None:
         """See ``Ledger.note_alarms``."""
-        if list(alarms) == self.reader.alarms():
-            return
-        noted = json.dumps([alarm.as_json() for alarm in alarms], ensure_ascii=False)
-        with self.connection.transaction():
-            self.connection.execute("add_alarms", now=now_s, noted_by=noted_by, alarms=noted)
+        if list(alarms) != self.reader.alarms():
+            note_alarms(self.connection, alarms, now_s, noted_by)
 
     def reopen(self, which: Reopening, *, now_s: float, expect: Expected | None = None) -> int:
         """See ``Ledger.reopen``."""

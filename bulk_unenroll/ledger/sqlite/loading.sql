@@ -63,6 +63,9 @@ INSERT INTO line (source, row, line) VALUES (?, ?, ?);
 -- name: add_noticed
 INSERT INTO noticed (source, facts) VALUES (:source, :facts);
 
+-- name: add_part
+INSERT INTO part (name, source) VALUES (:name, :source) ON CONFLICT DO NOTHING;
+
 -- name: add_alarms
 INSERT INTO alarm_round (noted_at, noted_by, alarms) VALUES (:now, :noted_by, :alarms);
 
@@ -75,11 +78,11 @@ DELETE FROM item WHERE id IN (
 
 -- name: add_shares
 INSERT INTO share (source, target, items, phone_like, first_item)
-SELECT :source, target, count(*), sum(customer_id BETWEEN 1000000000 AND 999999999999), min(id)
+SELECT :source, target, count(*), 0, min(id)
 FROM item WHERE {of_source id, :source} GROUP BY target;
 
 -- name: add_share
-INSERT INTO share (source, target, items, phone_like, first_item) VALUES (?, ?, ?, ?, ?);
+INSERT INTO share (source, target, items, phone_like, first_item) VALUES (?, ?, ?, 0, ?);
 
 -- name: source_loaded
 UPDATE source SET loaded_at = :now, row_count = :row_count WHERE id = :source;
@@ -105,6 +108,9 @@ DELETE FROM line WHERE source = :source;
 -- name: drop_noticed
 DELETE FROM noticed WHERE source = :source;
 
+-- name: drop_parts
+DELETE FROM part WHERE source = :source;
+
 -- name: drop_source
 DELETE FROM source WHERE id = :source;
 
@@ -117,10 +123,7 @@ UPDATE source SET confirmed_at = NULL
 WHERE superseded_at IS NULL AND id NOT IN ({each sources});
 
 -- name: supersede
-UPDATE source SET superseded_at = :now
-WHERE superseded_at IS NULL AND loaded_at IS NOT NULL
-  AND path = (SELECT path FROM source WHERE id = :source)
-  AND id NOT IN ({each sources});
+UPDATE source SET superseded_at = :now WHERE id IN ({replaced sources, given});
 
 -- name: withdraw
 UPDATE item SET state = 'withdrawn', updated_at = :now

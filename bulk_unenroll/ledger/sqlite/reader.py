@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
 from bulk_unenroll.ledger.facts import (
     AttemptBin,
     AttemptCount,
+    AttemptRow,
     Comparison,
     CustomerAttempt,
     CustomerRow,
     ExampleRow,
     InvalidCount,
-    PhoneLike,
     ResultPage,
     RowCounts,
     Run,
@@ -25,13 +25,14 @@ from bulk_unenroll.ledger.facts import (
     Source,
     StateCount,
     Waiting,
+    WrittenFile,
 )
 from bulk_unenroll.ledger.interface import LedgerReader, Selection
 from bulk_unenroll.ledger.sqlite.connection import Connection
 from bulk_unenroll.ledger.sqlite.failures import damaged, translated
 from bulk_unenroll.ledger.sqlite.file import connect_read_only
 from bulk_unenroll.ledger.sqlite.proof import conservation_faults, integrity_faults
-from bulk_unenroll.ledger.sqlite.results import result_pages
+from bulk_unenroll.ledger.sqlite.results import attempt_pages, result_pages
 from bulk_unenroll.model import Alarm, Enrollment, State, Target
 
 
@@ -44,7 +45,7 @@ class SqliteReader:
     @contextmanager
     def at_one_moment(self) -> Iterator[LedgerReader]:
         """See ``LedgerReader.at_one_moment``."""
-        with translated():
+        with translated(self._connection.path):
             connection = connect_read_only(self._connection.path)
         with closing(connection):
             connection.raw.execute("BEGIN")
@@ -87,6 +88,11 @@ class SqliteReader:
         found = self._connection.fetch_all("line_of_row", source=source, row=row)
         return found[0][0] if found else None
 
+    def failed_file(self) -> WrittenFile | None:
+        """See ``LedgerReader.failed_file``."""
+        noted = self._connection.meta("failed_file")
+        return WrittenFile(*json.loads(noted)) if noted else None
+
     def alarms(self) -> list[Alarm]:
         """See ``LedgerReader.alarms``."""
         found = self._connection.fetch_all("last_alarms")
@@ -99,7 +105,10 @@ class SqliteReader:
     def recent_starts(self, since_s: float) -> list[float]:
         """See ``LedgerReader.recent_starts``."""
         starts: list[float] = []
-        with translated(), closing(self._connection.execute("recent_starts")) as attempts:
+        with (
+            translated(self._connection.path),
+            closing(self._connection.execute("recent_starts")) as attempts,
+        ):
             for sent_s, answered_s in attempts:
                 if answered_s is not None and answered_s < since_s:
                     break  # what was recorded before was sent before; one unanswered says nothing
@@ -151,15 +160,12 @@ class SqliteReader:
         found = self._connection.fetch_all("readings", sources=_ids(sources))
         return [reading for (reading,) in found]
 
-    def compare(self, sources: Sequence[int]) -> Comparison:
+    def compare(self, sources: Sequence[int], given: Collection[str] = ()) -> Comparison:
         """See ``LedgerReader.compare``."""
         (known,) = self._connection.fetch_one("known_before", sources=_ids(sources))
-        (gone,) = self._connection.fetch_one("gone", sources=_ids(sources))
+        names = json.dumps(sorted(given))
+        (gone,) = self._connection.fetch_one("gone", sources=_ids(sources), given=names)
         return Comparison(known, gone)
-
-    def phone_like(self, sources: Sequence[int]) -> PhoneLike:
-        """See ``LedgerReader.phone_like``."""
-        return PhoneLike(*self._connection.fetch_one("phone_like", sources=_ids(sources)))
 
     def swapped_before(self, sources: Sequence[int]) -> bool:
         """See ``LedgerReader.swapped_before``."""
@@ -171,6 +177,11 @@ class SqliteReader:
         """See ``LedgerReader.result_pages``."""
         sources = [source.id for source in selection.of(self.sources())]
         return result_pages(self._connection, sources, selection)
+
+    def attempt_pages(self, selection: Selection) -> Iterator[list[AttemptRow]]:
+        """See ``LedgerReader.attempt_pages``."""
+        sources = [source.id for source in selection.of(self.sources())]
+        return attempt_pages(self._connection, sources, selection)
 
     def example(self, enrollment: Enrollment, sources: Sequence[int]) -> ExampleRow | None:
         """See ``LedgerReader.example``."""

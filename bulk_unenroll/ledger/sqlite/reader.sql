@@ -93,14 +93,6 @@ FROM row r
 WHERE r.source IN ({each sources}) AND r.item IS NULL
 GROUP BY r.code ORDER BY count(*) DESC;
 
--- name: phone_like
-SELECT coalesce(sum(number), 0), coalesce(sum(phones), 0) FROM (
-    SELECT items AS number, phone_like AS phones FROM share WHERE source IN ({each sources})
-    UNION ALL
-    SELECT count(*), sum(customer_id BETWEEN 1000000000 AND 999999999999) FROM item
-    WHERE id IN (SELECT item FROM row WHERE source IN ({each sources})
-                 AND {source_of item} NOT IN ({each sources}) AND repeats IS NULL));
-
 -- name: swapped_before
 SELECT count(*) FROM target n JOIN target o
 ON o.target_group_id = n.target_id AND o.target_id = n.target_group_id
@@ -111,15 +103,10 @@ WHERE n.target_id <> n.target_group_id
                   WHERE i.target = n.id AND r.source IN ({each sources})));
 
 -- name: gone
-WITH replaced AS (
-    SELECT id FROM source
-    WHERE superseded_at IS NULL AND loaded_at IS NOT NULL AND id NOT IN ({each sources})
-      AND path IN (SELECT path FROM source WHERE id IN ({each sources}))),
+WITH replaced AS ({replaced sources, given}),
 staying AS (
     SELECT id FROM source
-    WHERE superseded_at IS NULL
-      AND (id IN ({each sources})
-           OR path NOT IN (SELECT path FROM source WHERE id IN ({each sources}))))
+    WHERE superseded_at IS NULL AND id NOT IN (SELECT id FROM replaced))
 SELECT CASE WHEN EXISTS (SELECT 1 FROM replaced) THEN (
     SELECT count(*) FROM item i
     WHERE i.state = 'pending' AND i.attempts = 0
@@ -149,6 +136,7 @@ FROM first_row
 WHERE place BETWEEN :first AND :last
   AND (:states IS NULL OR status IN ({each states}))
   AND (:codes IS NULL OR code IN ({each codes}))
+  AND (:targets IS NULL OR target_group_id || '/' || target_id IN ({each targets}))
 ORDER BY place;
 
 -- name: other_result_rows
@@ -159,7 +147,32 @@ WHERE source_id = {source_of :first}
   AND row BETWEEN ({row_of :first}) AND ({row_of :last})
   AND (:states IS NULL OR status IN ({each states}))
   AND (:codes IS NULL OR code IN ({each codes}))
+  AND (:targets IS NULL OR target_group_id || '/' || target_id IN ({each targets}))
 ORDER BY row;
+
+-- name: attempt_rows
+SELECT nullif(t.org_id, 0), t.target_group_id, t.target_id, i.customer_id, a.attempt, u.run_id,
+       strftime('%Y-%m-%dT%H:%M:%fZ', a.sent_at, 'unixepoch'),
+       strftime('%Y-%m-%dT%H:%M:%fZ', a.answered_at, 'unixepoch'),
+       a.outcome, a.code, a.http_status, a.request_id, a.id
+FROM attempt a
+CROSS JOIN item i ON i.id = a.item
+CROSS JOIN target t ON t.id = i.target
+CROSS JOIN run u ON u.id = a.run
+WHERE a.id > :after
+  AND {selected i}
+ORDER BY a.id LIMIT :most;
+
+-- name: attempts_on_their_way
+SELECT nullif(t.org_id, 0), t.target_group_id, t.target_id, i.customer_id, i.attempts + 1, u.run_id,
+       strftime('%Y-%m-%dT%H:%M:%fZ', i.claimed_at, 'unixepoch'),
+       NULL, 'unanswered', NULL, NULL, NULL
+FROM item i
+CROSS JOIN target t ON t.id = i.target
+CROSS JOIN run u ON u.id = i.run
+WHERE i.state = 'sending'
+  AND {selected i}
+ORDER BY i.claimed_at;
 
 -- name: chunks
 SELECT id FROM chunk WHERE {of_source id, :source} ORDER BY id;

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from bulk_unenroll.ledger.batch import Batch
 
 PARTS: Final = 32
-PHONE_FROM: Final = 10**9
-PHONE_BELOW: Final = 10**12
 
 Numbers = NDArray[Any]
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -26,7 +24,6 @@ class TargetCount:
 
     target: int
     items: int
-    phone_like: int
     first_row: int
 
 
@@ -48,9 +45,6 @@ class _Rows:
         wide *= _MIX
         return wide
 
-    def phone_like(self) -> _Rows:
-        return self.pick((self.customers >= PHONE_FROM) & (self.customers < PHONE_BELOW))
-
 
 class RepeatFinder:
     """Collects the enrollments of one source in row order, and finds the repeated ones.
@@ -62,7 +56,6 @@ class RepeatFinder:
         self._parts: list[list[_Rows]] = [[] for _ in range(PARTS)]
         self._first_rows: dict[int, int] = {}
         self._counts: dict[int, int] = {}
-        self._phone_like: dict[int, int] = {}
 
     def add(self, batch: Batch, targets: Sequence[int]) -> None:
         """Add the next rows; ``targets`` are the ledger's ids of the batch's targets."""
@@ -99,14 +92,12 @@ class RepeatFinder:
             again, first = _repeats(part)
             _count(part, self._counts, 1)
             _count(again, self._counts, -1)
-            _count(part.phone_like(), self._phone_like, 1)
-            _count(again.phone_like(), self._phone_like, -1)
             yield from zip(again.rows.tolist(), first.tolist(), strict=True)
 
     def target_counts(self) -> Iterator[TargetCount]:
         """Yield the number of enrollments of each target, each counted once."""
         for target, row in self._first_rows.items():
-            yield TargetCount(target, self._counts[target], self._phone_like.get(target, 0), row)
+            yield TargetCount(target, self._counts[target], row)
 
 
 def _count(rows: _Rows, counts: dict[int, int], sign: int) -> None:

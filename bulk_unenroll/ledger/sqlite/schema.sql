@@ -154,6 +154,12 @@ CREATE TABLE line (                         -- rows whose line does not follow t
     PRIMARY KEY (source, row)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE part (                         -- the parts of a folder or glob, by its name
+    name   TEXT NOT NULL,
+    source INTEGER NOT NULL REFERENCES source (id),
+    PRIMARY KEY (name, source)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE alarm_round (                  -- the alarms of a plan or run, and who looked at it
     id       INTEGER PRIMARY KEY,
     noted_at REAL NOT NULL,

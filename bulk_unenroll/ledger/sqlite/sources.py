@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from bulk_unenroll.ledger.interface import SourceInfo
 from bulk_unenroll.ledger.sqlite.connection import Writer
+from bulk_unenroll.model import Alarm
 
 DROPS: Final = (
     "drop_items",
@@ -17,6 +18,7 @@ DROPS: Final = (
     "drop_shares",
     "drop_lines",
     "drop_noticed",
+    "drop_parts",
     "drop_source",
 )
 
@@ -30,6 +32,7 @@ def find_source(connection: Writer, info: SourceInfo) -> int | None:
         if not found:
             return None
         source: int = found[0][0]
+        _add_part(connection, source, info)
         if connection.execute("plan_again", source=source).rowcount:
             connection.execute("unwithdraw", source=source, now=time.time())
         return source
@@ -46,7 +49,13 @@ def add_source(connection: Writer, info: SourceInfo) -> int:
             reading=info.reading,
             header=json.dumps(info.header, ensure_ascii=False),
         )
+        _add_part(connection, source, info)
     return int(source)
+
+
+def _add_part(connection: Writer, source: int, info: SourceInfo) -> None:
+    if info.part_of:
+        connection.execute("add_part", name=info.part_of, source=source)
 
 
 def drop_source(connection: Writer, source: int) -> None:
@@ -70,24 +79,34 @@ def _drop(connection: Writer, source: int) -> None:
 
 
 def confirm(
-    connection: Writer, sources: Sequence[int], base_url: str, *, anew: bool = False
+    connection: Writer,
+    sources: Sequence[int],
+    base_url: str,
+    given: Collection[str],
+    *,
+    anew: bool,
 ) -> None:
     """See ``Ledger.confirm``; to be called within a transaction."""
-    now = time.time()
-    confirmed = json.dumps(list(sources))
+    now, confirmed = time.time(), json.dumps(list(sources))
     connection.set_meta("base_url", base_url)
     if anew:
         connection.execute("unconfirm", sources=confirmed)
-    superseded = 0
     for source in sources:
         connection.execute("confirm_source", source=source, now=now)
-        superseded += connection.execute(
-            "supersede", source=source, sources=confirmed, now=now
-        ).rowcount
-    if superseded:
+    names = json.dumps(sorted(given))
+    if connection.execute("supersede", sources=confirmed, given=names, now=now).rowcount:
         connection.execute("withdraw", now=now)
 
 
 def note_settings(connection: Writer, settings: Mapping[str, object]) -> None:
     """Note the settings of a run; to be called within a transaction."""
     connection.set_meta("settings", json.dumps(dict(settings), ensure_ascii=False))
+
+
+def note_alarms(
+    connection: Writer, alarms: Sequence[Alarm], now_s: float, noted_by: str | None
+) -> None:
+    """Note which alarms a plan or run raised."""
+    noted = json.dumps([alarm.as_json() for alarm in alarms], ensure_ascii=False)
+    with connection.transaction():
+        connection.execute("add_alarms", now=now_s, noted_by=noted_by, alarms=noted)

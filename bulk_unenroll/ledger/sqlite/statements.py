@@ -20,6 +20,20 @@ MACROS: Final = {
     ),
     # every value of a list, which is passed as JSON
     "each": "SELECT value FROM json_each(:{0})",
+    # the sources that are superseded once these are confirmed, given under these names: other
+    # contents of their paths, parts that are gone, and what version 3 knew by another path
+    "replaced": """SELECT id FROM source
+    WHERE superseded_at IS NULL AND loaded_at IS NOT NULL AND id NOT IN ({{each {0}}})
+      AND (path IN (SELECT path FROM source WHERE id IN ({{each {0}}}))
+           OR id IN (SELECT source FROM part WHERE name IN ({{each {1}}}))
+           OR (id NOT IN (SELECT source FROM noticed)
+               AND name IN (SELECT name FROM source WHERE id IN ({{each {0}}}))))""",
+    # the customer/target is one of those that are asked for; beside it stands its target, t
+    "selected": """(:states IS NULL OR {0}.state IN ({{each states}}))
+  AND (:codes IS NULL OR {0}.code IN ({{each codes}}))
+  AND (:targets IS NULL OR t.target_group_id || '/' || t.target_id IN ({{each targets}}))
+  AND ({{source_of {0}.id}} IN ({{each sources}})
+       OR EXISTS (SELECT 1 FROM row r WHERE r.item = {0}.id AND r.source IN ({{each sources}})))""",
     # the customer/target has a row in a source of the run
     "in_run": """({{source_of {0}}} IN (SELECT source FROM run_source WHERE run = :run)
        OR EXISTS (SELECT 1 FROM row r JOIN run_source s ON s.source = r.source
