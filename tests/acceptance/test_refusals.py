@@ -126,11 +126,11 @@ class TestSettings:
         [
             (None, "no base URL"),
             ("http://example.com/v3.1", "in the clear"),
-            ("ftp://127.0.0.1/v3.1", "not a valid base URL"),
+            ("ftp://127.0.0.1/v3.1", "is not valid"),
             ("https://user:secret@example.com/v3.1", "user"),
             ("https://example.com/v3.1?x=1", "query"),
             ("https://[", "invalid host"),
-            ("nonsense", "not a valid base URL"),
+            ("nonsense", "is not valid"),
         ],
     )
     def test_base_urls(self, desk: Desk, url: str | None, word: str) -> None:
