@@ -2,10 +2,12 @@
 
 Stop                      what happened, the exit code, and what to do next
 ├── UsageError       2    a wrong option, or a question that could not be asked
+│   └── Unanswered        a question that was asked, and not answered as it must be
 ├── InputRefused     65   the input cannot be trusted: nothing of it is sent
 ├── InputMissing     66   the input or folder does not exist
 ├── FolderUnusable   73   the run folder cannot be made or written
 ├── LedgerFailed     74   ledger damaged, disk full or I/O error
+│   └── LedgerOutOfReach  a disk or another program is in the way; the ledger itself is as it was
 ├── FolderBusy       75   another process works in this folder
 ├── Misconfigured    78   base URL, scope, missing credentials, redirect, certificate
 └── Interrupted      130, 143   a signal came before anything was sent
@@ -16,7 +18,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from bulk_unenroll.exits import ExitCode
 
@@ -33,12 +35,14 @@ class Next:
     """The next command, as data; ``str()`` gives the line to paste into a shell.
 
     ``options`` are named as on the command line, without the leading dashes. A value is a text,
-    True for a flag, or several texts for an option that is repeated.
+    True for a flag, or several texts for an option that is repeated. ``advice`` says what has to
+    change before the command can help; it is empty where nothing has to.
     """
 
     command: str
     arguments: tuple[str, ...] = ()
     options: Mapping[str, OptionValue] = field(default_factory=dict)
+    advice: str = ""
 
     def __str__(self) -> str:
         command = [PROGRAM, self.command] if self.command else [PROGRAM]
@@ -47,6 +51,10 @@ class Next:
     def with_options(self, **more: OptionValue) -> Next:
         """The same command with ``more`` options."""
         return replace(self, options={**self.options, **more})
+
+    def after(self, advice: str) -> Next:
+        """The same command, once somebody did what ``advice`` says."""
+        return replace(self, advice=advice)
 
 
 def option_words(options: Mapping[str, OptionValue]) -> Iterator[str]:
@@ -63,11 +71,14 @@ class Stop(Exception):
     """An expected error: the command cannot go on.
 
     ``reason`` says what happened, ``remedy`` what to do; they are shown as one line. ``next`` is
-    the next command. Without it, that is the same command again, with the options of ``lacking``
-    added. ``plan`` is the plan that was refused, if there was one.
+    the next command. Without it, that is the same command with the options of ``lacking``, or the
+    command ``instead`` for the same inputs; or the very same again, which only those do that are
+    ``repeatable``: what they failed at may go well the next time. ``plan`` is the plan that was
+    refused, if there was one.
     """
 
     code: int = ExitCode.INTERNAL
+    repeatable: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -75,12 +86,14 @@ class Stop(Exception):
         remedy: str = "",
         next: Next | None = None,  # noqa: A002 - the word that users see
         lacking: Mapping[str, OptionValue] | None = None,
+        instead: str | None = None,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.remedy = remedy
         self.next = next
         self.lacking = lacking or {}
+        self.instead = instead
         self.plan: Plan | None = None
 
     def __str__(self) -> str:
@@ -91,6 +104,12 @@ class UsageError(Stop):
     """A wrong option, or a question that could not be asked."""
 
     code = ExitCode.USAGE
+
+
+class Unanswered(UsageError):
+    """A person was asked, and did not answer as one must."""
+
+    repeatable = True
 
 
 class InputRefused(Stop):
@@ -115,6 +134,11 @@ class LedgerFailed(Stop):
     """The ledger is damaged or cannot be written; sending stops at once."""
 
     code = ExitCode.LEDGER_FAILED
+    repeatable = True
+
+
+class LedgerOutOfReach(LedgerFailed):
+    """A disk or another program is in the way; once it is not, the same command goes on."""
 
 
 class FolderBusy(Stop):
@@ -137,6 +161,8 @@ class Misconfigured(Stop):
 
 class Interrupted(Stop):
     """Stopped before anything was sent: by a signal (130, 143), or by the caller (3)."""
+
+    repeatable = True
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)

@@ -9,10 +9,10 @@ import datetime
 import math
 import re
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 RESEND_WINDOW_S: Final = 900.0
 """An unanswered attempt is resent automatically only while it is younger than this."""
@@ -148,23 +148,62 @@ CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
 """The possible values of each option that has only a few."""
 
 
+def kept(careful: Callable[[Any, Any], Any] | None = None) -> dict[str, Any]:
+    """The metadata of a field that a run folder remembers, so that ``resume`` means the same.
+
+    ``careful`` chooses the more careful of two values, if either is: a new ``run`` does not lose
+    what was tightened before, and does not inherit what was loosened.
+    """
+    return {"kept": True, "careful": careful}
+
+
+def kept_names() -> list[str]:
+    """The fields that a run folder remembers."""
+    return [f.name for f in _SETTINGS_FIELDS if f.metadata.get("kept")]
+
+
+def more_careful(remembered: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the ``remembered`` values, by field, that are more careful than the default."""
+    careful = {}
+    for f in _SETTINGS_FIELDS:
+        choose = f.metadata.get("careful")
+        if choose and f.name in remembered:
+            value = choose(remembered[f.name], f.default)
+            if value != f.default:
+                careful[f.name] = value
+    return careful
+
+
+def _slower(one: Rate, other: Rate) -> Rate:
+    return min(one, other, key=lambda rate: rate.per_s)
+
+
+def _stricter(one: Limit, other: Limit) -> Limit:
+    """The lower limit; a number of rows is the stricter kind, for it does not grow with a file."""
+    return min(one, other, key=lambda limit: (limit.percent, limit.value))
+
+
+def _any_but(loose: object) -> Callable[[Any, Any], Any]:
+    return lambda one, other: other if one == loose else one
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendSettings:
-    """How to send.
+    """How to send. A run folder remembers all of it.
 
     ``in_doubt`` says what to do with calls that were not answered, ``pace`` whether the run slows
     down while the API struggles.
     """
 
-    rate: Rate = Rate(100, 60.0)
-    concurrency: int = 32
-    max_attempts: int = 5
-    read_timeout_s: float = 75.0
-    connect_timeout_s: float = 10.0
-    canary: int = 10
-    max_failures: Limit = Limit(50, percent=True)
-    in_doubt: Literal["resend", "hold"] = "resend"
-    pace: Literal["fixed", "adaptive"] = "fixed"
+    rate: Rate = field(default=Rate(100, 60.0), metadata=kept(_slower))
+    concurrency: int = field(default=32, metadata=kept(min))
+    max_attempts: int = field(default=5, metadata=kept(min))
+    read_timeout_s: float = field(default=75.0, metadata=kept(max))
+    connect_timeout_s: float = field(default=10.0, metadata=kept(max))
+    canary: int = field(default=10, metadata=kept(max))
+    max_failures: Limit = field(default=Limit(50, percent=True), metadata=kept(_stricter))
+    in_doubt: Literal["resend", "hold"] = field(default="resend", metadata=kept(_any_but("resend")))
+    pace: Literal["fixed", "adaptive"] = field(default="fixed", metadata=kept(_any_but("fixed")))
 
     @property
     def resend(self) -> bool:
@@ -194,8 +233,8 @@ class RunSettings:
     """
 
     base_url: str | None = None
-    sandbox: bool = False
-    sandbox_scenario: Path | None = None
+    sandbox: bool = field(default=False, metadata=kept())
+    sandbox_scenario: Path | None = field(default=None, metadata=kept(_any_but(None)))
     expect: int | None = None
     allow: frozenset[str] = frozenset()
     stop_after_s: float | None = None
@@ -215,6 +254,9 @@ class RunSettings:
         if self.stop_at is not None:
             waits_s.append(_seconds_until(self.stop_at, self.began_at))
         return min(waits_s, default=None)
+
+
+_SETTINGS_FIELDS: Final = (*fields(SendSettings), *fields(RunSettings))
 
 
 def _seconds_until(clock: datetime.time, now: datetime.datetime) -> float:

@@ -44,3 +44,8 @@ def without_secrets(url: str) -> str:
 def _authority(url: str) -> str:
     found = _REMOTE.match(url)
     return re.split(r"[/?#]", url[found.end() :], maxsplit=1)[0] if found else ""
+
+
+def is_text(value: str) -> bool:
+    """Whether a value of the environment is text: it holds what was no UTF-8 as surrogates."""
+    return not any("\ud800" <= char <= "\udfff" for char in value)

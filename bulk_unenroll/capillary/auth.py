@@ -26,6 +26,9 @@ RENEW_SHARE: Final = 0.2
 
 RENEW_MOST_S: Final = 30.0
 
+SAME_TOKEN_MOST: Final = 5
+"""A refused token that is handed out again this often is no cache's doing: some 15 s of pauses."""
+
 
 class Auth(Protocol):
     """Authorises calls. ``generation`` counts the tokens; Basic has none to renew."""
@@ -89,6 +92,8 @@ class TokenAuth:
         self._credentials = credentials
         self._client = client
         self._token = SecretStr("")
+        self._refused = SecretStr("")
+        self._times_the_same = 0
         self._renew_at_s = 0.0
         self._secrets = Secrets(*_pair(credentials).values())
         self.generation = 0
@@ -104,19 +109,25 @@ class TokenAuth:
 
     def invalidate(self, generation: int) -> None:
         """Drop the token, unless it is newer than the one that was refused."""
-        if generation == self.generation:
-            self._token = SecretStr("")
+        if generation == self.generation and self._token:
+            self._refused, self._token = self._token, SecretStr("")
+            self._times_the_same = 0
 
     async def renew(self, now_s: float) -> Verdict | None:
         """Fetch a token. Return None, or the verdict on an answer that has none.
 
-        If the token call got no answer, the verdict is ``Unsent``: no customer was called yet.
+        If the token call got no answer, the verdict is ``Unsent``: no customer was called yet. So
+        it is for the token that was refused, which a server may hand out again for a moment; only
+        if it does so ``SAME_TOKEN_MOST`` times, nobody is let in.
         """
         content = orjson.dumps(_pair(self._credentials))
         answer = await self._client.post(URL(self._credentials.token_url), content, {})
         token, ttl_s = _token(answer)
         if token is None:
             return recordable(_no_token(answer, now_s), self.redact)
+        if token == self._refused.get_secret_value():
+            self._times_the_same += 1
+            return _no_new_token(final=self._times_the_same >= SAME_TOKEN_MOST)
         self._token = SecretStr(token)
         self._secrets.add_token(token)
         self._renew_at_s = now_s + ttl_s - min(RENEW_SHARE * ttl_s, RENEW_MOST_S)
@@ -161,6 +172,13 @@ def _no_token(answer: Reply | Fault, now_s: float) -> Verdict:
             return Unsent("no_token", f"no token: {verdict.message}")
         case _:
             return Halt(Reach.RUN, "no_token", "the token URL returned no token", credentials=True)
+
+
+def _no_new_token(*, final: bool) -> Verdict:
+    message = "the token URL hands out the token again that the API refused"
+    if final:
+        return Halt(Reach.RUN, "no_token", message, credentials=True)
+    return Unsent("no_token", message)
 
 
 def _pair(credentials: OAuth) -> dict[str, str]:

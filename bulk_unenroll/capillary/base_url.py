@@ -9,8 +9,11 @@ from bulk_unenroll.errors import Misconfigured
 from bulk_unenroll.settings import is_loopback
 
 
-def parse_base_url(text: str) -> str:
-    """Return the base URL with its prefix and no trailing slash; raises ``Misconfigured`` (78)."""
+def parse_base_url(text: str, name: str = "the base URL") -> str:
+    """Return the base URL with its prefix and no trailing slash; raises ``Misconfigured`` (78).
+
+    ``name`` is what a message calls it.
+    """
     example = "such as https://HOST/v3.1"
     given = text.strip()
     try:
@@ -18,15 +21,15 @@ def parse_base_url(text: str) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:  # its message might repeat a password
         raise Misconfigured(
-            "the base URL has an invalid host or port", f"give a URL {example}"
+            f"{name} has an invalid host or port", f"give a URL {example}"
         ) from None
     if "@" in given or parts.query or parts.fragment:
         raise Misconfigured(
-            "the base URL must have a host and a path only, without user, query or fragment",
+            f"{name} must have a host and a path only, without user, query or fragment",
             f"give a URL {example}",
         )
     if parts.scheme not in ("http", "https") or not host or re.search(r"[^!-~]|[\\<>\"]", given):
-        raise Misconfigured(f"{given!r} is not a valid base URL", f"give a URL {example}")
+        raise Misconfigured(f"{name} {given!r} is not valid", f"give a URL {example}")
     if parts.scheme == "http" and not is_loopback(host):
         raise Misconfigured(
             f"http:// to {host} would send credentials in the clear", "use https://"
@@ -34,8 +37,8 @@ def parse_base_url(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
 
 
-def is_rehearsal(base_url: str) -> bool:
-    """Whether ``base_url`` is on this machine, so that no real customer is called."""
+def is_on_this_machine(base_url: str) -> bool:
+    """Whether ``base_url`` names this machine; what listens there may still pass calls on."""
     return is_loopback(urlsplit(base_url).hostname or "")
 
 

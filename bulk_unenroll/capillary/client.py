@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
@@ -24,9 +25,13 @@ from bulk_unenroll.capillary.calls import (
     path,
     scope_headers,
 )
+from bulk_unenroll.capillary.proxies import Proxy, proxy_for
 from bulk_unenroll.model import Enrollment
 
 Connected = Callable[[], Awaitable[None]]
+MOST_HEADER_BYTES: Final = 1 << 16
+MOST_HEADERS: Final = 1000
+"""A gateway may add long headers, and many: an answer with them is still an answer."""
 REQUEST_ID: Final = "X-CAP-REQUEST-ID"
 REQUEST_ID_VARIANT: Final = "X-Cap-Requestid"
 UNTRUSTED: Final = (aiohttp.ClientConnectorCertificateError, ssl.CertificateError)
@@ -131,6 +136,7 @@ class Client:
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
         self._session: aiohttp.ClientSession
+        self._proxies: dict[str | None, Proxy | None] = {}
 
     async def __aenter__(self) -> Self:
         self._now = asyncio.get_running_loop().time
@@ -146,6 +152,9 @@ class Client:
                 "User-Agent": "bulk-unenroll",
             },
             timeout=aiohttp.ClientTimeout(total=None),  # RequestProgress sets the deadlines
+            max_line_size=MOST_HEADER_BYTES,
+            max_field_size=MOST_HEADER_BYTES,
+            max_headers=MOST_HEADERS,
         )
         return self
 
@@ -185,9 +194,15 @@ class Client:
                     message = "the server closed the connection or sent data before the request"
                     return Fault(Loss.UNSENT, "unreachable", message)
 
+    def _proxy_of(self, url: URL) -> Proxy | None:
+        if url.host not in self._proxies:
+            self._proxies[url.host] = proxy_for(str(url.origin()))
+        return self._proxies[url.host]
+
     async def _post(
         self, url: URL, content: bytes, headers: Mapping[str, str], progress: RequestProgress
     ) -> Reply | Fault:
+        proxy = self._proxy_of(url)
         try:
             async with asyncio.timeout(None) as progress.deadline:
                 response = await self._session.post(
@@ -195,19 +210,31 @@ class Client:
                     data=aiohttp.BytesPayload(content),  # spares aiohttp a lookup
                     headers=headers,
                     allow_redirects=False,
+                    proxy=proxy.url if proxy else None,
+                    proxy_headers=proxy.headers if proxy else None,
                 )
                 return await _read(response)
         except UNTRUSTED as error:
             return Fault(Loss.UNTRUSTED, "certificate", _describe(error))
+        except aiohttp.ClientHttpProxyError as error:
+            return Fault(Loss.UNSENT, "proxy", f"the proxy refused: HTTP {error.status}")
         except UNREACHABLE as error:
-            return Fault(Loss.UNSENT, "unreachable", _describe(error))
+            return Fault(Loss.UNSENT, _why_unreachable(error), _describe(error))
         except TimeoutError:
             if progress.deadline.expired() and not progress.left:
                 return Fault(Loss.UNSENT, "unreachable", "no connection within --connect-timeout")
             message = f"no answer within {self._read_timeout_s:g} s"
             return Fault(Loss.UNANSWERED, TIMEOUT, message)
         except LOST as error:
+            if progress.is_on_new_connection and not progress.left:  # a proxy hung up, for instance
+                return Fault(Loss.UNSENT, "unreachable", _describe(error))
             return Fault(Loss.UNANSWERED, "connection_lost", _describe(error))
+
+
+def _why_unreachable(error: BaseException) -> str:
+    errors = (errno.EMFILE, errno.ENFILE)
+    is_full = isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno in errors
+    return "too_many_files" if is_full else "unreachable"
 
 
 async def _read(response: aiohttp.ClientResponse) -> Reply | Fault:
@@ -244,6 +271,8 @@ def _describe(error: BaseException) -> str:
     """One line about a transport error. Uses ``str`` only: a ``repr`` may show request headers."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return f"host {error.host} not found"
+    if _why_unreachable(error) == "too_many_files":
+        return "this process may open no more files: raise `ulimit -n`, or lower --concurrency"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"cannot connect to {error.host}:{error.port}: {error.os_error.strerror or 'failed'}"
     if isinstance(error, aiohttp.ConnectionTimeoutError):

@@ -171,6 +171,10 @@ WORDS: Final[dict[str, Word]] = {
     "unreachable": Word(
         "pending", "host not found, or connection refused", "check the network and base URL"
     ),
+    "proxy": Word("pending", "the proxy did not let it through", "check HTTPS_PROXY and NO_PROXY"),
+    "too_many_files": Word(
+        "pending", "the system allows no more open files", "raise ulimit -n, or lower --concurrency"
+    ),
     "certificate": Word("stops the run", "wrong certificate or host name", "check the base URL"),
 }
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bulk_unenroll.capillary.base_url import parse_base_url
 from bulk_unenroll.errors import Misconfigured
+from bulk_unenroll.urls import is_text
 
 TOKEN_PATH: Final = "/v3/oauth/token/generate"  # noqa: S105 - a path, not a secret
 
@@ -105,7 +108,7 @@ class Environment(BaseSettings):
         path: Path | None = getattr(self, f"{name}_file")
         variable = f"BULK_UNENROLL_{name.upper()}"
         if path is None:
-            return value
+            return value and _checked(value, variable)
         if value is not None:
             raise Misconfigured(f"both {variable} and {variable}_FILE are set", "unset one of them")
         try:
@@ -120,7 +123,30 @@ class Environment(BaseSettings):
             raise Misconfigured(
                 f"the file that {variable}_FILE names is empty", "write the secret to it"
             )
-        return SecretStr(text)
+        return _checked(SecretStr(text), f"the file that {variable}_FILE names")
+
+
+def _checked(secret: SecretStr, place: str) -> SecretStr:
+    """``secret``, unless it has what a copy or an editor adds and no API accepts."""
+    text = secret.get_secret_value()
+    for found, what in _ODDITIES:
+        if found(text):
+            raise Misconfigured(
+                f"{place} {what}",
+                "write the value alone; if a password is really like this, give its hash as"
+                " BULK_UNENROLL_PASSWORD_MD5",
+            )
+    return secret
+
+
+_ODDITIES: Final[tuple[tuple[Callable[[str], bool], str], ...]] = (
+    (lambda text: text.startswith("\ufeff"), "begins with a byte order mark (BOM)"),
+    (lambda text: bool(re.search(r"[\r\n]", text)), "has a line break"),
+    (lambda text: bool(re.search(r"[\x00-\x1f\x7f]", text)), "has a control character"),
+    (lambda text: text != text.strip(), "begins or ends with a blank"),
+    (lambda text: len(text) > 1 and text[0] == text[-1] and text[0] in "\"'", "is in quotes"),
+)
+"""What a secret must not be, and how to say it."""
 
 
 def credentials(environment: Environment, base_url: str) -> Credentials:
@@ -164,13 +190,18 @@ def _checked_md5(given: SecretStr) -> SecretStr:
 
 def _token_url(environment: Environment, base_url: str) -> str:
     if environment.token_url:
-        return parse_base_url(environment.token_url)
+        return parse_base_url(environment.token_url, "BULK_UNENROLL_TOKEN_URL")
     parts = urlsplit(base_url)
     return f"{parts.scheme}://{parts.netloc}{TOKEN_PATH}"
 
 
 def read_environment() -> Environment:
     """Read the environment; raises ``Misconfigured`` (78)."""
+    for field in Environment.model_fields:
+        name = f"BULK_UNENROLL_{field.upper()}"
+        is_path = field.endswith("_file")
+        if not is_path and not is_text(os.environ.get(name, "")):
+            raise Misconfigured(f"{name} is not UTF-8", "write it in UTF-8")
     try:
         return Environment()
     except ValueError as error:

@@ -13,7 +13,9 @@ the body count before the status.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -148,10 +150,13 @@ def _retry(code: str, message: str, reply: Reply, now_s: float) -> Retry:
 
 
 def _parse(content: bytes) -> object:
-    try:
+    """The JSON in a body: UTF-8 (RFC 8259), or what some gateways make of it."""
+    with suppress(orjson.JSONDecodeError):
         return orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return None
+    for encoding in (json.detect_encoding(content), "latin-1"):
+        with suppress(UnicodeDecodeError, orjson.JSONDecodeError):
+            return orjson.loads(content.decode(encoding))
+    return None
 
 
 def _errors(document: object) -> Iterator[_Error]:

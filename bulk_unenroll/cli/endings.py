@@ -6,17 +6,19 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from bulk_unenroll.errors import PROGRAM, Misconfigured, Next, Stop, UsageError, option_words
+from bulk_unenroll.errors import PROGRAM, Next, OptionValue, Stop, UsageError, option_words
 from bulk_unenroll.exits import Exit, is_halt
-from bulk_unenroll.urls import without_secrets
+from bulk_unenroll.urls import is_text, without_secrets
 
 if TYPE_CHECKING:
     from bulk_unenroll.reports.summary import Summary
@@ -73,8 +75,9 @@ def finish(summary: Summary, *, json: bool, notify: str = "never", show: bool = 
     """Print how a command ended, and tell everybody who wants to know; its exit code."""
     code = summary.exit.code
     resumed = _is_job() and summary.next is not None and summary.next.command == "resume"
-    if resumed or (code and not summary.next):  # a job knows its credentials
-        summary = replace(summary, next=same_command())
+    if resumed:  # a job knows its credentials
+        advice = summary.next.advice if summary.next else ""
+        summary = replace(summary, next=same_command().after(advice))
     if json:
         print_json(_as_json(summary))
     elif show:
@@ -106,7 +109,7 @@ def end_early(stop: Stop, commands: Container[str]) -> int:
 
     seconds = time.monotonic() - doing.began_s
     ended = Exit(stop.code, str(stop))
-    summary = Summary(doing.folder, ended, _next(stop, commands), seconds=seconds)
+    summary = Summary(doing.folder, ended, next_after(stop, commands), seconds=seconds)
     if doing.given.get("json") or "--json" in sys.argv[1:]:
         print_json(_as_json(summary))
     if sys.argv[1:2] and sys.argv[1] in WORKING and sys.argv[1:3] != ["job", "check"]:
@@ -174,17 +177,73 @@ def _as_json(summary: Summary) -> dict[str, Any]:
 # ── the next command ─────────────────────────────────────────────────────────────────────────────
 
 
-def _next(stop: Stop, commands: Container[str]) -> Next:
-    """The next command: what the stop names, or the same again with what it lacked."""
-    if isinstance(stop, Misconfigured):  # the same again might show a secret in a wrong URL
-        return stop.next or help_command(commands)
-    return stop.next or same_command(*option_words(stop.lacking))
+def next_after(stop: Stop, commands: Container[str]) -> Next:
+    """The next command: what the stop names, or the same again with what it lacked.
+
+    Never what must fail in the same way; then it is the page that lists the options.
+    """
+    if stop.next:
+        return stop.next
+    if stop.instead:
+        return same_command(instead=stop.instead)
+    if stop.lacking and all(map(_takes, stop.lacking)):
+        return same_command(stop.lacking)
+    return same_command() if stop.repeatable else help_command(commands)
 
 
-def same_command(*more: str, instead: str | None = None) -> Next:
-    """The same command line again, or with another command in its place."""
+def same_command(
+    more: Mapping[str, OptionValue] = MappingProxyType({}), *, instead: str | None = None
+) -> Next:
+    """The same command line again, with ``more`` options in place of those of the same names.
+
+    ``instead``: another command for the same inputs, with the options that it has, too.
+    """
     words = [without_secrets(word) for word in sys.argv[1:] if word != "--json"]
-    return Next(instead or words[0], (*words[1:], *more)) if words else Next("")
+    if not words:
+        return Next("")
+    command = words[0]
+    if instead and command == "job":
+        return Next("job", ("check", *words[2:3]))
+    if instead or more:
+        words[1:] = _without(words[1:], more, instead or command)
+    return Next(instead or command, (*_with(words[1:], option_words(more)),))
+
+
+def _with(words: list[str], added: Iterable[str]) -> list[str]:
+    """``words`` and more options, which come before a ``--``."""
+    end = words.index("--") if "--" in words else len(words)
+    return [*words[:end], *added, *words[end:]]
+
+
+def _without(words: list[str], replaced: Container[str], command: str) -> list[str]:
+    """``words`` without options that ``command`` does not have, and those that are ``replaced``."""
+    from bulk_unenroll.cli.option_types import FLAG
+    from bulk_unenroll.cli.options import OPTIONS
+
+    kept: list[str] = []
+    options = {flag: option for option in OPTIONS for flag in option.typed}
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            return [*kept, word, *rest]
+        flag, equals, _ = word.partition("=")
+        option = options.get(flag)
+        value = [] if option is None or equals or option.type is FLAG else list(islice(rest, 1))
+        single = option is not None and not option.multiple
+        if single and flag.removeprefix("--") in replaced:
+            continue
+        if option is None or command == "job" or command in option.commands:
+            kept += [word, *value]
+    return kept
+
+
+def _takes(name: str) -> bool:
+    """Whether the command that was typed has an option of this name."""
+    from bulk_unenroll.cli.options import OPTIONS
+
+    command = sys.argv[1:2]
+    found = [option for option in OPTIONS if f"--{name}" in option.typed]
+    return command == ["job"] or any(command[0] in option.commands for option in found)
 
 
 def help_command(commands: Container[str]) -> Next:
@@ -208,7 +267,8 @@ def print_json(value: Any) -> None:
 
 
 def _print_two_lines(code: int, reason: str, then: Next | None) -> None:
-    click.echo(f"{PROGRAM}: {_one_line(reason)} (exit {code})", err=True)
+    what = f"{reason}; {then.advice}" if then and then.advice else reason
+    click.echo(f"{PROGRAM}: {_one_line(what)} (exit {code})", err=True)
     click.echo(f"next: {_one_line(str(then or ''))}", err=True)
 
 
@@ -223,6 +283,9 @@ def _notify(summary: Summary, when: str) -> None:
     """Send a notification, if there are addresses for one and ``when`` asks for it."""
     code = summary.exit.code
     urls = _notify_urls()
+    if not is_text(urls):
+        _log().warning("not_notified", why=f"{NOTIFY_URLS} is not UTF-8")
+        return
     if not urls or when == "never" or not (when == "end" or is_halt(code)):
         return
     try:
@@ -235,6 +298,7 @@ def _notify(summary: Summary, when: str) -> None:
 
 def _notify_urls() -> str:
     file = os.environ.get(f"{NOTIFY_URLS}_FILE")
-    with suppress(OSError, UnicodeDecodeError):
-        return Path(file).read_text("utf-8") if file else os.environ.get(NOTIFY_URLS, "")
-    return ""
+    with suppress(OSError):
+        if file:
+            return Path(file).read_text("utf-8", "surrogateescape").removeprefix("\ufeff")
+    return os.environ.get(NOTIFY_URLS, "")

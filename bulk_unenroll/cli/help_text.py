@@ -25,7 +25,7 @@ Commands:
   codes       Show the code table: what each code means and what to do.
   completion  Print a script that completes commands in SHELL.
   explain     Show every input row and every attempt of one customer.
-  export      Write rows to FILE: .csv, .parquet, .jsonl or .xlsx.
+  export      Write rows to FILE: .csv, .csv.gz, .parquet, .jsonl or .xlsx.
   init        Write a commented job file to begin with.
   job         Run and check jobs that are written as TOML files.
   plan        Show what a run of INPUT... would do.

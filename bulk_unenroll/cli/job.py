@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
+from click.core import ParameterSource
 
 from bulk_unenroll.cli.option_types import PATH
 from bulk_unenroll.errors import InputMissing, Misconfigured, Next, Stop, UsageError
 
 if TYPE_CHECKING:
     from bulk_unenroll.cli.job_file import JobCommand
-    from bulk_unenroll.cli.options import Given
 
 FILE = click.argument("file", type=PATH, metavar="FILE")
 
@@ -47,6 +47,7 @@ def run_job(context: click.Context, file: Path) -> int:
         raise UsageError(f"{file}: {error}", "see bulk-unenroll job schema") from None
     _take_secrets(job_command)
     with _prepared(context, job_command, context.args) as inner:
+        _keep_rehearsal_apart(inner)
         code: int = inner.command.invoke(inner)
     return code
 
@@ -122,6 +123,16 @@ def _prepared(context: click.Context, job_command: JobCommand, more: list[str]) 
     )
 
 
+def _keep_rehearsal_apart(inner: click.Context) -> None:
+    """``--sandbox`` that is added to a job of the real API does not take the job's folder."""
+    from bulk_unenroll.inputs.finding import twin
+
+    added = inner.get_parameter_source("sandbox") is ParameterSource.COMMANDLINE
+    real = not (inner.default_map or {}).get("sandbox")
+    if added and real and inner.get_parameter_source("out") is ParameterSource.DEFAULT_MAP:
+        inner.params["out"] = twin(inner.params["out"], rehearsal=True)
+
+
 def _click_command(context: click.Context, job_command: JobCommand) -> click.Command:
     return cast(click.Group, context.find_root().command).commands[job_command.command]
 
@@ -146,7 +157,7 @@ def _command_faults(context: click.Context, job_command: JobCommand) -> list[Sto
     except Misconfigured as stop:
         faults.append(stop)
     with _prepared(context, job_command, []) as inner:
-        return faults + _faults_found_by_looking(inner.params, job_command)
+        return faults + _faults_found_by_looking(inner, job_command)
 
 
 def _drop_wrong_options(context: click.Context, job_command: JobCommand) -> Iterator[str]:
@@ -164,13 +175,15 @@ def _drop_wrong_options(context: click.Context, job_command: JobCommand) -> Iter
                 yield f"{'.'.join(BY_NAME[name].place_in_job)}: {error.message}"
 
 
-def _faults_found_by_looking(given: Given, job_command: JobCommand) -> list[Stop]:
+def _faults_found_by_looking(inner: click.Context, job_command: JobCommand) -> list[Stop]:
     """What is wrong with the inputs, the folder, the URL and the credentials."""
     from bulk_unenroll.cli.run_commands import options_from
     from bulk_unenroll.commands.check import check
     from bulk_unenroll.inputs.finding import default_folder
 
+    options = options_from(inner)
     if job_command.command != "run":
-        return check(Path(job_command.arguments[0]), (), options_from(given))
+        return check(Path(job_command.arguments[0]), (), options)
     names = tuple(job_command.arguments)
-    return check(given["out"] or default_folder(names), names, options_from(given))
+    folder = options.get("out") or default_folder(names, rehearsal=options.get("sandbox", False))
+    return check(folder, names, options)

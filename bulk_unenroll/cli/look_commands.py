@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from bulk_unenroll.cli.endings import print_json
-from bulk_unenroll.cli.option_types import ID, SECONDS
+from bulk_unenroll.cli.option_types import ID, SECONDS, TARGET
 from bulk_unenroll.cli.options import FOLDER, options_of
 
 
@@ -54,24 +54,43 @@ def status(folder: Path, json: bool, follow: bool, every_s: float) -> int:
     required=True,
     type=click.Path(),
     metavar="FILE",
-    help="A file here, or in a bucket (s3://, gs://).",
+    help="A file here, in a bucket (s3://, gs://), or - for CSV on standard output.",
 )
 @click.option("--state", "states", multiple=True, metavar="STATE", help="Only rows in this state.")
 @click.option("--code", "codes", multiple=True, metavar="CODE", help="Only rows with this code.")
-def export(folder: Path, to: str, states: tuple[str, ...], codes: tuple[str, ...]) -> int:
-    """Write rows to FILE: .csv, .parquet, .jsonl or .xlsx.
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    type=TARGET,
+    help="Only rows of this target: GROUP/TARGET.",
+)
+@click.option("--attempts", is_flag=True, help="Write each attempt of these rows, one a line.")
+def export(
+    folder: Path,
+    to: str,
+    states: tuple[str, ...],
+    codes: tuple[str, ...],
+    targets: tuple[str, ...],
+    attempts: bool,
+) -> int:
+    """Write rows to FILE: .csv, .csv.gz, .parquet, .jsonl or .xlsx.
 
     A workbook counts its rows on the first sheet, and has another for each code that failed.
 
     \b
     bulk-unenroll export customers.unenroll --to review.csv --state review
     bulk-unenroll export customers.unenroll --to ticket.xlsx
+    bulk-unenroll export customers.unenroll --to attempts.csv.gz --attempts --target 1001/2001
     bulk-unenroll export customers.unenroll --to s3://bucket/done/customers.parquet
     """
     from bulk_unenroll.commands import export as commands
 
-    number = commands.export(folder, to, states=states, codes=codes)
-    click.echo(f"{number:,} rows → {to}")
+    number = commands.export(
+        folder, to, states=states, codes=codes, targets=targets, attempts=attempts
+    )
+    if to != commands.STANDARD_OUTPUT:
+        click.echo(f"{number:,} {'attempts' if attempts else 'rows'} → {to}")
     return 0
 
 

@@ -12,7 +12,7 @@ import click
 from bulk_unenroll import streams
 from bulk_unenroll.cli.app import cli
 from bulk_unenroll.cli.endings import doing, end_early, forget, help_command
-from bulk_unenroll.errors import PROGRAM, Interrupted, Stop, UsageError
+from bulk_unenroll.errors import PROGRAM, Interrupted, Next, Stop, UsageError
 from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.signals import SIGNALS, heeded
 
@@ -51,7 +51,8 @@ def _as_stop(error: Exception) -> Stop:
 
     # plain frames only: local variables hold credentials
     traceback.print_exception(error, limit=-8)
-    return Stop(f"internal error: {type(error).__name__}", "please report this")
+    what = f"internal error: {type(error).__name__}"
+    return Stop(what, "please report this", Next("", options={"version": True}))
 
 
 def _handle_signals() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from bulk_unenroll.errors import UsageError
+from bulk_unenroll.errors import Unanswered
 
 if TYPE_CHECKING:
     from bulk_unenroll.model import Alarm
@@ -25,19 +25,19 @@ def forget_typed_ahead() -> None:
 
 
 def ask_number(plan: Plan) -> None:
-    """Let a person type how many customers are to be called; raises ``UsageError`` (2)."""
+    """Let a person type how many customers are to be called; raises ``Unanswered`` (2)."""
     what = "This is a rehearsal." if plan.destination.rehearsal else "This cannot be undone."
     many = f"{plan.to_call:,} customer{'s' * (plan.to_call != 1)}"
     typed = _ask(f"{what} {many} would be called at {plan.destination.place}. Type the number")
     if _digits(typed) != str(plan.to_call):
-        raise UsageError(f"{typed!r} is not {plan.to_call:,}: nothing was sent")
+        raise Unanswered(f"{typed!r} is not {plan.to_call:,}: nothing was sent")
 
 
 def ask_name(alarm: Alarm) -> str:
-    """Let a person type the name of an alarm to let it pass; raises ``UsageError`` (2)."""
+    """Let a person type the name of an alarm to let it pass; raises ``Unanswered`` (2)."""
     typed = _ask(f"Alarm {alarm.name}. To go on in spite of it, type its name")
     if typed != alarm.name:
-        raise UsageError(f"{typed!r} is not {alarm.name}: nothing was sent")
+        raise Unanswered(f"{typed!r} is not {alarm.name}: nothing was sent")
     return typed
 
 
@@ -45,7 +45,7 @@ def _ask(question: str) -> str:
     try:
         typed: str = click.prompt(question, err=True, default="", show_default=False)
     except click.Abort:
-        raise UsageError("no answer: nothing was sent") from None
+        raise Unanswered("no answer: nothing was sent") from None
     return typed.strip()
 
 

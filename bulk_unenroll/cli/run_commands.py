@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
+from click.core import ParameterSource
 
-from bulk_unenroll.cli.endings import begin, doing, finish, same_command
+from bulk_unenroll.cli.endings import begin, doing, finish, next_after, same_command
 from bulk_unenroll.cli.options import FOLDER, INPUTS, Given, options_of
-from bulk_unenroll.errors import Stop
+from bulk_unenroll.errors import Next, OptionValue, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bulk_unenroll.reports.plan import Plan
     from bulk_unenroll.reports.summary import Summary
 
 
@@ -38,13 +40,17 @@ def plan(inputs: tuple[str, ...], **given: Any) -> int:
     from bulk_unenroll.reports.summary import Summary
 
     begin(given | {"inputs": inputs})
-    found = plan_inputs(*inputs, **options_from(given))
+    found = plan_inputs(*inputs, **options_from(click.get_current_context()))
     if not given["json"]:
-        screens.show_plan(screens.out(), found, given["rate"])
-    then = same_command(instead=None if found.run_refuses else "run")
-    seconds = time.monotonic() - doing.began_s
+        screens.show_plan(screens.out(), found)
     summary = Summary(
-        found.folder, found.exit, then, counts=found.counts, seconds=seconds, alarms=found.alarms
+        found.folder,
+        found.exit,
+        _after_plan(found),
+        counts=found.counts,
+        seconds=time.monotonic() - doing.began_s,
+        rehearsal=found.destination.rehearsal,
+        alarms=found.alarms,
     )
     return finish(summary, json=given["json"], show=False)
 
@@ -95,19 +101,35 @@ def retry(folder: Path, **given: Any) -> int:
     from bulk_unenroll.commands.run import retry as retry_folder
 
     begin(given | {"folder": folder})
-    if not given["states"]:
-        del given["states"]
     return _send(partial(retry_folder, folder), given)
 
 
 # ── what the commands share ──────────────────────────────────────────────────────────────────────
 
 
-def options_from(given: Given) -> dict[str, Any]:
-    """The options that the commands take; the others are the command line's own."""
+def options_from(context: click.Context) -> dict[str, Any]:
+    """The options that were given, on the command line or by a job file, and that commands take.
+
+    The others are the command line's own, or defaults, which a command has itself: a run folder
+    may remember another value.
+    """
     from bulk_unenroll.commands.options import KEYWORDS
 
-    return {name: value for name, value in given.items() if name in KEYWORDS}
+    return {
+        name: value
+        for name, value in context.params.items()
+        if name in KEYWORDS and context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
+
+
+def _after_plan(plan: Plan) -> Next:
+    """The run of a plan; where it would be refused, the list of the rows that are in the way."""
+    from bulk_unenroll.reports.plan import list_invalid
+
+    if plan.run_refuses:
+        return list_invalid(plan.folder).after("fix these rows in the input")
+    kind: dict[str, OptionValue] = {"sandbox": True} if plan.destination.rehearsal else {}
+    return same_command(kind, instead="run")
 
 
 def _send(command: Callable[..., Summary], given: Given) -> int:
@@ -115,12 +137,19 @@ def _send(command: Callable[..., Summary], given: Given) -> int:
     from bulk_unenroll.exits import Exit
     from bulk_unenroll.reports.summary import Summary
 
+    context = click.get_current_context()
     try:
-        summary = command(frontend=Terminal(given), **options_from(given))
+        summary = command(frontend=Terminal(given), **options_from(context))
     except Stop as stop:
         plan = stop.plan
         if plan is None:
             raise
-        ended = Exit(stop.code, str(stop))
-        summary = Summary(plan.folder, ended, counts=plan.counts, alarms=plan.alarms)
+        summary = Summary(
+            plan.folder,
+            Exit(stop.code, str(stop)),
+            next_after(stop, cast(click.Group, context.find_root().command).commands),
+            counts=plan.counts,
+            rehearsal=plan.destination.rehearsal,
+            alarms=plan.alarms,
+        )
     return finish(summary, json=given["json"], notify=given["notify"])

@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bulk_unenroll.capillary.codes import CODES, WORDS, advice
+from bulk_unenroll.errors import Next
 from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.model import State
 from bulk_unenroll.reports.next_command import rerun
@@ -27,7 +28,7 @@ from bulk_unenroll.reports.plan import Plan
 from bulk_unenroll.reports.problems import Problem, Problems, full_name
 from bulk_unenroll.reports.summary import Summary
 from bulk_unenroll.reports.wording import duration
-from bulk_unenroll.settings import RUN_MAX_INVALID, Rate
+from bulk_unenroll.settings import RUN_MAX_INVALID
 
 if TYPE_CHECKING:
     from bulk_unenroll.commands.explain import Explained
@@ -71,7 +72,7 @@ def window(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
 # ── plan ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def show_plan(console: Console, plan: Plan, rate: Rate) -> None:
+def show_plan(console: Console, plan: Plan) -> None:
     """Print a plan: where the calls would go, and what looks wrong, before all else."""
     console.print(f"[bold]{escape(str(plan.destination))}[/], {plan.scope}")
     show_alarms(console, plan)
@@ -94,9 +95,11 @@ def show_plan(console: Console, plan: Plan, rate: Rate) -> None:
             f"[yellow]warning:[/] more than {RUN_MAX_INVALID} invalid: `run` refuses this input"
         )
     console.print(
-        f"[bold]{plan.to_call:,} to call[/], at {rate} about {duration(plan.estimate_s)};"
+        f"[bold]{plan.to_call:,} to call[/], at {plan.rate} about {duration(plan.estimate_s)};"
         f" run folder {escape(plan.folder)}"
     )
+    if plan.remembered:
+        console.print(f"as this folder remembers: {escape(settings_line(plan.remembered))}")
 
 
 def show_alarms(console: Console, plan: Plan) -> None:
@@ -192,6 +195,7 @@ def _code_table(counts: Counts) -> Table:
 
 def show_summary(console: Console, summary: Summary) -> None:
     """Print the end of a run."""
+    _show_rehearsal(console, summary)
     if summary.counts and summary.problems:
         _show_states(console, summary.counts)
         for line in problem_lines(summary, summary.counts, summary.problems):
@@ -201,31 +205,40 @@ def show_summary(console: Console, summary: Summary) -> None:
         show_counts(console, summary.counts)
     if summary.run_id is None:
         return
+    if summary.left_out:
+        rows, then = summary.left_out.rows, escape(str(summary.left_out.export))
+        console.print(f"results.csv lacks the {rows:,} rows still pending; to write them too:")
+        console.print(f"  {then}")
     attempts = summary.counts.attempts if summary.counts else 0
     console.print(f"{attempts:,} attempts on record; this took {duration(summary.seconds)}")
     if summary.exit.code == 0:
         console.print(f"[green]{escape(summary.exit.reason)}[/] → {escape(summary.folder)}")
 
 
+def _show_rehearsal(console: Console, summary: Summary) -> None:
+    if summary.rehearsal:
+        console.print("[bold]REHEARSAL:[/] only the sandbox was called, and nobody was taken out")
+
+
 def problem_lines(summary: Summary, counts: Counts, problems: Problems) -> list[str]:
     """What did not succeed, in ten lines at most: for most problems two, one of them a command."""
     lines: list[str] = []
+    fix = summary.fix or Next("status", (summary.folder,))
     for found in problems.shown:
-        lines += _problem_lines(summary, found)
+        lines += _problem_lines(summary.folder, fix, found)
     if counts.invalid:
-        then = escape(str(summary.fix or ""))
-        lines.append(
-            f"[red]{counts.invalid:,} invalid[/]: fix them in {summary.failed_file}, then {then}"
-        )
+        in_file = f"fix them in {summary.failed_file}, then"
+        way = in_file if fix.command == "run" else "fix them in the inputs;"
+        lines.append(f"[red]{counts.invalid:,} invalid[/]: {way} {escape(str(fix))}")
     if problems.problems.others:
         more, customers = problems.problems.others, problems.problems.others_weight
         lines.append(f"and {more:,} more pairs of code and target, with {customers:,} customers")
     return lines
 
 
-def _problem_lines(summary: Summary, found: Problem) -> list[str]:
-    code, sandbox = found.code, summary.sandbox
-    then = rerun(summary.folder, found.state, code, found.target, sandbox=sandbox)
+def _problem_lines(folder: str, fix: Next, found: Problem) -> list[str]:
+    code = found.code
+    then = rerun(folder, found.state, code, fix, found.target)
     style, state = STYLES[found.state], found.state.value
     example = f", such as {escape_markup(found.example)}" if found.example else ""
     return [
@@ -315,11 +328,14 @@ def _done(status: Status) -> str:
 
 
 def show_status(console: Console, status: Status) -> None:
-    """Print the state of a folder, and its runs."""
+    """Print the state of a folder, what it remembers, and its runs."""
+    _show_rehearsal(console, status.summary)
     if status.summary.counts:
         show_counts(console, status.summary.counts)
     if status.summary.pace:
         console.print(_pace_line(status.summary.pace))
+    if status.summary.settings:
+        console.print(f"settings: {escape(settings_line(status.summary.settings))}")
     table = Table("run", "command", "started", "ended", "exit", "reason", box=None, pad_edge=False)
     for run in status.runs:
         shown = "" if run.exit_code is None else str(run.exit_code)
@@ -332,7 +348,15 @@ def show_status(console: Console, status: Status) -> None:
     else:
         console.print("planned, not run")
     if status.summary.next and not status.going_on:
+        if status.summary.next.advice:
+            console.print(f"first: {escape_markup(status.summary.next.advice)}")
         console.print(f"next: {escape(str(status.summary.next))}")
+
+
+def settings_line(settings: Mapping[str, object]) -> str:
+    """Settings as one line, in the words of the command line."""
+    shown = {name.replace("_", "-"): value for name, value in settings.items() if name != "sandbox"}
+    return ", ".join(f"{name} {value}" for name, value in shown.items())
 
 
 def _pace_line(pace: Mapping[str, float]) -> str:

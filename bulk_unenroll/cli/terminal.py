@@ -70,7 +70,7 @@ class Terminal:
         if self._given["quiet"] and self._given["yes"]:
             screens.show_alarms(console, plan)
         else:
-            screens.show_plan(console, plan, self._given["rate"])
+            screens.show_plan(console, plan)
 
     def watch(self, before: Counts, to_call: int) -> AbstractContextManager[ProgressDisplay]:
         """Show the progress: live on a terminal, by log lines otherwise."""

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bulk_unenroll.capillary.base_url import check_scope, parse_base_url, same_api
 from bulk_unenroll.capillary.credentials import Basic, Endpoint, credentials, read_environment
-from bulk_unenroll.errors import Interrupted, LedgerFailed, Misconfigured, Next, UsageError
-from bulk_unenroll.ledger.interface import Ledger
+from bulk_unenroll.capillary.proxies import proxy_for
+from bulk_unenroll.errors import (
+    Interrupted,
+    LedgerFailed,
+    LedgerOutOfReach,
+    Misconfigured,
+    Next,
+    OptionValue,
+    UsageError,
+)
+from bulk_unenroll.inputs.finding import twin
+from bulk_unenroll.ledger.folder import ledger_path
+from bulk_unenroll.ledger.interface import Ledger, LedgerReader
 from bulk_unenroll.ledger.opening import open_ledger
+from bulk_unenroll.reports.next_command import run_again
 from bulk_unenroll.reports.plan import Destination
+from bulk_unenroll.reports.rehearsal import kind_of
 from bulk_unenroll.settings import RunSettings
 
 
@@ -21,6 +36,8 @@ def working_ledger(folder: Path) -> Iterator[Ledger]:
     with ExitStack() as stack:
         try:
             ledger = stack.enter_context(open_ledger(folder))
+        except LedgerOutOfReach:
+            raise
         except LedgerFailed as stop:
             stop.next = Next("verify", (str(folder),))
             raise
@@ -56,15 +73,17 @@ def base_url(run_settings: RunSettings, kept_url: str | None) -> str:
             "no base URL: there is no default host for a call that cannot be undone",
             "give --base-url https://HOST/v3.1 or set BULK_UNENROLL_BASE_URL, or add --sandbox",
         )
-    return parse_base_url(url)
+    parsed = parse_base_url(url)
+    proxy_for(parsed)  # one that cannot be used is found before a call needs it
+    return parsed
 
 
-def destination(run_settings: RunSettings, kept_url: str | None) -> Destination:
+def destination(run_settings: RunSettings, reader: LedgerReader) -> Destination:
     """Where a run would send, as far as options, environment and folder say. Builds no client."""
-    if run_settings.sandbox:
+    if run_settings.sandbox or kind_of(reader):
         return Destination(rehearsal=True)
     environment = read_environment()
-    url = run_settings.base_url or environment.base_url or kept_url
+    url = run_settings.base_url or environment.base_url or reader.base_url()
     return Destination(parse_base_url(url) if url else None, environment.user())
 
 
@@ -82,7 +101,10 @@ def _sandbox(scenario: Path | None) -> Iterator[Endpoint]:
     try:
         loaded = sandbox.load_scenario(scenario) if scenario else None
     except (OSError, sandbox.ScenarioError) as error:
-        raise UsageError(f"the scenario is not valid: {error}") from None
+        raise UsageError(
+            f"the scenario {scenario} is not valid: {error}",
+            "mend it, or give --sandbox-scenario FILE",
+        ) from None
     base_url, stop = sandbox.start_in_thread(loaded)
     till = SecretStr(sandbox.SANDBOX_USERNAME)
     password = SecretStr(sandbox.SANDBOX_PASSWORD)
@@ -92,11 +114,78 @@ def _sandbox(scenario: Path | None) -> Iterator[Endpoint]:
         stop()
 
 
-def check_same_api(ledger: Ledger, endpoint: Endpoint) -> None:
+# ── is it what the folder is for? ────────────────────────────────────────────────────────────────
+
+
+def check_kind(reader: LedgerReader, folder: Path, *, rehearsal: bool) -> None:
+    """Raise ``Misconfigured`` (78) for a rehearsal in a real folder, and the other way round."""
+    kind = kind_of(reader)
+    if kind is not None and kind != rehearsal:
+        other = twin(folder, rehearsal=rehearsal)
+        raise Misconfigured(
+            _other_kind(folder, kind), f"give --out {other}", lacking={"out": str(other)}
+        )
+
+
+def check_goes_on(
+    reader: LedgerReader, folder: Path, given: Mapping[str, Any], go_on: Next
+) -> None:
+    """Raise ``Misconfigured`` (78) where ``resume`` or ``retry`` is to make a folder another kind.
+
+    ``given`` are the options by field; ``go_on`` is the command without them.
+    """
+    kind = kind_of(reader)
+    wants_rehearsal = given.get("sandbox", kind)
+    if kind and given.get("base_url"):
+        wants_rehearsal = False
+    if kind is None or kind == wants_rehearsal:
+        return
+    url = given.get("base_url")
+    options: dict[str, OptionValue] = {"base-url": parse_base_url(url)} if url else {}
+    other = twin(folder, rehearsal=not kind)
+    if ledger_path(other).exists():
+        then = replace(go_on, arguments=(str(other),)).with_options(**options)
+        raise Misconfigured(_other_kind(folder, kind), f"go on in {other}", then)
+    where = options if kind else {"sandbox": True}
+    raise Misconfigured(
+        _other_kind(folder, kind),
+        "run the inputs in a folder of their own",
+        run_again(reader).with_options(**where),
+    )
+
+
+def _other_kind(folder: Path, rehearsal: bool) -> str:
+    if rehearsal:
+        return f"{folder} is a rehearsal, and stays one: no real customer is called from it"
+    return f"{folder} is no rehearsal: its customers are called for real"
+
+
+def check_same_api(reader: LedgerReader, endpoint: Endpoint) -> None:
     """Raise ``Misconfigured`` (78) if the folder was confirmed for another API."""
-    kept = ledger.reader.base_url()
-    if kept and not same_api(kept, endpoint.base_url):
+    kept = reader.base_url()
+    if kept is None or same_api(kept, endpoint.base_url):
+        return
+    if not reader.has_judged():
+        raise Misconfigured(
+            f"this folder was confirmed for {kept}, where no call was accepted,"
+            f" not for {endpoint.base_url}",
+            "confirm it anew",
+            run_again(reader).with_options(**{"base-url": endpoint.base_url}),
+        )
+    raise other_api(kept, endpoint.base_url)
+
+
+def is_confirmed_anew(reader: LedgerReader, endpoint: Endpoint) -> bool:
+    """Whether a run takes the folder to another API, which it may while none judged a call.
+
+    Raises ``Misconfigured`` (78) where it may not.
+    """
+    kept = reader.base_url()
+    if kept is None or same_api(kept, endpoint.base_url):
+        return False
+    if reader.has_judged():
         raise other_api(kept, endpoint.base_url)
+    return True
 
 
 def other_api(kept_url: str, url: str) -> Misconfigured:
@@ -104,6 +193,7 @@ def other_api(kept_url: str, url: str) -> Misconfigured:
     return Misconfigured(
         f"this folder was confirmed for {kept_url}, not for {url}",
         "use the same base URL, or another --out folder",
+        lacking={"base-url": kept_url},
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import time
 from difflib import get_close_matches
 from pathlib import Path
@@ -96,12 +96,28 @@ class RunOptions(ReadOptions, SendOptions, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All options, checked. ``max_invalid`` is None if it was not given."""
+    """All options, checked. ``max_invalid`` is None if it was not given.
+
+    ``given`` are the values that were given, by field; ``remembered`` those that the run folder
+    had for what was not given. All others are defaults.
+    """
 
     read: ReadSettings
     send: SendSettings
     run: RunSettings
     max_invalid: Limit | None
+    given: Mapping[str, Any]
+    remembered: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_remembered(self, values: Mapping[str, Any]) -> Settings:
+        """The same, with ``values``, by field, for what was not given."""
+        missing = {name: value for name, value in values.items() if name not in self.given}
+        return replace(
+            self,
+            send=replace(self.send, **_of(SendSettings, missing)),
+            run=replace(self.run, **_of(RunSettings, missing)),
+            remembered=missing,
+        )
 
 
 def settings_from(options: Mapping[str, Any]) -> Settings:
@@ -124,6 +140,7 @@ def settings_from(options: Mapping[str, Any]) -> Settings:
         _fill(SendSettings, checked),
         _fill(RunSettings, checked),
         checked.get("max_invalid"),
+        checked,
     )
 
 
@@ -137,6 +154,11 @@ def _field(name: str) -> str:
     return f"{name}_s" if f"{name}_s" in FIELDS else name
 
 
+def keyword_of(field: str) -> str:
+    """The option that fills a field: ``stop_after`` for ``stop_after_s``."""
+    return field.removesuffix("_s")
+
+
 def _checked(name: str, parse: Callable[[Any], Any] | None, value: Any) -> Any:
     try:
         if isinstance(value, bool) and parse is not _flag:
@@ -148,8 +170,12 @@ def _checked(name: str, parse: Callable[[Any], Any] | None, value: Any) -> Any:
 
 
 def _fill(kind: type[Kind], checked: Mapping[str, Any]) -> Kind:
-    names = {field.name for field in fields(kind)} & checked.keys()
-    return kind(**{name: checked[name] for name in names})
+    return kind(**_of(kind, checked))
+
+
+def _of(kind: type[Kind], values: Mapping[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(kind)} & values.keys()
+    return {name: values[name] for name in names}
 
 
 def several(values: str | Iterable[str]) -> list[str]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple, Unpack
 
 from bulk_unenroll.commands.connect import destination, working_ledger
-from bulk_unenroll.commands.options import PlanOptions, Settings, settings_from
+from bulk_unenroll.commands.memory import as_careful_as_last_time, plain
+from bulk_unenroll.commands.options import PlanOptions, Settings, keyword_of, settings_from
 from bulk_unenroll.errors import UsageError
 from bulk_unenroll.inputs.finding import InputFile, default_folder, find_inputs
 from bulk_unenroll.inputs.loading import load
@@ -37,7 +38,8 @@ def plan(
     settings = settings_from(options)
     given = find_given(inputs, out, settings)
     with working_ledger(given.folder) as ledger:
-        to = destination(settings.run, ledger.reader.base_url())
+        settings = as_careful_as_last_time(settings, ledger.reader)
+        to = destination(settings.run, ledger.reader)
         found = load_and_survey(ledger, given, settings, settings.max_invalid, to).plan
         ledger.note_alarms(found.alarms, now_s=time.time(), noted_by=who_works())
         check_conservation(ledger.reader)
@@ -74,7 +76,8 @@ def find_given(
     if out is not None:
         folder = Path(out)
     else:
-        folder = own_folder(files, settings.read) or default_folder(names)
+        own = own_folder(files, settings.read)
+        folder = own or default_folder(names, rehearsal=settings.run.sandbox)
     check_own(files, settings.read, folder, named=out is not None)
     return Given(files, folder, out is not None)
 
@@ -106,6 +109,7 @@ def load_and_survey(
         destination=to,
         reading=settings.read.signature(),
         rate=settings.send.rate,
+        remembered={keyword_of(name): plain(value) for name, value in settings.remembered.items()},
         resend_after_s=settings.send.resend_after_s(time.time()),
         max_invalid=max_invalid,
         allow=settings.run.allow,

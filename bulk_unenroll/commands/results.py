@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bulk_unenroll.commands.options import several
 from bulk_unenroll.errors import UsageError
 from bulk_unenroll.exports.columns import Columns
+from bulk_unenroll.inputs.ids import checked_target
 from bulk_unenroll.ledger.facts import ResultRow
 from bulk_unenroll.ledger.folder import existing_folder
 from bulk_unenroll.ledger.interface import Selection
@@ -21,13 +23,18 @@ if TYPE_CHECKING:
 
 
 def results(
-    folder: str | os.PathLike[str], *, states: Sequence[str] = (), codes: Sequence[str] = ()
+    folder: str | os.PathLike[str],
+    *,
+    states: str | Sequence[str] = (),
+    codes: str | Sequence[str] = (),
+    targets: str | Sequence[str] = (),
 ) -> Results:
-    """Return the result rows of ``folder``: all, or those with one of ``states`` and ``codes``.
+    """Return the result rows of ``folder``: all, or those of ``states``, ``codes`` and ``targets``.
 
-    ``states`` may name ``invalid`` and ``duplicate`` too. Works while a run is going.
+    ``states`` may name ``invalid`` and ``duplicate`` too; ``targets`` are ``"1001/2001"``. Works
+    while a run is going.
     """
-    return Results(existing_folder(Path(folder)), selection(states, codes))
+    return Results(existing_folder(Path(folder)), selection(states, codes, targets))
 
 
 class Results:
@@ -66,14 +73,26 @@ class Results:
         return frame
 
 
-def selection(states: Sequence[str], codes: Sequence[str]) -> Selection:
-    """The rows with one of ``states`` and one of ``codes``; empty means any.
+def selection(
+    states: str | Sequence[str], codes: str | Sequence[str], targets: str | Sequence[str]
+) -> Selection:
+    """The rows with one of ``states``, of ``codes`` and of ``targets``; empty means any.
 
-    Raises ``UsageError`` (2) for a state that does not exist.
+    Raises ``UsageError`` (2) for a state that does not exist, and for what is no target.
     """
+    states = several(states)
     known = {*(state.value for state in State), "invalid", "duplicate"}
     for state in states:
         if state not in known:
             remedy = f"use one of {', '.join(sorted(known))}"
             raise UsageError(f"{state!r} is not a state", remedy)
-    return Selection(states=states or None, codes=codes or None)
+    chosen = [target_named(text) for text in several(targets)]
+    return Selection(states=states or None, codes=several(codes) or None, targets=chosen or None)
+
+
+def target_named(text: str) -> str:
+    """``text`` if it names a target, as ``group/target``; else raises ``UsageError`` (2)."""
+    try:
+        return checked_target(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None

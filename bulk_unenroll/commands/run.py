@@ -15,18 +15,27 @@ from bulk_unenroll.capillary.credentials import Endpoint
 from bulk_unenroll.commands.call_log import CallLog
 from bulk_unenroll.commands.connect import (
     api,
+    check_goes_on,
+    check_kind,
     check_orgs,
     check_same_api,
     destination_of,
+    is_confirmed_anew,
     working_ledger,
 )
 from bulk_unenroll.commands.events import EventFrontend, OnEvent
 from bulk_unenroll.commands.finish import RunEnd
 from bulk_unenroll.commands.frontend import Frontend
+from bulk_unenroll.commands.memory import (
+    as_careful_as_last_time,
+    as_last_time,
+    kept_in,
+    kept_of,
+)
 from bulk_unenroll.commands.options import RunOptions, SendOptions, Settings, settings_from, several
 from bulk_unenroll.commands.plan import find_given, load_and_survey
+from bulk_unenroll.commands.results import target_named
 from bulk_unenroll.errors import InputRefused, LedgerFailed, Next, UsageError
-from bulk_unenroll.inputs.ids import checked_target
 from bulk_unenroll.ledger.counts import Counts, callable_count, count
 from bulk_unenroll.ledger.facts import confirmed_ids
 from bulk_unenroll.ledger.folder import existing_folder, who_works
@@ -35,6 +44,7 @@ from bulk_unenroll.log import get_logger
 from bulk_unenroll.model import REOPENABLE, State
 from bulk_unenroll.reports.plan import Plan, TooManyInvalid, refusing
 from bulk_unenroll.reports.summary import Summary
+from bulk_unenroll.sending.open_files import allow_open_files
 from bulk_unenroll.sending.stopping import StopRequest
 from bulk_unenroll.settings import RUN_MAX_INVALID, RunSettings
 
@@ -114,7 +124,7 @@ def retry(
     ``targets`` (``"1001/2001"``) mean any.
     """
     chosen = [_reopenable(state) for state in several(states)]
-    reopening = Reopening(chosen, several(codes), [_target(text) for text in several(targets)])
+    reopening = Reopening(chosen, several(codes), [target_named(text) for text in several(targets)])
     return _continue(Path(folder), reopening, options, on_event, stop, frontend)
 
 
@@ -131,13 +141,6 @@ class _Control:
 
 def _ignore(_: object) -> None:
     pass
-
-
-def _target(text: str) -> str:
-    try:
-        return checked_target(text)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
 
 
 def _reopenable(name: str) -> State:
@@ -157,42 +160,46 @@ def _run(
 ) -> Summary:
     given = find_given(inputs, out, settings)
     max_invalid = settings.max_invalid or RUN_MAX_INVALID
-    with api(settings.run, None) as endpoint, working_ledger(given.folder) as ledger:
-        check_same_api(ledger, endpoint)
-        to = destination_of(endpoint, settings.run)
-        sources, plan, settings = load_and_survey(ledger, given, settings, max_invalid, to)
-        with refusing(plan):
-            ledger.note_alarms(plan.alarms, now_s=time.time(), noted_by=who_works())
-            check_orgs(ledger, endpoint)
-            _check_plan(plan, plan_id, settings.run.expect)
-            allowed = control.frontend.confirm(plan)
-        alarms = plan.allowing(allowed).alarms
-        ledger.note_alarms(alarms, now_s=time.time(), noted_by=who_works())
-        ledger.confirm(sources, endpoint.base_url, given.parts_of)
-        return _send(given.folder, ledger, endpoint, sources, "run", settings, control)
+    with working_ledger(given.folder) as ledger:
+        settings = as_careful_as_last_time(settings, ledger.reader)
+        allow_open_files(settings.send.concurrency)
+        check_kind(ledger.reader, given.folder, rehearsal=settings.run.sandbox)
+        with api(settings.run, None) as endpoint:
+            anew = is_confirmed_anew(ledger.reader, endpoint)
+            to = destination_of(endpoint, settings.run)
+            sources, plan, settings = load_and_survey(ledger, given, settings, max_invalid, to)
+            with refusing(plan):
+                ledger.note_alarms(plan.alarms, now_s=time.time(), noted_by=who_works())
+                check_orgs(ledger, endpoint)
+                _check_plan(plan, plan_id, settings.run.expect)
+                allowed = control.frontend.confirm(plan)
+            alarms = plan.allowing(allowed).alarms
+            ledger.note_alarms(alarms, now_s=time.time(), noted_by=who_works())
+            kept = kept_of(settings)
+            ledger.confirm(sources, endpoint.base_url, given.parts_of, settings=kept, anew=anew)
+            return _send(given.folder, ledger, endpoint, sources, "run", settings, control)
 
 
 def _check_plan(plan: Plan, plan_id: str | None, expect: int | None) -> None:
     if plan.run_refuses:
-        raise TooManyInvalid(plan.counts.invalid, plan.counts.read)
+        raise TooManyInvalid(plan.counts.invalid, plan.counts.read, plan.folder)
     if plan_id is not None and plan.id != plan_id:
         raise InputRefused(
             f"the plan is now {plan.id}, not {plan_id}: the inputs, or how they are read, changed",
             "look at the plan",
+            instead="plan",
         )
-    _check_expected(plan.to_call, expect)
+    if expect is not None and plan.to_call != expect:
+        raise InputRefused(_unexpected(plan.to_call, expect), "look at the plan", instead="plan")
 
 
-def _check_expected(to_call: int, expected: int | None) -> None:
-    if expected is not None and to_call != expected:
-        raise _unexpected(to_call, expected)
+def _unexpected(to_call: int, expected: int) -> str:
+    return f"{to_call} customers/targets would be called, not the {expected} of --expect"
 
 
-def _unexpected(to_call: int, expected: int) -> InputRefused:
-    return InputRefused(
-        f"{to_call} customers/targets would be called, not the {expected} of --expect",
-        "look at the plan",
-    )
+def _unexpected_in(folder: Path, to_call: int, expected: int) -> InputRefused:
+    then = Next("status", (str(folder),))
+    return InputRefused(_unexpected(to_call, expected), "look at what is left", then)
 
 
 # ── resuming ─────────────────────────────────────────────────────────────────────────────────────
@@ -222,28 +229,65 @@ def _resume(
         if not sources:
             then = Next("run", ("INPUT",), {"out": str(folder)})
             raise UsageError(NOTHING_CONFIRMED, next=then)
+        check_goes_on(ledger.reader, folder, settings.given, _without_options(folder, reopening))
+        settings = as_last_time(settings, ledger.reader)
+        allow_open_files(settings.send.concurrency)
         with api(settings.run, ledger.reader.base_url()) as endpoint:
-            check_same_api(ledger, endpoint)
+            if not settings.run.sandbox:
+                check_same_api(ledger.reader, endpoint)
             check_orgs(ledger, endpoint)
-            resend_after_s = settings.send.resend_after_s(time.time())
-            expect = settings.run.expect
             if reopening:
-                _reopen(ledger, reopening, expect, resend_after_s)
-            elif expect is not None:
-                _check_expected(callable_count(ledger.reader, sources, resend_after_s), expect)
-            name = "retry" if reopening else "resume"
-            return _send(folder, ledger, endpoint, sources, name, settings, control)
+                name, nothing = "retry", _reopen(folder, ledger, reopening, settings)
+            else:
+                name, nothing = "resume", _nothing_left(folder, ledger, sources, settings)
+            ledger.remember(kept_in(ledger.reader, settings))
+            return _send(folder, ledger, endpoint, sources, name, settings, control, nothing)
 
 
-def _reopen(
-    ledger: Ledger, reopening: Reopening, expect: int | None, resend_after_s: float
-) -> None:
+def _without_options(folder: Path, reopening: Reopening | None) -> Next:
+    """The command as it was given, but for the options of how to send."""
+    if reopening is None:
+        return Next("resume", (str(folder),))
+    chosen = {
+        "state": [state.value for state in reopening.states],
+        "code": reopening.codes,
+        "target": reopening.targets,
+    }
+    return Next("retry", (str(folder),), {name: texts for name, texts in chosen.items() if texts})
+
+
+def _reopen(folder: Path, ledger: Ledger, reopening: Reopening, settings: Settings) -> str:
+    """Reopen what was asked for; why that was nothing, if so."""
+    expect = settings.run.expect
+    resend_after_s = settings.send.resend_after_s(time.time())
     expected = None if expect is None else Expected(expect, resend_after_s)
     try:
         number = ledger.reopen(reopening, now_s=time.time(), expect=expected)
     except UnexpectedCalls as found:
-        raise _unexpected(found.to_call, found.expected) from None
+        raise _unexpected_in(folder, found.to_call, found.expected) from None
     log.info("reopened", customers=number)
+    return "" if number else f"no row {_chosen(reopening)}, so none was reopened"
+
+
+def _chosen(reopening: Reopening) -> str:
+    """The rows that were asked for: ``is failed or blocked with code 310011``."""
+    chosen = f"is {_either(reopening.states)}"
+    if reopening.codes:
+        chosen += f" with code {_either(reopening.codes)}"
+    return chosen + (f" in target {_either(reopening.targets)}" if reopening.targets else "")
+
+
+def _either(texts: Sequence[str]) -> str:
+    return " or ".join(map(str, texts))
+
+
+def _nothing_left(folder: Path, ledger: Ledger, sources: list[int], settings: Settings) -> str:
+    """Why ``resume`` has nothing to do, if so; raises ``InputRefused`` (65) by ``--expect``."""
+    resend_after_s = settings.send.resend_after_s(time.time())
+    to_call = callable_count(ledger.reader, sources, resend_after_s)
+    if settings.run.expect is not None and to_call != settings.run.expect:
+        raise _unexpected_in(folder, to_call, settings.run.expect)
+    return "" if to_call else "nothing is left to call"
 
 
 # ── sending ──────────────────────────────────────────────────────────────────────────────────────
@@ -257,11 +301,13 @@ def _send(
     name: str,
     settings: Settings,
     control: _Control,
+    nothing: str = "",
 ) -> Summary:
     from bulk_unenroll.sending.observers import Observers
     from bulk_unenroll.sending.send import RunRequest, send  # aiohttp is slow to import
 
-    end = RunEnd(folder, ledger, sources, uuid.uuid4().hex[:12], settings, control.frontend)
+    run_id = uuid.uuid4().hex[:12]
+    end = RunEnd(folder, ledger, sources, run_id, settings, control.frontend, nothing)
     before = count(ledger.reader, sources)
     resend_after_s = settings.send.resend_after_s(time.time())
     to_call = callable_count(ledger.reader, sources, resend_after_s, before)

@@ -8,16 +8,17 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bulk_unenroll.capillary.base_url import is_rehearsal
+from bulk_unenroll.commands.memory import as_last_time
+from bulk_unenroll.commands.options import settings_from
 from bulk_unenroll.exits import Exit, ExitCode
 from bulk_unenroll.ledger.counts import count
 from bulk_unenroll.ledger.facts import Run, ids_in_force
 from bulk_unenroll.ledger.folder import existing_folder, is_locked
 from bulk_unenroll.ledger.interface import LedgerReader
 from bulk_unenroll.ledger.opening import open_reader
-from bulk_unenroll.reports.next_command import after_fixing, again, for_folder
+from bulk_unenroll.reports.next_command import after_fixing, for_folder
+from bulk_unenroll.reports.rehearsal import is_rehearsal
 from bulk_unenroll.reports.summary import Summary
-from bulk_unenroll.settings import RESEND_WINDOW_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ def status(folder: str | os.PathLike[str]) -> Status:
         runs = reader.runs()
         sources = ids_in_force(reader.sources())
         summary = _summary(reader, folder, sources, *_last_end(runs, going_on=going_on))
-        resend_after_s = time.time() - RESEND_WINDOW_S
+        kept = as_last_time(settings_from({}), reader)
+        resend_after_s = kept.send.resend_after_s(time.time())
         killed = bool(runs) and runs[-1].exit_code is None
         then = for_folder(
             reader, summary, sources, resend_after_s, going_on=going_on, killed=killed
@@ -58,15 +60,15 @@ def _last_end(runs: list[Run], *, going_on: bool) -> tuple[str | None, Exit]:
 def _summary(
     reader: LedgerReader, folder: Path, sources: list[int], run_id: str | None, ended: Exit
 ) -> Summary:
-    base_url, pace = reader.base_url(), reader.pace()
-    sandbox = base_url is not None and is_rehearsal(base_url)
+    pace = reader.pace()
     return Summary(
         str(folder),
         ended,
         run_id=run_id,
         counts=count(reader, sources),
         pace=json.loads(pace) if pace else None,
-        fix=again(after_fixing(reader, str(folder), sources), sandbox=sandbox),
-        sandbox=sandbox,
+        fix=after_fixing(reader, str(folder)),
+        rehearsal=is_rehearsal(reader),
         alarms=reader.alarms(),
+        settings=reader.settings(),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from bulk_unenroll.errors import LedgerFailed, Next
+from bulk_unenroll.errors import LedgerFailed, LedgerOutOfReach, Next
 from bulk_unenroll.ledger.folder import existing_folder
 from bulk_unenroll.ledger.opening import open_reader, prove
 
@@ -16,6 +16,8 @@ def verify(folder: str | os.PathLike[str]) -> None:
     with open_reader(folder) as reader:
         try:
             prove(reader)
+        except LedgerOutOfReach:
+            raise
         except LedgerFailed as stop:
             stop.next = Next("export", (str(folder),), {"to": "rescued.csv"})
             raise

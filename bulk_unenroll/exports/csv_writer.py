@@ -7,22 +7,20 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import chain
-from pathlib import Path
 from types import NoneType
-from typing import Final, cast
+from typing import Final, Self, TextIO, cast
 
 from bulk_unenroll.exports.columns import ADDED, ADDED_FIELDS, Columns, as_text
 from bulk_unenroll.exports.csv_style import CsvStyle
-from bulk_unenroll.files import open_text
 from bulk_unenroll.ledger.facts import ResultPage
 
 
-class CsvWriter:
-    """Writes the rows of ``columns``, and the columns that are added."""
+class CsvTable:
+    """Writes columns of cells under a header into ``file``, which it closes."""
 
-    def __init__(self, path: Path, columns: Columns, style: CsvStyle) -> None:
-        self._columns = columns
-        self._file = open_text(path)
+    def __init__(self, file: TextIO, names: Iterable[str], style: CsvStyle) -> None:
+        self._file = file
+        self._names = [*map(escape_formula, names)]
         if style.bom:
             self._file.write("\ufeff")
         writer = partial(
@@ -32,24 +30,34 @@ class CsvWriter:
         # the csv module takes a CR for a line end when it reads, but not always when it writes
         self._quoting = writer(quoting=csv.QUOTE_ALL)
 
-    def __enter__(self) -> CsvWriter:
-        names = [*map(escape_formula, self._columns.names)]
-        self._write([(*names, *ADDED)], has_cr=_has_cr(names))
+    def __enter__(self) -> Self:
+        self._write([self._names], has_cr=_has_cr(self._names))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
+    def write_columns(self, columns: Iterable[Sequence[object]]) -> None:
+        """Write columns of equal length."""
+        escaped = [*map(_escape_formulas, columns)]
+        self._write(zip(*escaped, strict=True), has_cr=any(map(_has_cr, escaped)))
+
+    def _write(self, rows: Iterable[Sequence[object]], *, has_cr: bool = False) -> None:
+        (self._quoting if has_cr else self._csv).writerows(rows)
+
+
+class CsvWriter(CsvTable):
+    """Writes the rows of ``columns``, and the columns that are added."""
+
+    def __init__(self, file: TextIO, columns: Columns, style: CsvStyle) -> None:
+        super().__init__(file, (*columns.names, *ADDED), style)
+        self._columns = columns
+
     def write(self, page: ResultPage) -> None:
         """Write the rows of a page."""
         if len(page):
             cells = zip(*self._columns.cells(page), strict=True)
-            ours = (page.columns[name] for name in ADDED_FIELDS)
-            columns = [*map(_escape_formulas, chain(cells, ours))]
-            self._write(zip(*columns, strict=True), has_cr=any(map(_has_cr, columns)))
-
-    def _write(self, rows: Iterable[Sequence[object]], *, has_cr: bool = False) -> None:
-        (self._quoting if has_cr else self._csv).writerows(rows)
+            self.write_columns(chain(cells, (page.columns[name] for name in ADDED_FIELDS)))
 
 
 def _has_cr(column: Sequence[object]) -> bool:

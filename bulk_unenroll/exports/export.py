@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TextIO
 
 import orjson
 
@@ -12,14 +13,19 @@ from bulk_unenroll.errors import UsageError
 from bulk_unenroll.exports.columns import ADDED, ADDED_FIELDS, SHOWN, Columns, as_text
 from bulk_unenroll.exports.csv_style import CsvStyle, style_of
 from bulk_unenroll.exports.csv_writer import CsvWriter
-from bulk_unenroll.files import replacing
+from bulk_unenroll.files import open_text, replacing
 from bulk_unenroll.ledger.facts import ResultPage
 from bulk_unenroll.ledger.folder import writing
 from bulk_unenroll.ledger.interface import LedgerReader, Selection
 
-ENDINGS: Final = (".csv", ".parquet", ".jsonl", ".xlsx")
+ENDINGS: Final = (".csv", ".csv.gz", ".parquet", ".jsonl", ".xlsx")
 
 # ── export ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def ending_of(name: str) -> str | None:
+    """Which of ``ENDINGS`` a name has."""
+    return next((ending for ending in ENDINGS if name.lower().endswith(ending)), None)
 
 
 def export(reader: LedgerReader, to: Path, selection: Selection) -> int:
@@ -27,15 +33,32 @@ def export(reader: LedgerReader, to: Path, selection: Selection) -> int:
 
     The ending of ``to`` decides the format.
     """
+    columns, style = _columns_and_style(reader, selection)
+    with (
+        writing(str(to), to.parent),
+        replacing(to) as part,
+        _writer(ending_of(to.name), part, columns, style) as writer,
+    ):
+        return _write_pages(reader, writer, selection)
+
+
+def export_as_csv(reader: LedgerReader, out: TextIO, selection: Selection) -> int:
+    """Write the selected rows to an open file, which is closed; return how many."""
+    with CsvWriter(out, *_columns_and_style(reader, selection)) as writer:
+        return _write_pages(reader, writer, selection)
+
+
+def _columns_and_style(reader: LedgerReader, selection: Selection) -> tuple[Columns, CsvStyle]:
     sources = selection.of(reader.sources())
-    columns = Columns(sources)
-    style = style_of(reader.noticed([source.id for source in sources]).values())
+    noticed = reader.noticed([source.id for source in sources])
+    return Columns(sources), style_of(noticed.values())
+
+
+def _write_pages(reader: LedgerReader, writer: _Writer, selection: Selection) -> int:
     number = 0
-    ending = to.suffix.lower()
-    with writing(str(to)), replacing(to) as part, _writer(ending, part, columns, style) as writer:
-        for page in reader.result_pages(selection):
-            writer.write(page)
-            number += len(page)
+    for page in reader.result_pages(selection):
+        writer.write(page)
+        number += len(page)
     return number
 
 
@@ -48,14 +71,21 @@ class _Writer(Protocol):
     def write(self, page: ResultPage) -> None: ...
 
 
-def _writer(ending: str, path: Path, columns: Columns, style: CsvStyle) -> _Writer:
+def _writer(ending: str | None, path: Path, columns: Columns, style: CsvStyle) -> _Writer:
     if ending == ".parquet":
         return _parquet_writer(path, columns)
     if ending == ".xlsx":
         return _workbook_writer(path, columns)
     if ending == ".jsonl":
         return _JsonLinesWriter(path, columns)
-    return CsvWriter(path, columns, style)
+    return CsvWriter(open_csv(path, ending), columns, style)
+
+
+def open_csv(path: Path, ending: str | None) -> TextIO:
+    """Open a file for CSV, compressed if its ``ending`` says so."""
+    if ending == ".csv.gz":
+        return gzip.open(path, "wt", encoding="utf-8", newline="")
+    return open_text(path)
 
 
 def _parquet_writer(path: Path, columns: Columns) -> _Writer:

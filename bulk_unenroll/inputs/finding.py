@@ -22,6 +22,7 @@ PARQUET_ENDINGS: Final = (".parquet", ".parq", ".pq")
 TEXT_ENDINGS: Final = (".csv", ".tsv", ".txt")
 ENDINGS: Final = (*TEXT_ENDINGS, *PARQUET_ENDINGS, *XLSX_ENDINGS)
 RUN_FOLDER_ENDING: Final = ".unenroll"
+REHEARSAL: Final = "-rehearsal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +151,26 @@ def _is_skipped(name: str) -> bool:
     return name.startswith((".", "_")) or name.endswith(RUN_FOLDER_ENDING)
 
 
-def default_folder(names: Sequence[str]) -> Path:
-    """Return ``./<name of the first input without its ending>.unenroll``."""
-    name = names[0]
+def default_folder(names: Sequence[str], *, rehearsal: bool = False) -> Path:
+    """Return ``./<name of the first input without its ending>.unenroll``.
+
+    That of a rehearsal is ``<name>-rehearsal.unenroll``.
+    """
+    return twin(_named_after(names[0]), rehearsal=True) if rehearsal else _named_after(names[0])
+
+
+def twin(folder: Path, *, rehearsal: bool) -> Path:
+    """The folder beside ``folder`` for a rehearsal of it, or for what it is a rehearsal of."""
+    folder = folder if folder.name not in ("", "..") else folder.resolve()
+    name = folder.name.removesuffix(RUN_FOLDER_ENDING)
+    ending = folder.name[len(name) :]
+    if rehearsal:
+        return folder.with_name(f"{name}{REHEARSAL}{ending}")
+    real = name.removesuffix(REHEARSAL)
+    return folder.with_name(f"{real if real not in ('', name) else f'{name}-real'}{ending}")
+
+
+def _named_after(name: str) -> Path:
     if name == STDIN:
         return Path(f"stdin{RUN_FOLDER_ENDING}")
     if is_remote(name):

@@ -239,6 +239,23 @@ class CustomerAttempt(NamedTuple):
     request_id: str | None
 
 
+class AttemptRow(NamedTuple):
+    """An attempt, as in the view ``attempt_history``; times as text, in UTC."""
+
+    org_id: int | None
+    target_group_id: int
+    target_id: int
+    customer_id: int
+    attempt: int
+    run_id: str
+    sent_at: str
+    answered_at: str | None
+    outcome: str
+    code: str | None
+    http_status: int | None
+    request_id: str | None
+
+
 # ── calls ────────────────────────────────────────────────────────────────────────────────────────
 
 

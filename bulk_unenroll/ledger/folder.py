@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from bulk_unenroll.errors import FolderBusy, FolderUnusable, InputMissing, LedgerFailed
 from bulk_unenroll.files import sync_directory
+from bulk_unenroll.ledger.disk import trouble
 from bulk_unenroll.urls import is_remote
 
 LEDGER_NAME: Final = "ledger.sqlite"
@@ -39,9 +40,9 @@ def make_folder(folder: Path) -> None:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             sync_directory(folder.absolute().parent)
     except (FileExistsError, NotADirectoryError):
-        raise FolderUnusable(f"{folder} is a file, not a folder", "give --out DIR") from None
+        raise _unusable(f"{folder} is a file, not a folder") from None
     except OSError as error:
-        raise FolderUnusable(f"cannot make {folder}: {error.strerror}", "give --out DIR") from None
+        raise _unusable(f"cannot make {folder}: {error.strerror}") from None
 
 
 def check_local(folder: Path) -> None:
@@ -50,7 +51,12 @@ def check_local(folder: Path) -> None:
         raise FolderUnusable(
             "the run folder stays on this machine, where the ledger can be made durable",
             "give --out DIR; `export --to` can write to a remote address",
+            lacking={"out": "DIR"},
         )
+
+
+def _unusable(reason: str) -> FolderUnusable:
+    return FolderUnusable(reason, "give --out DIR", lacking={"out": "DIR"})
 
 
 def _check_owner(folder: Path) -> None:
@@ -88,7 +94,7 @@ def locked(folder: Path) -> Iterator[None]:
     except Timeout:
         raise FolderBusy(str(folder)) from None
     except OSError as error:
-        raise FolderUnusable(f"cannot lock {folder}: {error.strerror}", "give --out DIR") from None
+        raise _unusable(f"cannot lock {folder}: {error.strerror}") from None
     try:
         yield
     finally:
@@ -111,13 +117,13 @@ def is_locked(folder: Path) -> bool:
 
 
 @contextmanager
-def writing(what: str) -> Iterator[None]:
-    """Turn an ``OSError`` while ``what`` is written into ``LedgerFailed`` (74)."""
+def writing(what: str, folder: Path) -> Iterator[None]:
+    """Turn an ``OSError`` while ``what`` is written in ``folder`` into ``LedgerFailed`` (74)."""
     try:
         yield
     except OSError as error:
-        why = error.strerror or str(error)
-        raise LedgerFailed(f"{what}: cannot be written: {why}", "check the disk") from error
+        why, remedy = trouble(error, folder)
+        raise LedgerFailed(f"{what} cannot be written: {why}", remedy) from error
 
 
 def who_works() -> str:
@@ -126,4 +132,5 @@ def who_works() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):  # in a container, a user may have no name
         user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+    who = f"{user}@{socket.gethostname()}"
+    return who.encode("utf-8", "backslashreplace").decode()  # a variable need not be text

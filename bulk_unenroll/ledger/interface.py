@@ -17,6 +17,7 @@ from bulk_unenroll.ledger.batch import Batch
 from bulk_unenroll.ledger.facts import (
     AttemptBin,
     AttemptCount,
+    AttemptRow,
     Comparison,
     CustomerAttempt,
     CustomerRow,
@@ -53,11 +54,15 @@ class SourceInfo:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which rows to write; None means all. ``states`` may name ``invalid`` and ``duplicate``."""
+    """Which rows to write; None means all.
+
+    ``states`` may name ``invalid`` and ``duplicate``; ``targets`` are ``group/target``.
+    """
 
     sources: Sequence[int] | None = None
     states: Sequence[str] | None = None
     codes: Sequence[str] | None = None
+    targets: Sequence[str] | None = None
 
     def of(self, sources: Iterable[Source]) -> list[Source]:
         """Those of ``sources`` from which rows are written."""
@@ -120,6 +125,15 @@ class LedgerReader(Protocol):
     def base_url(self) -> str | None:
         """The base URL that the sources were confirmed for."""
 
+    def settings(self) -> Mapping[str, Any]:
+        """The settings of the last run, as it noted them; nothing for those of older versions."""
+
+    def has_judged(self) -> bool:
+        """Whether a call was answered with more than a halt or a refusal of the credentials.
+
+        One that was not answered counts, too: it may have been applied.
+        """
+
     def pace(self) -> str | None:
         """How an adaptive pace went, as the last run noted it."""
 
@@ -169,8 +183,8 @@ class LedgerReader(Protocol):
     def invalid_counts(self, sources: Sequence[int]) -> list[InvalidCount]:
         """Why rows are invalid, the most frequent reason first."""
 
-    def readings_of_invalid_rows(self, sources: Sequence[int]) -> list[str]:
-        """How the sources were read that have invalid rows, each way once."""
+    def readings(self, sources: Sequence[int]) -> list[str]:
+        """How the sources were read, each way once."""
 
     def compare(self, sources: Sequence[int], given: Collection[str] = ()) -> Comparison:
         """How many were confirmed before in other sources, and how many would be withdrawn.
@@ -187,6 +201,12 @@ class LedgerReader(Protocol):
         """The selected rows in the order of sources and rows, some ten thousand at a time.
 
         Each page is asked for when it is wanted; the ledger may be used in between.
+        """
+
+    def attempt_pages(self, selection: Selection) -> Iterator[list[AttemptRow]]:
+        """The attempts of the selected customers/targets, as recorded, some thousand at a time.
+
+        Those that may be on their way come last. Asked for as ``result_pages`` are.
         """
 
     def example(self, enrollment: Enrollment, sources: Sequence[int]) -> ExampleRow | None:
@@ -248,12 +268,24 @@ class Ledger(Protocol):
         noticed while the source was read: values that JSON has.
         """
 
-    def confirm(self, sources: Sequence[int], base_url: str, given: Collection[str] = ()) -> None:
+    def confirm(
+        self,
+        sources: Sequence[int],
+        base_url: str,
+        given: Collection[str] = (),
+        *,
+        settings: Mapping[str, object] | None = None,
+        anew: bool = False,
+    ) -> None:
         """Confirm ``sources`` for ``base_url``; what they replace is superseded.
 
         That is: other contents of their paths, and earlier parts of the folders and globs that are
-        ``given`` now.
+        ``given`` now. ``settings`` are remembered with it: values that JSON has. ``anew``: others
+        of the folder's sources were confirmed for a wrong API, and are only planned from now on.
         """
+
+    def remember(self, settings: Mapping[str, object]) -> None:
+        """Remember the settings with which a confirmed folder goes on: values that JSON has."""
 
     def note_failed_file(self, written: WrittenFile) -> None:
         """Note which file of failed rows was written."""

@@ -14,7 +14,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bulk_unenroll import __version__
-from bulk_unenroll.capillary.base_url import is_rehearsal
 from bulk_unenroll.capillary.codes import advice, says
 from bulk_unenroll.errors import Next
 from bulk_unenroll.exits import Exit
@@ -36,8 +35,9 @@ from bulk_unenroll.model import STATES, State
 from bulk_unenroll.reports import rendering
 from bulk_unenroll.reports.charts import PERCENTILES, charts_of
 from bulk_unenroll.reports.marks import GOING_ON, KILLED, PLANNED, Verdict, verdict_of
-from bulk_unenroll.reports.next_command import rerun
+from bulk_unenroll.reports.next_command import after_fixing, rerun
 from bulk_unenroll.reports.problems import Problem, Problems, find_problems, full_name
+from bulk_unenroll.reports.rehearsal import is_rehearsal
 from bulk_unenroll.reports.summary import Summary
 from bulk_unenroll.reports.timeline import KINDS, Calls, Timeline, calls_over_time
 from bulk_unenroll.reports.wording import AFTER_SUCCEEDED, headline, message_of, reason_of
@@ -114,6 +114,7 @@ class Page:
     rehearsal: bool
     made_s: float
     problems: Problems
+    fix: Next
     codes: list[CodeFact]
     other_codes: int
     invalid: list[InvalidCount]
@@ -141,7 +142,7 @@ def write_page(reader: LedgerReader, to: Path, summary: Summary, *, going_on: bo
     """
     with reader.at_one_moment() as moment:
         page = look(moment, summary, going_on=going_on)
-    with writing(to.name), replacing(to) as part:
+    with writing(to.name, to.parent), replacing(to) as part:
         part.write_text(render(page), "utf-8")
 
 
@@ -156,7 +157,8 @@ def look(reader: LedgerReader, summary: Summary, *, going_on: bool = False) -> P
     found = find_problems(
         reader, sources, by_target, targets=SHOWN_TARGETS, problems=SHOWN_PROBLEMS
     )
-    codes = _codes(found, summary)
+    fix = summary.fix or after_fixing(reader, summary.folder)
+    codes = _codes(found, summary, fix)
     calls, line = calls_over_time(reader)
     base_url = reader.base_url()
     return Page(
@@ -166,9 +168,10 @@ def look(reader: LedgerReader, summary: Summary, *, going_on: bool = False) -> P
         files=[PurePath(source.name).name for source in every_source if source.id in sources],
         people=list(dict.fromkeys(run.started_by or "unknown" for run in every_run[::-1])),
         base_url=base_url,
-        rehearsal=summary.sandbox or (base_url is not None and is_rehearsal(base_url)),
+        rehearsal=is_rehearsal(reader),
         made_s=time.time(),
         problems=found,
+        fix=fix,
         codes=codes[:SHOWN_CODES],
         other_codes=len(codes[SHOWN_CODES:]),
         invalid=reader.invalid_counts(sources),
@@ -184,7 +187,7 @@ def look(reader: LedgerReader, summary: Summary, *, going_on: bool = False) -> P
     )
 
 
-def _codes(found: Problems, summary: Summary) -> list[CodeFact]:
+def _codes(found: Problems, summary: Summary, fix: Next) -> list[CodeFact]:
     return [
         CodeFact(
             code or "",
@@ -192,7 +195,7 @@ def _codes(found: Problems, summary: Summary) -> list[CodeFact]:
             number,
             says(code),
             advice(code),
-            rerun(summary.folder, state, code, sandbox=summary.sandbox),
+            rerun(summary.folder, state, code, fix),
         )
         for (state, code), number in found.codes.most_common()
     ]
@@ -242,7 +245,7 @@ def render(page: Page) -> str:
         meanings=STATES,
         kinds=KINDS,
         percentiles=PERCENTILES,
-        rerun=_rerun(summary),
+        rerun=_rerun(page),
         message_of=message_of,
         ended=lambda code: verdict_of(Exit(code)),
         steps=SHOWN_STEPS,
@@ -259,9 +262,8 @@ def _verdict(page: Page) -> Verdict:
     return KILLED if page.runs[0].exit_code is None else verdict_of(page.summary.exit)
 
 
-def _rerun(summary: Summary) -> Callable[[Problem], Next]:
+def _rerun(page: Page) -> Callable[[Problem], Next]:
     def of_problem(found: Problem) -> Next:
-        sandbox = summary.sandbox
-        return rerun(summary.folder, found.state, found.code, found.target, sandbox=sandbox)
+        return rerun(page.summary.folder, found.state, found.code, page.fix, found.target)
 
     return of_problem

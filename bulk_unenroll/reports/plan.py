@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bulk_unenroll.errors import InputRefused, Stop
+from bulk_unenroll.errors import InputRefused, Next, Stop
 from bulk_unenroll.exits import Exit, ExitCode
 from bulk_unenroll.ledger.counts import Counts, callable_count, count
 from bulk_unenroll.ledger.facts import InvalidCount, Source, StateCount
@@ -53,7 +53,8 @@ class Plan:
     are files that the folder holds beside those of the plan. ``known`` counts enrollments that the
     ledger had before, ``gone`` those no longer in the file. ``exit`` is how ``plan`` ends;
     ``run_refuses``: too many rows are invalid for a run. ``estimate_s`` is how long the calls take
-    at the given rate.
+    at ``rate``. ``remembered`` are settings that nobody gave, but which the folder remembers from
+    its last run.
     """
 
     folder: str
@@ -71,6 +72,8 @@ class Plan:
     alarms: list[Alarm]
     run_refuses: bool
     estimate_s: float
+    rate: Rate
+    remembered: Mapping[str, object]
 
     @property
     def alarms_raised(self) -> list[Alarm]:
@@ -91,13 +94,20 @@ class Plan:
         return replace(self, alarms=told)
 
 
+def list_invalid(folder: str) -> Next:
+    """The command that lists the invalid rows of a folder."""
+    return Next("export", (folder,), {"to": "invalid.csv", "state": "invalid"})
+
+
 class TooManyInvalid(InputRefused):
     """More rows are invalid than ``--max-invalid`` allows."""
 
-    def __init__(self, invalid: int, read: int) -> None:
+    def __init__(self, invalid: int, read: int, folder: str | None = None) -> None:
+        """``folder``: the run folder that holds the rows, if there is one."""
         super().__init__(
             f"{invalid} of {read} rows are invalid: more than --max-invalid allows",
             "fix the file, or allow more",
+            list_invalid(folder) if folder else None,
         )
 
 
@@ -120,15 +130,16 @@ def survey(
     destination: Destination,
     reading: str,
     rate: Rate,
+    remembered: Mapping[str, object],
     resend_after_s: float,
     max_invalid: Limit | None,
     allow: Collection[str],
 ) -> Plan:
     """Return the plan of ``sources`` in the ledger of ``folder``.
 
-    ``parts_of`` are the folders and globs that they are parts of.
-    ``reading`` is the signature of how they were read. With ``max_invalid`` None no number of
-    invalid rows is refused. ``allow`` names the alarms that may pass.
+    ``parts_of`` are the folders and globs that they are parts of; ``reading`` is the signature of
+    how they were read; ``remembered`` see ``Plan``. With ``max_invalid`` None no number of invalid
+    rows is refused. ``allow`` names the alarms that may pass.
     """
     by_target = reader.counts_by_target(sources)
     counts = count(reader, sources, by_target)
@@ -169,6 +180,8 @@ def survey(
         alarms=alarms(seen),
         run_refuses=(max_invalid or RUN_MAX_INVALID).exceeded(counts.invalid, counts.read),
         estimate_s=to_call / rate.per_s,
+        rate=rate,
+        remembered=remembered,
     )
     return found.allowing(allow)
 

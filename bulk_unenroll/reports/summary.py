@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -18,6 +18,14 @@ SHOWN_PROBLEMS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """How many rows still pending ``results.csv`` lacks, and the command that writes them too."""
+
+    rows: int
+    export: Next
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """How a command ended. ``next`` is the next command; None when all is done.
 
@@ -25,8 +33,9 @@ class Summary:
 
     ``pace`` is the state of an adaptive pace: ``rate_per_s``, ``ceiling_per_s``, ``cuts``.
     ``problems`` are what did not succeed; ``fix`` is the command for invalid rows once they are
-    fixed. ``sandbox``: the calls went to the sandbox, so the next command uses it too.
-    ``alarms`` are those of the last plan or run.
+    fixed. ``rehearsal``: the calls went to the sandbox, and nobody was taken out of anything.
+    ``alarms`` are those of the last plan or run, ``settings`` what the folder remembers.
+    ``left_out`` says what the results lack, if so.
     """
 
     folder: str
@@ -38,8 +47,10 @@ class Summary:
     pace: Mapping[str, float] | None = None
     problems: Problems | None = None
     fix: Next | None = None
-    sandbox: bool = False
+    rehearsal: bool = False
     alarms: Sequence[Alarm] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    left_out: LeftOut | None = None
 
     @property
     def failed_file(self) -> str:
@@ -51,6 +62,12 @@ class Summary:
         head = {"folder": self.folder or None, "run_id": self.run_id}
         tail: dict[str, Any] = {"seconds": round(self.seconds, 3), "next": str(self.next or "")}
         tail["alarms"] = [alarm.as_json() for alarm in self.alarms]
+        tail["rehearsal"] = self.rehearsal
+        tail["advice"] = self.next.advice if self.next else ""
+        if self.settings:
+            tail["settings"] = dict(self.settings)
+        if self.left_out:
+            tail["left_out"] = {"rows": self.left_out.rows, "export": str(self.left_out.export)}
         if self.pace is not None:
             tail["pace"] = dict(self.pace)
         end = {"exit": {"code": self.exit.code, "reason": self.exit.reason}}

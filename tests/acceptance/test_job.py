@@ -44,7 +44,7 @@ class TestSample:
         assert found["status"]["blocked"] == 30
         assert found["exit"]["code"] == 1
         kinds = Counter(
-            row["unenroll_status"] for row in desk.results("cleanup.unenroll/results.csv")
+            row["unenroll_status"] for row in desk.results(f"{found['folder']}/results.csv")
         )
         assert set(kinds) >= {"succeeded", "failed", "blocked", "invalid", "duplicate"}
         assert sum(kinds.values()) == 1037
@@ -57,7 +57,7 @@ class TestSample:
 
     def test_files_are_private(self, desk: Desk) -> None:
         desk.do("run", SAMPLES / "orgs.csv", "--sandbox", *FAST)
-        folder = desk.folder / "orgs.unenroll"
+        folder = desk.folder / "orgs-rehearsal.unenroll"
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
 

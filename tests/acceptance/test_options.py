@@ -104,7 +104,7 @@ class TestReading:
         ended = desk.do("run", "b.csv", "--sandbox", "--yes", "--json")
         assert ended.code == 65
         assert ended.json["rows"]["invalid"] == 1
-        assert desk.do("resume", "b.unenroll", "--sandbox").code == 2
+        assert desk.do("resume", "b-rehearsal.unenroll").code == 2
 
 
 class TestPlan:
@@ -149,8 +149,14 @@ class TestSending:
         assert ended.code == 3
         assert ended.json["status"]["in_doubt"] == 1
         assert len(api.seen()) == 1
-        ended = desk.do("resume", "a.unenroll", "--max-attempts", "2", "--rate", "99/s")
-        assert ended.code == 3
+        ended = desk.do("resume", "a.unenroll", "--json")
+        assert ended.json["exit"] == {
+            "code": 3,
+            "reason": "nothing is left to call: 1 row in doubt",
+        }
+        assert len(api.seen()) == 1, "the folder remembers that doubts are held"
+        again = ("--in-doubt", "resend", "--max-attempts", "2", "--rate", "99/s")
+        assert desk.do("resume", "a.unenroll", *again).code == 3
         assert len(api.seen()) == 3
 
     def test_read_timeout_ends_in_doubt(self, desk: Desk, witness: Start) -> None:
@@ -254,7 +260,8 @@ class TestOutput:
         ended = desk.do("run", "a.csv", *FAST, "--json", "-v")
         keys = set(json.loads(ended.out))
         assert keys == {"folder", "run_id", "exit", "rows", "status", "codes", "attempts",
-                        "warnings", "seconds", "next", "alarms", "job", "host"}  # fmt: skip
+                        "warnings", "seconds", "next", "alarms", "rehearsal", "advice",
+                        "settings", "job", "host"}  # fmt: skip
 
     def test_ids_are_logged_only_if_asked_for(self, desk: Desk, witness: Start) -> None:
         witness()

@@ -81,7 +81,7 @@ class TestInput:
         (desk.folder / "a.csv").write_text(content)
         refused(desk.do("run", "a.csv", "--sandbox", "--yes"), 65, *words)
         refused(desk.do("plan", "a.csv", "--max-invalid", "10%"), 65, *words)
-        ended = desk.do("resume", "a.unenroll", "--sandbox")
+        ended = desk.do("resume", "a-rehearsal.unenroll", "--sandbox")
         assert ended.code == 2
 
     def test_the_first_bad_byte_is_named(self, desk: Desk) -> None:
@@ -126,11 +126,11 @@ class TestSettings:
         [
             (None, "no base URL"),
             ("http://example.com/v3.1", "in the clear"),
-            ("ftp://127.0.0.1/v3.1", "not a valid base URL"),
+            ("ftp://127.0.0.1/v3.1", "is not valid"),
             ("https://user:secret@example.com/v3.1", "user"),
             ("https://example.com/v3.1?x=1", "query"),
             ("https://[", "invalid host"),
-            ("nonsense", "not a valid base URL"),
+            ("nonsense", "is not valid"),
         ],
     )
     def test_base_urls(self, desk: Desk, url: str | None, word: str) -> None:
@@ -229,7 +229,7 @@ class TestFolder:
     @pytest.mark.parametrize("damage", ["empty", "cut", "text", "middle"])
     def test_a_damaged_ledger_is_refused(self, desk: Desk, damage: str) -> None:
         desk.do("run", SAMPLES / "orgs.csv", "--sandbox", "--yes", "--rate", "999/s")
-        path = desk.folder / "orgs.unenroll/ledger.sqlite"
+        path = desk.folder / "orgs-rehearsal.unenroll/ledger.sqlite"
         whole = path.read_bytes()
         half = len(whole) // 2
         changed = {
@@ -240,10 +240,10 @@ class TestFolder:
         }
         path.write_bytes(changed[damage])
         for command in ("status", "verify"):
-            refused(desk.do(command, "orgs.unenroll"), 74)
+            refused(desk.do(command, "orgs-rehearsal.unenroll"), 74)
         for command in ("resume", "retry"):
-            refused(desk.do(command, "orgs.unenroll", "--sandbox"), 74)
-        refused(desk.do("plan", SAMPLES / "orgs.csv"), 74)
+            refused(desk.do(command, "orgs-rehearsal.unenroll"), 74)
+        refused(desk.do("plan", SAMPLES / "orgs.csv", "--out", path.parent), 74)
 
 
 def test_a_full_disk_stops_sending_and_loses_nothing(desk: Desk, witness: Start) -> None:

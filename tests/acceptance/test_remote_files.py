@@ -83,7 +83,7 @@ def test_a_signature_is_in_no_file_and_on_no_screen(desk: Desk, web: Web) -> Non
     ended = desk.do("run", signed, "--log-file", "log.jsonl", "-v", *FAST)
     refused = desk.do("run", signed, "--sandbox", "--expect", 7, "--json")
     assert (planned.code, ended.code, refused.code) == (0, 0, 65)
-    assert f"next: bulk-unenroll run {url} --sandbox --expect 7" in refused.err
+    assert f"next: bulk-unenroll plan {url}\n" in refused.err
     assert "GET /members.csv?X-Amz-Signature=hunter2" in web.asked
     for shown in (planned, ended, refused):
         assert "hunter2" not in shown.out + shown.err
@@ -102,9 +102,9 @@ def test_a_signal_ends_a_download_with_the_two_lines_and_nothing_left(desk: Desk
     assert process.returncode == 143
     assert err.decode().splitlines()[-2:] == [
         "bulk-unenroll: interrupted by SIGTERM (exit 143)",
-        "next: bulk-unenroll status members.unenroll",
+        "next: bulk-unenroll status members-rehearsal.unenroll",
     ]
-    assert not list((desk.folder / "members.unenroll").glob(".copy*"))
+    assert not list((desk.folder / "members-rehearsal.unenroll").glob(".copy*"))
 
 
 def test_a_file_with_a_new_signature_is_the_same_file(desk: Desk, web: Web) -> None:

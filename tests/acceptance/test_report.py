@@ -14,6 +14,7 @@ from tests.reports.kit import Paper
 
 Start = Callable[..., Witness]
 FAST = ("--rate", "2000/s", "--yes")
+FOLDER = "cleanup-rehearsal.unenroll"
 
 
 def digest_of(ended: Ended) -> list[str]:
@@ -28,7 +29,7 @@ def digest_of(ended: Ended) -> list[str]:
 class TestPage:
     def test_a_run_leaves_a_page_in_its_folder(self, desk: Desk) -> None:
         ended = desk.do("run", SAMPLES / "cleanup.csv", "--sandbox", *FAST)
-        path = desk.folder / "cleanup.unenroll/report.html"
+        path = desk.folder / FOLDER / "report.html"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         paper = Paper(path)
         assert "960 of 998 customers/targets were taken out" in paper.root.text
@@ -36,7 +37,7 @@ class TestPage:
         then = ended.last_lines[1].removeprefix("next: ")
         assert then in {code.text for code in paper.all("code")}
         by_code = paper.table("codes")["310018"]
-        assert by_code[-1] == "bulk-unenroll retry cleanup.unenroll --code 310018 --sandbox"
+        assert by_code[-1] == f"bulk-unenroll run {FOLDER}/failed.csv --sandbox"
         assert "@" in next(iter(paper.table("runs").values()))[0]
 
     def test_its_accounting_is_that_of_json(self, desk: Desk) -> None:
@@ -138,7 +139,7 @@ class TestDigest:
         assert lines[:2] == [
             "30 blocked: 310018 at 1002/999999, such as row 533 (line 534) of cleanup.csv:"
             " check targetId: the rule's id, not a customer's target id",
-            "  bulk-unenroll retry cleanup.unenroll --code 310018 --target 1002/999999 --sandbox",
+            f"  bulk-unenroll run {FOLDER}/failed.csv --sandbox",
         ]
         assert lines[-2].startswith("14 invalid: fix them in failed.csv, then bulk-unenroll run ")
         assert lines[-1] == "and 3 more pairs of code and target, with 3 customers"
@@ -147,9 +148,7 @@ class TestDigest:
         ended = desk.do("run", SAMPLES / "cleanup.csv", "--sandbox", *FAST)
         number = digest_of(ended)[0].split("such as row ")[1].split()[0]
         (row,) = (
-            row
-            for row in desk.results("cleanup.unenroll/results.csv")
-            if row["unenroll_row"] == number
+            row for row in desk.results(f"{FOLDER}/results.csv") if row["unenroll_row"] == number
         )
         assert (row["unenroll_status"], row["unenroll_code"]) == ("blocked", "310018")
 
@@ -170,7 +169,7 @@ class TestDigest:
 
     def test_it_holds_no_customer_id(self, desk: Desk) -> None:
         ended = desk.do("run", SAMPLES / "cleanup.csv", "--sandbox", *FAST)
-        customers = {row["Customer ID"] for row in desk.results("cleanup.unenroll/results.csv")}
+        customers = {row["Customer ID"] for row in desk.results(f"{FOLDER}/results.csv")}
         assert not [who for who in customers if who.isdecimal() and who in str(digest_of(ended))]
 
     def test_no_command_follows_when_all_succeeded(self, desk: Desk, witness: Start) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import os
 import re
+import resource
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -222,6 +224,35 @@ async def test_a_timeout_does_not_affect_the_next_call() -> None:
         assert len(wire.seen) == 2
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["X-Trace: " + 60_000 * "t"],
+        [f"X-Hop-{number}: {number}" for number in range(900)],
+        ["Set-Cookie: session=" + 7_000 * "c"] * 8,
+    ],
+    ids=["long", "many", "cookies"],
+)
+async def test_an_answer_with_long_or_many_headers_is_an_answer(headers: list[str]) -> None:
+    async with wired(says(answer(GOOD, *headers))) as (client, wire):
+        assert await client.unenroll(ENROLLMENT, {}, at_once) == Reply(200, GOOD)
+        assert await client.unenroll(ENROLLMENT, {}, at_once) == Reply(200, GOOD)
+    assert all(b"ookie" not in seen for seen in wire.seen)
+
+
+async def test_headers_without_end_do_not_fill_the_memory() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n")
+        for number in range(2_000):
+            writer.write(b"X-%d: %s\r\n" % (number, 1000 * b"x"))
+            await writer.drain()
+
+    async with wired(talk) as (client, _):
+        fault = await client.unenroll(ENROLLMENT, {}, at_once)
+    assert isinstance(fault, Fault)
+    assert fault.loss is Loss.UNANSWERED
+
+
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"])
 async def test_redirects_are_never_followed(status: str) -> None:
     async with wired(says(answer(b"", "Location: /v3.1/elsewhere", status=status))) as (
@@ -232,6 +263,22 @@ async def test_redirects_are_never_followed(status: str) -> None:
     assert isinstance(reply, Reply)
     assert reply.status == int(status[:3])
     assert len(wire.seen) == 1
+
+
+async def test_a_connection_for_which_no_file_is_left_is_not_sent_and_says_so() -> None:
+    async with wired(says(answer(GOOD))) as (client, wire):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        opened = os.open(os.devnull, os.O_RDONLY)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (opened, hard))
+        try:
+            fault = await client.unenroll(ENROLLMENT, {}, at_once)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            os.close(opened)
+        assert isinstance(fault, Fault)
+        assert (fault.loss, fault.code) == (Loss.UNSENT, "too_many_files")
+        assert "ulimit -n" in fault.message
+        assert wire.seen == []
 
 
 @pytest.mark.parametrize(

@@ -42,14 +42,14 @@ class Machine:
     """The environment and the secret files of a test."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-        self._monkeypatch = monkeypatch
+        self.monkeypatch = monkeypatch
         self._folder = folder
         for name in (*SECRETS, "BASE_URL", "TOKEN_URL"):
             monkeypatch.delenv(f"BULK_UNENROLL_{name}", raising=False)
             monkeypatch.delenv(f"BULK_UNENROLL_{name}_FILE", raising=False)
 
     def set(self, name: str, value: str) -> None:
-        self._monkeypatch.setenv(f"BULK_UNENROLL_{name}", value)
+        self.monkeypatch.setenv(f"BULK_UNENROLL_{name}", value)
 
     def put(self, name: str, content: bytes) -> None:
         path = self._folder / name
@@ -116,8 +116,6 @@ class TestCredentials:
             (b"two words", "two words"),
             (b"word\n", "word"),
             (b"word\r\n", "word"),
-            (b" word ", " word "),
-            (b"word\n\n", "word\n"),
             ("p\u00e4ss\n".encode(), "p\u00e4ss"),
         ],
     )
@@ -127,6 +125,52 @@ class TestCredentials:
         machine.set("CLIENT_KEY", "key-word")
         machine.put("CLIENT_SECRET", content)
         assert revealed(machine.credentials()) == ("key-word", secret)
+
+    @pytest.mark.parametrize("name", sorted(SECRETS))
+    @pytest.mark.parametrize("in_file", [False, True], ids=["variable", "file"])
+    @pytest.mark.parametrize(
+        ("before", "after", "what"),
+        [
+            (" ", "", "begins or ends with a blank"),
+            ("", " ", "begins or ends with a blank"),
+            ("", "\t", "has a control character"),
+            ("", "\u00a0", "begins or ends with a blank"),
+            ("", "\r", "has a line break"),
+            ("", "\n\n", "has a line break"),
+            ("first\n", "", "has a line break"),
+            ("\ufeff", "", "begins with a byte order mark (BOM)"),
+            ('"', '"', "is in quotes"),
+            ("'", "'", "is in quotes"),
+            ("\x1b[0m", "", "has a control character"),
+        ],
+    )
+    def test_what_a_copy_or_an_editor_adds_to_a_secret_is_told(
+        self, machine: Machine, name: str, in_file: bool, before: str, after: str, what: str
+    ) -> None:
+        for other in next(names for names in COMPLETE if name in names):
+            machine.set(other, SECRETS[other])
+        value = f"{before}{SECRETS[name]}{after}"
+        if in_file:
+            machine.monkeypatch.delenv(f"BULK_UNENROLL_{name}", raising=False)
+            machine.put(name, value.encode() + (b"\n" if after == "\r" else b""))
+        else:
+            machine.set(name, value)
+        if in_file and after == "\r":  # a file may end with a line end, of Windows too
+            machine.credentials()
+            return
+        reason = machine.refusal().reason
+        assert what in reason
+        assert f"BULK_UNENROLL_{name}" in reason
+        assert SECRETS[name] not in reason
+
+    @pytest.mark.parametrize("password", ["it's", 'a"b', '"', "two words", "p\u00e4ss", "$x'y'"])
+    def test_odd_but_possible_passwords_are_taken(self, machine: Machine, password: str) -> None:
+        machine.set("USERNAME", "store123")
+        machine.set("PASSWORD", password)
+        found = machine.credentials()
+        assert isinstance(found, Basic)
+        assert found.password is not None
+        assert found.password.get_secret_value() == password
 
     @pytest.mark.parametrize("name", sorted(SECRETS))
     def test_a_variable_and_its_file_together_are_refused(

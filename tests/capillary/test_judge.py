@@ -71,6 +71,30 @@ class TestSuccess:
         assert verdict == Settle(State.SUCCEEDED, None, None, mismatch=False)
 
 
+class TestEncodings:
+    """JSON is UTF-8; some gateways write it otherwise."""
+
+    @pytest.mark.parametrize(
+        "encoding", ["utf-8", "utf-8-sig", "latin-1", "utf-16", "utf-16-le", "utf-32"]
+    )
+    def test_an_answer_keeps_its_code(self, encoding: str) -> None:
+        document = {"data": None, "errors": [{"code": 310013, "message": "ya est\u00e1 fuera"}]}
+        content = json.dumps(document, ensure_ascii=False).encode(encoding)
+        plain = answered(200, document)
+        assert answered(200, content) == plain
+        assert "est\u00e1" in str(plain)
+
+    @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+    def test_a_success_is_one(self, encoding: str) -> None:
+        content = json.dumps({**SUCCESS, "warnings": "\u00e1"}, ensure_ascii=False).encode(encoding)
+        assert answered(200, content) == answered(200, SUCCESS)
+
+    @pytest.mark.parametrize("content", [b"\xef\xbb\xbf", b"\xff\xfe", b"\xff", b'{"data": 4\xff'])
+    def test_what_is_no_json_gives_no_success(self, content: bytes) -> None:
+        assert isinstance(answered(200, content), InDoubt | Settle)
+        assert answered(200, content) != answered(200, SUCCESS)
+
+
 class TestReview:
     @pytest.mark.parametrize(
         "document",

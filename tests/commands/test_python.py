@@ -62,7 +62,8 @@ class TestFunctions:
         assert end.exit.reason.startswith("4 rows failed")
         assert (end.counts and end.counts.succeeded) == 960 == len(api.applied())
         assert end.next is not None
-        assert (end.next.command, end.next.options) == ("retry", {"code": "310018"})
+        assert (end.next.command, end.next.arguments) == ("run", ("c.unenroll/failed.csv",))
+        assert end.next.advice == "put the right targetId into c.unenroll/failed.csv"
         again = bu.retry("c.unenroll", codes="310011", targets="1001/2001", rate="2000/s")
         assert again.counts and again.counts.codes == end.counts.codes if end.counts else False
         assert bu.status("c.unenroll").summary.counts == again.counts

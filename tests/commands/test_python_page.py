@@ -55,7 +55,7 @@ def run_example(page: str, name: str) -> dict[str, Any]:
 def test_the_first_example(page: str, api: Witness, capsys: pytest.CaptureFixture[str]) -> None:
     end = run_example(page, "first")["end"]
     assert end.counts.succeeded == 960 == len(api.applied())
-    assert "bulk-unenroll retry c.unenroll --code 310018" in capsys.readouterr().out
+    assert "bulk-unenroll run c.unenroll/failed.csv" in capsys.readouterr().out
 
 
 def test_a_notebook_s_rerun_of_one_code(done: None, api: Witness) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import gzip
 import json
 import os
 import shutil
@@ -19,7 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from bulk_unenroll.errors import LedgerFailed
+from bulk_unenroll.errors import LedgerFailed, UsageError
+from bulk_unenroll.exports.attempts import export_attempts
 from bulk_unenroll.exports.columns import ADDED
 from bulk_unenroll.exports.csv_writer import escape_formula
 from bulk_unenroll.exports.export import export
@@ -127,6 +129,88 @@ def taken(path: Path, folder: Path) -> Path:
 
 def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
+
+
+class TestSelection:
+    @pytest.fixture
+    def two_targets(self, job: Job) -> Job:
+        """Customers 1 to 4, in two targets by turns; 3 failed, 4 is in doubt; one row is bad."""
+        rows = [[str(who), "1001", str(2001 + who % 2)] for who in range(1, 5)]
+        job.read(job.input(IDS, *rows, ["x", "1001", "2001"], rows[0]))
+        begin(job.ledger, run_id="night")
+        one, two, three, four = claim(job.ledger)
+        ends = answer(three, State.FAILED, code="310011"), unanswered(four)
+        turn(job.ledger, answer(one), answer(two), *ends)
+        return job
+
+    @pytest.mark.parametrize(
+        ("chosen", "rows"),
+        [
+            ({"targets": ["1001/2002"]}, [1, 3, 6]),
+            ({"targets": ["1001/2002", "1001/2001"]}, [1, 2, 3, 4, 6]),
+            ({"targets": ["1001/2002"], "states": ["failed"]}, [3]),
+            ({"targets": ["1002/2002"]}, []),
+            ({"states": ["invalid"]}, [5]),
+        ],
+    )
+    def test_rows_by_target(self, two_targets: Job, chosen: Any, rows: list[int]) -> None:
+        assert [line["row"] for line in two_targets.jsonl(**chosen)] == rows
+
+    @pytest.mark.parametrize(
+        ("chosen", "customers"),
+        [
+            ({}, [1, 2, 3, 4]),
+            ({"targets": ["1001/2002"]}, [1, 3]),
+            ({"states": ["failed", "in_doubt"]}, [3, 4]),
+            ({"codes": ["310011"]}, [3]),
+            ({"states": ["invalid"]}, []),
+        ],
+    )
+    def test_attempts_of_these_rows(
+        self, two_targets: Job, chosen: Any, customers: list[int]
+    ) -> None:
+        to = two_targets.root / "attempts.jsonl"
+        with open_reader(two_targets.folder) as reader:
+            assert export_attempts(reader, to, Selection(**chosen)) == len(customers)
+        lines = [json.loads(line) for line in to.read_text().splitlines()]
+        assert [line["customer_id"] for line in lines] == customers
+
+    def test_attempts_have_the_columns_of_the_view_in_every_format(self, two_targets: Job) -> None:
+        raw = two_targets.ledger.connection.raw
+        history = raw.execute("SELECT * FROM attempt_history")
+        names, rows = [column[0] for column in history.description], history.fetchall()
+        places = {end: two_targets.root / f"a{end}" for end in (".csv", ".csv.gz", ".parquet")}
+        with open_reader(two_targets.folder) as reader:
+            for to in places.values():
+                assert export_attempts(reader, to, Selection()) == 4
+            with pytest.raises(UsageError, match="not written as a workbook"):
+                export_attempts(reader, two_targets.root / "a.xlsx", Selection())
+        table = parquet.read_table(places[".parquet"])
+        assert table.column_names == names
+        assert [tuple(row.values()) for row in table.to_pylist()] == rows
+        text = [["" if cell is None else str(cell) for cell in row] for row in rows]
+        assert lines_of(places[".csv"]) == [names, *text]
+        assert gzip.decompress(places[".csv.gz"].read_bytes()) == places[".csv"].read_bytes()
+
+    def test_rows_as_compressed_csv(self, two_targets: Job) -> None:
+        whole = two_targets.export(".csv").read_bytes()
+        assert gzip.decompress(two_targets.export(".csv.gz").read_bytes()) == whole
+        assert mode_of(two_targets.root / "export.csv.gz") == 0o600
+
+    def test_results_without_what_is_pending(self, job: Job) -> None:
+        rows = [[str(who), "1001", "2001"] for who in range(1, 5)]
+        job.read(job.input(IDS, *rows, ["x", "1001", "2001"], rows[3]))
+        begin(job.ledger)
+        turn(job.ledger, *(answer(call) for call in claim(job.ledger, 2)))
+        reader = job.ledger.reader
+        write_results(reader, job.folder, confirmed_ids(reader.sources()), pending=False)
+        lines = lines_of(job.folder / "results.csv")
+        assert [line[4:6] for line in lines[1:]] == [
+            ["1", "succeeded"],
+            ["2", "succeeded"],
+            ["5", "invalid"],
+            ["6", "duplicate"],
+        ]
 
 
 class TestResults:
@@ -633,7 +717,8 @@ class TestFiles:
         to = tmp_path / "out.csv"
         with open_reader(big.folder) as reader, pytest.raises(LedgerFailed) as failed:
             export(reader, to, Selection())
-        assert failed.value.reason == f"{to}: cannot be written: No space left on device"
+        assert failed.value.reason == f"{to} cannot be written: the disk of {tmp_path} is full"
+        assert failed.value.remedy == "free some room"
 
     def test_what_a_killed_writer_left_is_swept_away(self, tmp_path: Path) -> None:
         (tmp_path / ".file.part").write_text("half")

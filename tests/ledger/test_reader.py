@@ -210,10 +210,11 @@ class TestPlans:
         ]
         assert ledger.reader.invalid_counts([]) == []
 
-    def test_how_invalid_rows_were_read_is_kept(self, ledger: Ledger) -> None:
+    def test_how_sources_were_read_is_kept(self, ledger: Ledger) -> None:
         bad, good = info("a.csv", reading="A"), info("b.csv", reading="B")
         sources = [ledger.load(bad, batches([BAD_ID])), ledger.load(good, batches(keys(1)))]
-        assert ledger.reader.readings_of_invalid_rows(sources) == ["A"]
+        assert sorted(ledger.reader.readings(sources)) == ["A", "B"]
+        assert ledger.reader.readings(sources[:1]) == ["A"]
 
     def test_a_plan_is_compared_with_what_was_confirmed(self, ledger: Ledger) -> None:
         confirmed(ledger, keys(1, 2), "a.csv")
@@ -315,6 +316,26 @@ class TestRows:
         turn(ledger, answer(one, at_s=NOW_S + 5), unanswered(other, at_s=NOW_S))
         found = [(line.target.rule, line.outcome) for line in ledger.reader.attempts_of(1)]
         assert found == [(2002, "unanswered"), (2001, "succeeded")]
+
+    def test_every_attempt_comes_in_pages_those_on_their_way_last(
+        self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("bulk_unenroll.ledger.sqlite.results.PAGE_ROWS", 2)
+        confirmed(ledger, [*keys(1, 2, 3), key(4, target=7)])
+        begin(ledger, run_id="first")
+        one, two, three, _ = claim(ledger)
+        turn(ledger, answer(one), answer(two, State.FAILED, code="310011"), unanswered(three))
+        pages = list(ledger.reader.attempt_pages(Selection()))
+        assert [[(row.customer_id, row.outcome, row.code) for row in page] for page in pages] == [
+            [(1, "succeeded", None), (2, "failed", "310011")],
+            [(3, "unanswered", "timeout")],
+            [(4, "unanswered", None)],
+        ]
+        assert pages[0][0].request_id == "request-1"
+        assert {row.run_id for page in pages for row in page} == {"first"}
+        (chosen,) = ledger.reader.attempt_pages(Selection(targets=["1001/7"]))
+        assert [row.customer_id for row in chosen] == [4]
+        assert list(ledger.reader.attempt_pages(Selection(sources=[]))) == []
 
 
 class TestCalls:

@@ -63,7 +63,7 @@ def content(folder: Path) -> Content:
         faults = integrity_faults(connection)
         if faults:
             raise LedgerFailed(faults[0])
-        with translated():
+        with translated(ledger_path(folder)):
             attempts = connection.raw.execute(
                 "SELECT target_group_id, target_id, customer_id, outcome FROM attempt_history"
             )

@@ -107,6 +107,33 @@ def test_the_nth_write_fails(
     )
 
 
+WORDS = {
+    errno.ENOSPC: ("the disk of job.unenroll is full", "free some room"),
+    errno.EDQUOT: ("this user's quota on the disk of job.unenroll is used up", "more quota"),
+    errno.EROFS: ("the disk of job.unenroll is read-only", "make it writable"),
+    errno.EIO: ("the disk of job.unenroll reports an error", "check the disk"),
+}
+
+
+@pytest.mark.parametrize("number", [errno.EDQUOT, *thorough(errno.ENOSPC, errno.EROFS, errno.EIO)])
+def test_why_the_disk_refuses_is_said(
+    desk: Desk, witness: Start, library: Path, number: int
+) -> None:
+    """SQLite tells a used-up quota and a broken disk by the same code."""
+    witness(SLOW)
+    desk.write("job.csv", [(who, 1001, 2001) for who in range(1_000_000, 1_000_420, 7)])
+    break_disk(desk, desk.folder / "job.unenroll", library, 150, number)
+    ended = desk.do("run", "job.csv", *SEND)
+    assert ended.code == 74
+    reason, remedy = WORDS[number]
+    what, then = ended.last_lines
+    assert reason in what
+    assert remedy in what
+    assert "damage" not in ended.err
+    assert then == "next: bulk-unenroll resume job.unenroll"
+    assert not (desk.folder / "job.unenroll/.probe").exists()
+
+
 @pytest.mark.thorough
 def test_a_program_that_is_deaf_to_the_disk_does_not_pass(
     desk: Desk, witness: Start, library: Path, seed: int

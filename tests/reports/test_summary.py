@@ -115,8 +115,9 @@ class TestJson:
         sample = json.loads(SAMPLE)
         sample["exit"]["reason"] = "12 rows failed, 3 rows blocked, 3 rows invalid"
         made = json.loads(json.dumps(self.summary().as_json()))
-        assert made == sample | {"alarms": []}
-        assert list(made) == [*sample, "alarms"]
+        added: dict[str, object] = {"alarms": [], "rehearsal": False, "advice": ""}
+        assert made == sample | added
+        assert list(made) == [*sample, *added]
 
     def test_withdrawn_counts_the_whole_folder(self) -> None:
         summary = self.summary()
@@ -127,7 +128,17 @@ class TestJson:
     def test_a_command_refused_before_it_counted_still_shows_its_exit(self) -> None:
         made = Summary("f", Exit(65, "refused"), Next("run", ("f",))).as_json()
         assert made["exit"] == {"code": 65, "reason": "refused"}
-        assert set(made) == {"folder", "run_id", "exit", "seconds", "next", "alarms"}
+        always = {"folder", "run_id", "exit", "seconds", "next", "alarms", "rehearsal", "advice"}
+        assert set(made) == always
+
+    def test_a_rehearsal_and_what_has_to_change_first_are_said(self) -> None:
+        then = Next("resume", ("f",)).after("wait until the API answers")
+        ended = Exit(69, "out of reach")
+        made = Summary("f", ended, then, rehearsal=True, settings={"rate": "1/s"})
+        said = made.as_json()
+        assert said["rehearsal"] is True
+        assert said["advice"] == "wait until the API answers"
+        assert said["settings"] == {"rate": "1/s"}
 
 
 class TestCounts:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from bulk_unenroll.capillary.auth import TokenAuth
 from bulk_unenroll.capillary.calls import Reply
 from bulk_unenroll.capillary.codes import Reach
+from bulk_unenroll.capillary.credentials import OAuth
 from bulk_unenroll.capillary.verdicts import Halt, Verdict
 from bulk_unenroll.ledger.interface import Reopening
 from bulk_unenroll.model import Enrollment, State
@@ -28,6 +32,12 @@ from tests.sending.scripted import (
 )
 
 pytestmark = [pytest.mark.looptime]
+TOKEN_1 = {"X-CAP-API-OAUTH-TOKEN": "token-1"}
+
+
+def token_auth(token_url: Any) -> TokenAuth:
+    pair = OAuth(SecretStr("key-word"), SecretStr("secret-word"), "http://127.0.0.1:1/token")
+    return TokenAuth(pair, token_url)
 
 
 async def test_every_row_is_called_once(job: Job) -> None:
@@ -354,6 +364,45 @@ async def test_a_row_refused_with_the_new_token_too_halts(job: Job) -> None:
     api = ScriptedApi(lambda key, attempt, at_s: http(401))
     assert list(await job.run(api, auth=Token())) == [77]
     assert job.states() == {State.PENDING: 200}
+
+
+class Cache:
+    """A token URL that hands out ``token-1`` until ``until_s``, whatever became of it."""
+
+    def __init__(self, until_s: float) -> None:
+        self.until_s = asyncio.get_running_loop().time() + until_s
+        self.asked = 0
+
+    async def post(self, url: object, content: bytes, headers: object) -> Reply:
+        self.asked += 1
+        number = 1 if asyncio.get_running_loop().time() < self.until_s else 2
+        return Reply(200, b'{"data": {"accessToken": "token-%d", "ttlSeconds": 9999}}' % number)
+
+
+@pytest.mark.parametrize("until_s", [0.5, 5, 14])
+async def test_a_refused_token_that_is_given_out_again_for_a_moment_is_waited_for(
+    job: Job, until_s: float
+) -> None:
+    job.plan(keys(range(1, 201)))
+    cache = Cache(until_s)
+    auth = token_auth(cache)
+
+    def script(key: Enrollment, attempt: int, at_s: float) -> Answer | None:
+        return http(401) if at_s > 0.1 and auth.headers == TOKEN_1 else None
+
+    assert await job.run(ScriptedApi(script), auth=auth) == {}
+    assert job.states() == {State.SUCCEEDED: 200}
+    assert cache.asked <= 7
+
+
+async def test_a_refused_token_that_is_given_out_again_and_again_ends_with_77(job: Job) -> None:
+    job.plan(keys(range(1, 201)))
+    auth = token_auth(Cache(9999))
+    api = ScriptedApi(lambda key, attempt, at_s: http(401) if at_s > 0.1 else None)
+    halts = await job.run(api, auth=auth)
+    assert list(halts) == [77]
+    assert "again that the API refused" in str(halts[77])
+    assert job.states()[State.PENDING] > 150
 
 
 async def test_no_token_no_call(job: Job) -> None:

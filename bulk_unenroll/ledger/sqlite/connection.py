@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from bulk_unenroll.errors import LedgerFailed
-from bulk_unenroll.ledger.sqlite.failures import ERRORS, failure, translated
+from bulk_unenroll.ledger.sqlite.failures import ERRORS, LOCK_WAIT_S, failure, translated
 from bulk_unenroll.ledger.sqlite.mark import Mark, seal
 from bulk_unenroll.ledger.sqlite.own_files import end_writing
+from bulk_unenroll.ledger.sqlite.seal import Schema
 from bulk_unenroll.ledger.sqlite.statements import SQL
 
 CACHE_KB: Final = 65_536
+
+READER_WAIT_S: Final = 5.0
+"""How long somebody who reads is waited for, so that the log can be merged."""
 
 Row = tuple[Any, ...]
 
@@ -34,14 +38,14 @@ class Connection:
         try:
             return self.raw.execute(SQL[statement], values)
         except ERRORS as error:
-            raise failure(error) from error
+            raise failure(error, self.path) from error
 
     def fetch_all(self, statement: str, /, **values: object) -> list[Row]:
         """All rows of a statement."""
         try:
             return self.raw.execute(SQL[statement], values).fetchall()
         except ERRORS as error:
-            raise failure(error) from error
+            raise failure(error, self.path) from error
 
     def fetch_one(self, statement: str, /, **values: object) -> Row:
         """The one row of a statement that always has one."""
@@ -55,7 +59,7 @@ class Connection:
 
     def close(self) -> None:
         """Close it."""
-        with translated():
+        with translated(self.path):
             self.raw.close()
 
 
@@ -72,7 +76,7 @@ class Writer(Connection):
     def transaction(self) -> Iterator[None]:
         """What is done within is durable after it, or did not happen."""
         try:
-            with translated():
+            with translated(self.path):
                 self.raw.execute("BEGIN IMMEDIATE")
                 try:
                     yield
@@ -90,7 +94,7 @@ class Writer(Connection):
 
     def execute_each(self, statements: str) -> None:
         """Run the several statements under one name."""
-        with translated():
+        with translated(self.path):
             for statement in SQL[statements].split(";"):
                 self.raw.execute(statement)
 
@@ -99,7 +103,7 @@ class Writer(Connection):
         try:
             self.raw.executemany(SQL[statement], rows)
         except ERRORS as error:
-            raise failure(error) from error
+            raise failure(error, self.path) from error
 
     def set_meta(self, name: str, value: str) -> None:
         """Note ``value`` under ``name``."""
@@ -107,15 +111,17 @@ class Writer(Connection):
 
     def tune(self, cache_kb: int = CACHE_KB, threads: int = 0) -> None:
         """Set the memory for pages, and how many further threads sort an index."""
-        with translated():
+        with translated(self.path):
             self.raw.execute(f"PRAGMA cache_size = -{cache_kb}")
             self.raw.execute(f"PRAGMA threads = {threads}")
 
-    def abandon(self) -> None:
-        """Let go of it as it is."""
-        with translated(), closing(self._mark):
+    def abandon(self, *, unchanged: bool = False) -> None:
+        """Let go of it as it is; ``unchanged`` since it was opened, its seal still holds."""
+        with translated(self.path), closing(self._mark):
             self.raw.close()
             end_writing(self.path)
+            if unchanged:
+                self._mark.take_back()
 
     def close(self) -> None:
         """Close it, so that the ledger is one file that can be copied, and seal it.
@@ -128,13 +134,28 @@ class Writer(Connection):
             end_writing(self.path)
 
     def _close(self) -> None:
-        with translated(), closing(self._mark), closing(self.raw):
+        with translated(self.path), closing(self._mark), closing(self.raw):
             if self._failed:
                 return
             with self.transaction():
                 self.set_meta("open", "")
-            busy = self.raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            if busy:  # somebody reads it, so part of it stays in the log
+            if not checkpoint(self.raw):  # somebody reads it, so part of it stays in the log
                 return
+            schema = Schema.of(self.raw)
             self.raw.close()
-            seal(self.path)
+            seal(self.path, schema)
+
+
+def connect(database: Path | str, *, uri: bool = False) -> sqlite3.Connection:
+    """Connect to SQLite; a lock that another program holds is waited for."""
+    return sqlite3.connect(
+        database, LOCK_WAIT_S, isolation_level=None, check_same_thread=False, uri=uri
+    )
+
+
+def checkpoint(raw: sqlite3.Connection) -> bool:
+    """Merge the log into the file, unless somebody goes on reading it."""
+    raw.execute(f"PRAGMA busy_timeout = {READER_WAIT_S * 1000:.0f}")
+    busy = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    raw.execute(f"PRAGMA busy_timeout = {LOCK_WAIT_S * 1000:.0f}")
+    return not busy

@@ -11,26 +11,52 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from bulk_unenroll.errors import LedgerFailed
+from bulk_unenroll.errors import LedgerFailed, Misconfigured
 from bulk_unenroll.files import replacing, sync_directory
-from bulk_unenroll.ledger.sqlite.connection import Connection, Writer
-from bulk_unenroll.ledger.sqlite.failures import REMEDY, damaged, primary_code, translated
+from bulk_unenroll.ledger.sqlite.connection import Connection, Writer, checkpoint, connect
+from bulk_unenroll.ledger.sqlite.failures import (
+    REMEDY,
+    LedgerHeld,
+    damaged,
+    primary_code,
+    translated,
+)
 from bulk_unenroll.ledger.sqlite.mark import (
     ClosedMark,
     Mark,
     OpenMark,
-    checksum,
     mark_path,
     read_mark,
 )
-from bulk_unenroll.ledger.sqlite.own_files import OPENING, begin_writing, is_written_here
+from bulk_unenroll.ledger.sqlite.own_files import (
+    OPENING,
+    begin_writing,
+    is_written_here,
+    writes_none,
+)
+from bulk_unenroll.ledger.sqlite.seal import Found
 from bulk_unenroll.ledger.sqlite.statements import SQL
+from bulk_unenroll.ledger.sqlite.temporary import keep_temporary_files, sweep
 
 APPLICATION_ID: Final = 0x62756E72
 SCHEMA_VERSION: Final = 4
 OLDEST_VERSION: Final = 3
 CHECK_BELOW_BYTES: Final = 256 << 20
 SYNCHRONOUS_FULL: Final = 2
+OLDEST_SQLITE: Final = (3, 37, 0)
+"""The first with STRICT tables (sqlite.org/stricttables.html)."""
+OLDEST_SQLITE_NAME: Final = "3.37"
+CHANGED: Final = "it changed since it was closed"
+
+
+def check_version() -> None:
+    """Raise ``Misconfigured`` (78) where SQLite is too old to read a ledger."""
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise Misconfigured(
+            f"the SQLite of this Python is {sqlite3.sqlite_version}; {OLDEST_SQLITE_NAME} or newer"
+            " is needed",
+            "use a newer Python or system",
+        )
 
 
 def log_path(path: Path) -> Path:
@@ -43,21 +69,27 @@ def log_path(path: Path) -> Path:
 
 def open_writer(path: Path) -> Writer:
     """Open the ledger at ``path`` to write, making it if there is none."""
-    with translated(), OPENING:
+    check_version()
+    with translated(path), OPENING:
+        sweep(path.parent)
         if not path.exists() and not path.is_symlink():
             _create(path)
         with closing(open_read_only(path)) as reader:
             commits = _commits(reader)
         mark = Mark.begin(path, commits)
+        is_alone = writes_none()
         with begin_writing(path):
-            raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            raw = connect(path)
             writer = Writer(raw, path, mark, commits)
             try:
-                prepare(raw)
-                _upgrade(raw)
+                with translated(path):
+                    keep_temporary_files(raw, path.parent, alone=is_alone)
+                    prepare(raw)
+                    if _upgrade(raw):
+                        mark.keep()
                 writer.tune()
-            except BaseException:
-                writer.abandon()
+            except BaseException as error:
+                writer.abandon(unchanged=isinstance(error, LedgerHeld))
                 raise
     return writer
 
@@ -77,11 +109,13 @@ def _create(path: Path) -> None:
     sync_directory(path.parent)
 
 
-def _upgrade(raw: sqlite3.Connection) -> None:
-    if _version(raw) < SCHEMA_VERSION:
-        raw.executescript(
-            f"BEGIN IMMEDIATE; {SQL['schema_4']} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-        )
+def _upgrade(raw: sqlite3.Connection) -> bool:
+    if _version(raw) >= SCHEMA_VERSION:
+        return False
+    raw.executescript(
+        f"BEGIN IMMEDIATE; {SQL['schema_4']} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+    )
+    return True
 
 
 def _version(raw: sqlite3.Connection) -> int:
@@ -96,7 +130,7 @@ def prepare(raw: sqlite3.Connection) -> None:
     if raw.execute("PRAGMA synchronous").fetchone()[0] != SYNCHRONOUS_FULL:
         raise LedgerFailed("SQLite does not keep synchronous=FULL", "use another SQLite")
     raw.execute("PRAGMA temp_store = FILE")  # an index of millions is sorted there
-    raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    checkpoint(raw)
 
 
 # ── to read ──────────────────────────────────────────────────────────────────────────────────────
@@ -107,17 +141,20 @@ def open_read_only(path: Path) -> Connection:
 
     A refused one is left as it is, with its log: only a connection that may write merges that.
     """
-    with translated(), OPENING:
+    check_version()
+    with translated(path), OPENING:
         if is_written_here(path):  # it was found whole when it was opened
             return connect_read_only(path)
         check_file(path)
         mark = _mark(path)
-        if isinstance(mark, ClosedMark):
-            check_seal(path, mark)
+        is_added_to = isinstance(mark, ClosedMark) and check_seal(path, mark)
         connection = connect_read_only(path)
         try:
             if not isinstance(mark, ClosedMark):
                 check_commits(connection, mark)
+                _check_pages(connection)
+            elif is_added_to:
+                check_added(connection, mark)
                 _check_pages(connection)
         except BaseException:
             connection.close()
@@ -128,7 +165,7 @@ def open_read_only(path: Path) -> Connection:
 def connect_read_only(path: Path) -> Connection:
     """Connect to a ledger that was found to be whole."""
     uri = path.absolute().as_uri()
-    raw = sqlite3.connect(f"{uri}?mode=ro", uri=True)
+    raw = connect(f"{uri}?mode=ro", uri=True)
     try:
         raw.execute("SELECT 1 FROM meta").fetchone()
     except sqlite3.DatabaseError as error:
@@ -137,9 +174,10 @@ def connect_read_only(path: Path) -> Connection:
         refused = primary_code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
         if not refused or log_path(path).exists():
             raise
-        raw = sqlite3.connect(f"{uri}?immutable=1", uri=True)
+        raw = connect(f"{uri}?immutable=1", uri=True)
     if _version(raw) < SCHEMA_VERSION:  # what it does not have yet is empty
         raw.executescript(SQL["schema_4"].replace("CREATE TABLE", "CREATE TEMP TABLE"))
+    keep_temporary_files(raw, path.parent, alone=False)
     return Connection(raw, path)
 
 
@@ -160,12 +198,23 @@ def check_file(path: Path) -> None:
         raise LedgerFailed(f"{path} was made by an older bulk-unenroll", "go on with that one")
 
 
-def check_seal(path: Path, mark: ClosedMark) -> None:
-    """Refuse a ledger that is not, byte for byte, the one that was closed."""
-    log = log_path(path)
-    whole = checksum(path) == mark.checksum and not (log.exists() and log.stat().st_size)
-    if not whole and read_mark(path) == mark:  # else a run has begun meanwhile
-        raise damaged("it changed since it was closed")
+def check_seal(path: Path, mark: ClosedMark) -> bool:
+    """Refuse a ledger whose rows are not, byte for byte, those that were closed.
+
+    Whether something was added to it; then its schema is still to be compared.
+    """
+    found = mark.seal.look_at(path, log_path(path))
+    if found is Found.AS_IT_WAS or read_mark(path) != mark:  # a run has begun meanwhile
+        return False
+    if found is Found.CHANGED:
+        raise damaged(CHANGED)
+    return True
+
+
+def check_added(connection: Connection, mark: ClosedMark) -> None:
+    """Refuse a ledger to which another program did more than to add something of its own."""
+    if not mark.seal.is_of(connection.raw):
+        raise damaged(CHANGED)
 
 
 def check_commits(connection: Connection, mark: OpenMark | None) -> None:

@@ -19,11 +19,17 @@ from bulk_unenroll.ledger.folder import ledger_path
 from bulk_unenroll.ledger.interface import Expected, Reopening, SourceInfo, Turn, UnexpectedCalls
 from bulk_unenroll.ledger.sqlite.claims import Claims, Wanted, begin_run
 from bulk_unenroll.ledger.sqlite.connection import Writer
+from bulk_unenroll.ledger.sqlite.failures import LedgerHeld
 from bulk_unenroll.ledger.sqlite.file import open_writer
 from bulk_unenroll.ledger.sqlite.loading import load
 from bulk_unenroll.ledger.sqlite.reader import SqliteReader
 from bulk_unenroll.ledger.sqlite.recording import block, record, recover_calls, reopen
-from bulk_unenroll.ledger.sqlite.sources import confirm, drop_unfinished, note_alarms
+from bulk_unenroll.ledger.sqlite.sources import (
+    confirm,
+    drop_unfinished,
+    note_alarms,
+    note_settings,
+)
 from bulk_unenroll.model import Alarm, Blocked, Entry
 
 
@@ -41,8 +47,8 @@ class SqliteLedger:
         connection = open_writer(ledger_path(folder))
         try:
             recover(connection)
-        except BaseException:
-            connection.abandon()
+        except BaseException as error:
+            connection.abandon(unchanged=isinstance(error, LedgerHeld))
             raise
         return cls(connection)
 
@@ -55,9 +61,27 @@ class SqliteLedger:
         """See ``Ledger.load``."""
         return load(self.connection, info, batches, noticed)
 
-    def confirm(self, sources: Sequence[int], base_url: str, given: Collection[str] = ()) -> None:
+    def confirm(
+        self,
+        sources: Sequence[int],
+        base_url: str,
+        given: Collection[str] = (),
+        *,
+        settings: Mapping[str, object] | None = None,
+        anew: bool = False,
+    ) -> None:
         """See ``Ledger.confirm``."""
-        confirm(self.connection, sources, base_url, given)
+        with self.connection.transaction():
+            if settings is not None:
+                note_settings(self.connection, settings)
+            confirm(self.connection, sources, base_url, given, anew=anew)
+
+    def remember(self, settings: Mapping[str, object]) -> None:
+        """See ``Ledger.remember``."""
+        if settings == self.reader.settings():
+            return
+        with self.connection.transaction():
+            note_settings(self.connection, settings)
 
     def note_failed_file(self, written: WrittenFile) -> None:
         """See ``Ledger.note_failed_file``."""

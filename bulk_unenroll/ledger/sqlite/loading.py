@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -79,10 +80,11 @@ class Loading:
     # ── beside what is there: the UNIQUE key of ``item`` finds the repeats ───────────────────────
 
     def _add(self, batches: Iterator[Batch]) -> None:
-        for group in _groups(_ahead((batch, None) for batch in batches)):
-            with self._connection.transaction():
-                for batch, _ in group:
-                    self._add_batch("add_new_items", batch)
+        with closing(_ahead((batch, None) for batch in batches)) as ahead:
+            for group in _groups(ahead):
+                with self._connection.transaction():
+                    for batch, _ in group:
+                        self._add_batch("add_new_items", batch)
         self._finish(None)
 
     # ── in bulk: repeats are found beside the ledger, and a UNIQUE index proves that none is left ─
@@ -92,10 +94,11 @@ class Loading:
 
         self._begin_bulk()
         repeats = RepeatFinder()
-        for group in _groups(_ahead(_with_keys(batches))):
-            with self._connection.transaction():
-                for batch, keys in group:
-                    repeats.add(batch, self._add_batch("add_items", batch, keys))
+        with closing(_ahead(_with_keys(batches))) as ahead:
+            for group in _groups(ahead):
+                with self._connection.transaction():
+                    for batch, keys in group:
+                        repeats.add(batch, self._add_batch("add_items", batch, keys))
         self._finish(repeats)
 
     def _begin_bulk(self) -> None:
@@ -195,8 +198,11 @@ def _groups(batches: Iterator[Prepared]) -> Iterator[Iterator[Prepared]]:
         yield chain((first,), islice(batches, most))
 
 
-def _ahead(items: Iterator[_T]) -> Iterator[_T]:
-    """The same items, each made in another thread while the one before is in use."""
+def _ahead(items: Iterator[_T]) -> Generator[_T, None, None]:
+    """The same items, each made in another thread while the one before is in use.
+
+    To be closed: a thread that goes on waiting would keep the process from ending.
+    """
     end = object()
     with Worker("reading") as worker:
         coming = worker.submit(partial(next, items, end))

@@ -118,6 +118,10 @@ DELETE FROM source WHERE id = :source;
 UPDATE source SET confirmed_at = coalesce(confirmed_at, :now), superseded_at = NULL
 WHERE id = :source;
 
+-- name: unconfirm
+UPDATE source SET confirmed_at = NULL
+WHERE superseded_at IS NULL AND id NOT IN ({each sources});
+
 -- name: supersede
 UPDATE source SET superseded_at = :now WHERE id IN ({replaced sources, given});
 

@@ -24,6 +24,11 @@ def is_written_here(path: Path) -> bool:
     return path.exists() and _identity(path) in _written
 
 
+def writes_none() -> bool:
+    """Whether this process has no ledger open to write."""
+    return not _written
+
+
 @contextmanager
 def begin_writing(path: Path) -> Iterator[None]:
     """Remember that this process writes ``path``, unless opening it fails."""

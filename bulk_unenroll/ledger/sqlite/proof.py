@@ -59,7 +59,7 @@ def integrity_faults(connection: Connection) -> list[str]:
 
 
 def _file_faults(connection: Connection) -> list[str]:
-    with translated():
+    with translated(connection.path):
         found = connection.raw.execute("PRAGMA integrity_check").fetchall()
         faults = [text for (text,) in found if text != "ok"]
         if faults:

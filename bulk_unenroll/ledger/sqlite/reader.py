@@ -10,6 +10,7 @@ from typing import Any
 from bulk_unenroll.ledger.facts import (
     AttemptBin,
     AttemptCount,
+    AttemptRow,
     Comparison,
     CustomerAttempt,
     CustomerRow,
@@ -31,7 +32,7 @@ from bulk_unenroll.ledger.sqlite.connection import Connection
 from bulk_unenroll.ledger.sqlite.failures import damaged, translated
 from bulk_unenroll.ledger.sqlite.file import connect_read_only
 from bulk_unenroll.ledger.sqlite.proof import conservation_faults, integrity_faults
-from bulk_unenroll.ledger.sqlite.results import result_pages
+from bulk_unenroll.ledger.sqlite.results import attempt_pages, result_pages
 from bulk_unenroll.model import Alarm, Enrollment, State, Target
 
 
@@ -44,7 +45,7 @@ class SqliteReader:
     @contextmanager
     def at_one_moment(self) -> Iterator[LedgerReader]:
         """See ``LedgerReader.at_one_moment``."""
-        with translated():
+        with translated(self._connection.path):
             connection = connect_read_only(self._connection.path)
         with closing(connection):
             connection.raw.execute("BEGIN")
@@ -55,6 +56,15 @@ class SqliteReader:
     def base_url(self) -> str | None:
         """See ``LedgerReader.base_url``."""
         return self._connection.meta("base_url")
+
+    def settings(self) -> Mapping[str, Any]:
+        """See ``LedgerReader.settings``."""
+        settings: dict[str, Any] = json.loads(self._connection.meta("settings") or "{}")
+        return settings
+
+    def has_judged(self) -> bool:
+        """See ``LedgerReader.has_judged``."""
+        return bool(self._connection.fetch_one("has_judged")[0])
 
     def pace(self) -> str | None:
         """See ``LedgerReader.pace``."""
@@ -95,7 +105,10 @@ class SqliteReader:
     def recent_starts(self, since_s: float) -> list[float]:
         """See ``LedgerReader.recent_starts``."""
         starts: list[float] = []
-        with translated(), closing(self._connection.execute("recent_starts")) as attempts:
+        with (
+            translated(self._connection.path),
+            closing(self._connection.execute("recent_starts")) as attempts,
+        ):
             for sent_s, answered_s in attempts:
                 if answered_s is not None and answered_s < since_s:
                     break  # what was recorded before was sent before; one unanswered says nothing
@@ -142,9 +155,9 @@ class SqliteReader:
         found = self._connection.fetch_all("invalid_counts", sources=_ids(sources))
         return [InvalidCount(*row) for row in found]
 
-    def readings_of_invalid_rows(self, sources: Sequence[int]) -> list[str]:
-        """See ``LedgerReader.readings_of_invalid_rows``."""
-        found = self._connection.fetch_all("readings_of_invalid_rows", sources=_ids(sources))
+    def readings(self, sources: Sequence[int]) -> list[str]:
+        """See ``LedgerReader.readings``."""
+        found = self._connection.fetch_all("readings", sources=_ids(sources))
         return [reading for (reading,) in found]
 
     def compare(self, sources: Sequence[int], given: Collection[str] = ()) -> Comparison:
@@ -164,6 +177,11 @@ class SqliteReader:
         """See ``LedgerReader.result_pages``."""
         sources = [source.id for source in selection.of(self.sources())]
         return result_pages(self._connection, sources, selection)
+
+    def attempt_pages(self, selection: Selection) -> Iterator[list[AttemptRow]]:
+        """See ``LedgerReader.attempt_pages``."""
+        sources = [source.id for source in selection.of(self.sources())]
+        return attempt_pages(self._connection, sources, selection)
 
     def example(self, enrollment: Enrollment, sources: Sequence[int]) -> ExampleRow | None:
         """See ``LedgerReader.example``."""

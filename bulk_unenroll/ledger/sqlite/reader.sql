@@ -31,9 +31,12 @@ SELECT CASE WHEN EXISTS (SELECT 1 FROM target WHERE org_id <> 0) THEN EXISTS (
 SELECT (SELECT coalesce(sum(row_count), 0) FROM source WHERE id IN ({each sources})),
        (SELECT count(*) FROM row WHERE source IN ({each sources}) AND item IS NULL);
 
--- name: readings_of_invalid_rows
-SELECT DISTINCT reading FROM source WHERE id IN ({each sources})
-AND id IN (SELECT source FROM row WHERE item IS NULL);
+-- name: readings
+SELECT DISTINCT reading FROM source WHERE id IN ({each sources});
+
+-- name: has_judged
+SELECT EXISTS (SELECT 1 FROM attempt WHERE outcome NOT IN ('halted', 'refused'))
+    OR EXISTS (SELECT 1 FROM item WHERE state = 'sending');
 
 -- name: withdrawn_count
 SELECT count(*) FROM item WHERE state = 'withdrawn';
@@ -133,6 +136,7 @@ FROM first_row
 WHERE place BETWEEN :first AND :last
   AND (:states IS NULL OR status IN ({each states}))
   AND (:codes IS NULL OR code IN ({each codes}))
+  AND (:targets IS NULL OR target_group_id || '/' || target_id IN ({each targets}))
 ORDER BY place;
 
 -- name: other_result_rows
@@ -143,7 +147,32 @@ WHERE source_id = {source_of :first}
   AND row BETWEEN ({row_of :first}) AND ({row_of :last})
   AND (:states IS NULL OR status IN ({each states}))
   AND (:codes IS NULL OR code IN ({each codes}))
+  AND (:targets IS NULL OR target_group_id || '/' || target_id IN ({each targets}))
 ORDER BY row;
+
+-- name: attempt_rows
+SELECT nullif(t.org_id, 0), t.target_group_id, t.target_id, i.customer_id, a.attempt, u.run_id,
+       strftime('%Y-%m-%dT%H:%M:%fZ', a.sent_at, 'unixepoch'),
+       strftime('%Y-%m-%dT%H:%M:%fZ', a.answered_at, 'unixepoch'),
+       a.outcome, a.code, a.http_status, a.request_id, a.id
+FROM attempt a
+CROSS JOIN item i ON i.id = a.item
+CROSS JOIN target t ON t.id = i.target
+CROSS JOIN run u ON u.id = a.run
+WHERE a.id > :after
+  AND {selected i}
+ORDER BY a.id LIMIT :most;
+
+-- name: attempts_on_their_way
+SELECT nullif(t.org_id, 0), t.target_group_id, t.target_id, i.customer_id, i.attempts + 1, u.run_id,
+       strftime('%Y-%m-%dT%H:%M:%fZ', i.claimed_at, 'unixepoch'),
+       NULL, 'unanswered', NULL, NULL, NULL
+FROM item i
+CROSS JOIN target t ON t.id = i.target
+CROSS JOIN run u ON u.id = i.run
+WHERE i.state = 'sending'
+  AND {selected i}
+ORDER BY i.claimed_at;
 
 -- name: chunks
 SELECT id FROM chunk WHERE {of_source id, :source} ORDER BY id;

@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 from bulk_unenroll.ledger.cells import unpack
-from bulk_unenroll.ledger.facts import ResultPage, ResultRow
+from bulk_unenroll.ledger.facts import AttemptRow, ResultPage, ResultRow
 from bulk_unenroll.ledger.interface import Selection
 from bulk_unenroll.ledger.sqlite.connection import Connection, Row
 from bulk_unenroll.ledger.sqlite.failures import damaged
@@ -20,18 +20,40 @@ from bulk_unenroll.ledger.sqlite.places import end_of, source_of
 SHOWN: Final = ResultRow._fields[: ResultRow._fields.index("cells")]
 """What the statements for rows have, in this order, and the place after it."""
 _PLACE: Final = itemgetter(-1)
+PAGE_ROWS: Final = 10_000
 
 
 def result_pages(
     connection: Connection, sources: Iterable[int], selection: Selection
 ) -> Iterator[ResultPage]:
     """The selected rows of ``sources``, a chunk at a time."""
-    chosen = {"states": _listed(selection.states), "codes": _listed(selection.codes)}
+    chosen = _chosen(selection)
     for source in sources:
         for first, end in _extents(connection, source):
             found = _rows(connection, first, end, chosen)
             if found:
                 yield _page(found, _cells(connection, first, end), first)
+
+
+def attempt_pages(
+    connection: Connection, sources: Sequence[int], selection: Selection
+) -> Iterator[list[AttemptRow]]:
+    """The attempts of the selected customers/targets of ``sources``, a page at a time."""
+    chosen = {**_chosen(selection), "sources": json.dumps(list(sources))}
+    after = 0
+    while found := connection.fetch_all("attempt_rows", after=after, most=PAGE_ROWS, **chosen):
+        after = found[-1][-1]
+        yield [AttemptRow._make(row[:-1]) for row in found]
+    if unanswered := connection.fetch_all("attempts_on_their_way", **chosen):
+        yield [AttemptRow._make(row) for row in unanswered]
+
+
+def _chosen(selection: Selection) -> dict[str, str | None]:
+    return {
+        "states": _listed(selection.states),
+        "codes": _listed(selection.codes),
+        "targets": _listed(selection.targets),
+    }
 
 
 def _listed(values: Sequence[str] | None) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from bulk_unenroll.ledger.interface import SourceInfo
@@ -79,17 +79,28 @@ def _drop(connection: Writer, source: int) -> None:
 
 
 def confirm(
-    connection: Writer, sources: Sequence[int], base_url: str, given: Collection[str]
+    connection: Writer,
+    sources: Sequence[int],
+    base_url: str,
+    given: Collection[str],
+    *,
+    anew: bool,
 ) -> None:
-    """Confirm ``sources`` for ``base_url``; what they replace is superseded."""
+    """See ``Ledger.confirm``; to be called within a transaction."""
     now, confirmed = time.time(), json.dumps(list(sources))
-    with connection.transaction():
-        connection.set_meta("base_url", base_url)
-        for source in sources:
-            connection.execute("confirm_source", source=source, now=now)
-        names = json.dumps(sorted(given))
-        if connection.execute("supersede", sources=confirmed, given=names, now=now).rowcount:
-            connection.execute("withdraw", now=now)
+    connection.set_meta("base_url", base_url)
+    if anew:
+        connection.execute("unconfirm", sources=confirmed)
+    for source in sources:
+        connection.execute("confirm_source", source=source, now=now)
+    names = json.dumps(sorted(given))
+    if connection.execute("supersede", sources=confirmed, given=names, now=now).rowcount:
+        connection.execute("withdraw", now=now)
+
+
+def note_settings(connection: Writer, settings: Mapping[str, object]) -> None:
+    """Note the settings of a run; to be called within a transaction."""
+    connection.set_meta("settings", json.dumps(dict(settings), ensure_ascii=False))
 
 
 def note_alarms(

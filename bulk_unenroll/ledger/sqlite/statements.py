@@ -31,6 +31,12 @@ MACROS: Final = {
            OR id IN (SELECT source FROM part WHERE name IN ({{each {1}}}))
            OR (id NOT IN (SELECT source FROM noticed)
                AND name IN (SELECT name FROM source WHERE id IN ({{each {0}}}))))""",
+    # the customer/target is one of those that are asked for; beside it stands its target, t
+    "selected": """(:states IS NULL OR {0}.state IN ({{each states}}))
+  AND (:codes IS NULL OR {0}.code IN ({{each codes}}))
+  AND (:targets IS NULL OR t.target_group_id || '/' || t.target_id IN ({{each targets}}))
+  AND ({{source_of {0}.id}} IN ({{each sources}})
+       OR EXISTS (SELECT 1 FROM row r WHERE r.item = {0}.id AND r.source IN ({{each sources}})))""",
     # the customer/target has a row in a source of the run
     "in_run": """({{source_of {0}}} IN (SELECT source FROM run_source WHERE run = :run)
        OR EXISTS (SELECT 1 FROM row r JOIN run_source s ON s.source = r.source

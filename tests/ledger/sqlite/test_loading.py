@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from bulk_unenroll.errors import InputRefused
+from bulk_unenroll.errors import InputRefused, LedgerFailed
 from bulk_unenroll.ledger.batch import Batch
 from bulk_unenroll.ledger.folder import ledger_path
 from bulk_unenroll.ledger.sqlite import loading
@@ -131,3 +132,22 @@ def test_targets_of_a_refused_input_get_their_numbers_again(
     plan(ledger, rows)
     found = [(row.customer_id, row.target_id) for row in results(ledger)]
     assert found == [(row.customer, row.target.rule) for row in rows]
+
+
+def test_a_load_that_fails_leaves_no_thread_behind(
+    ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that waits for more would keep the process from ending."""
+    failures = []
+
+    def fail(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(Loading, "_add_batch", fail)
+    before = threading.active_count()
+    try:
+        plan(ledger, keys(*range(1, 100)), chunk=10)
+    except LedgerFailed as failed:
+        failures.append(failed)  # it keeps the frames in which it was raised
+    assert failures
+    assert threading.active_count() == before

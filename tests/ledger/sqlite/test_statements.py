@@ -15,8 +15,8 @@ HERE = Path(str(files(sqlite)))
 MODULES = {path.stem: path.read_text("utf-8") for path in HERE.glob("*.py")}
 del MODULES["statements"]
 ASKERS = {
-    "schema": {"file", "connection", "sources", "loading"},
-    "views": {"file"},
+    "schema": {"file", "connection", "sources", "loading", "seal"},
+    "views": {"file", "seal"},
     "loading": {"loading", "sources"},
     "claims": {"claims", "recording", "ledger"},
     "reader": {"reader", "results", "connection"},
