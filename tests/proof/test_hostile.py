@@ -218,7 +218,7 @@ def test_no_server_s_words_run_in_a_spreadsheet_and_failed_csv_is_an_input(desk:
     told_cells = ("unenroll_code", "unenroll_message", "unenroll_request_id")
     assert [row[name][:2] for name in told_cells] == ["'=", "'=", "'@"]
     assert row["customerId"] == "501"
-    assert desk.do("plan", "job.unenroll/failed.csv", "--out", "again").code == 0
+    assert desk.do("plan", "job.unenroll/failed.csv").code == 0
 
 
 @pytest.mark.in_process

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bulk_unenroll.capillary.calls import Fault, Reply
+from bulk_unenroll.capillary.client import MOST_HEADER_BYTES
 from bulk_unenroll.capillary.judge import judge
 from bulk_unenroll.capillary.retry_after import RETRY_AFTER_CAP_S
 from bulk_unenroll.capillary.verdicts import Retry
@@ -184,7 +185,7 @@ async def test_it_is_read_off_the_wire(headers: list[str], wait_s: float | None)
 
 
 async def test_one_too_long_to_be_read_leaves_the_call_in_doubt() -> None:
-    content = answer(b"", f"Retry-After: {'9' * 10_000}", status="429 Too Many Requests")
+    content = answer(b"", f"Retry-After: {'9' * 2 * MOST_HEADER_BYTES}", status="429 Too Many Requests")
     async with wired(says(content)) as (client, _):
         assert isinstance(await client.unenroll(ENROLLMENT, {}, at_once), Fault)
 
