@@ -185,7 +185,8 @@ async def test_it_is_read_off_the_wire(headers: list[str], wait_s: float | None)
 
 
 async def test_one_too_long_to_be_read_leaves_the_call_in_doubt() -> None:
-    content = answer(b"", f"Retry-After: {'9' * 2 * MOST_HEADER_BYTES}", status="429 Too Many Requests")
+    too_long = "9" * 2 * MOST_HEADER_BYTES
+    content = answer(b"", f"Retry-After: {too_long}", status="429 Too Many Requests")
     async with wired(says(content)) as (client, _):
         assert isinstance(await client.unenroll(ENROLLMENT, {}, at_once), Fault)
 
