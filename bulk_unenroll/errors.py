@@ -8,6 +8,7 @@ Stop                      what happened, the exit code, and what to do next
 ├── FolderUnusable   73   the run folder cannot be made or written
 ├── LedgerFailed     74   ledger damaged, disk full or I/O error
 │   └── LedgerOutOfReach  a disk or another program is in the way; the ledger itself is as it was
+├── OutsideWindow    3    it is not the time of day at which calls may be made
 ├── FolderBusy       75   another process works in this folder
 ├── Misconfigured    78   base URL, scope, missing credentials, redirect, certificate
 └── Interrupted      130, 143   a signal came before anything was sent
@@ -151,6 +152,13 @@ class FolderBusy(Stop):
             f"another process works in {folder}", "wait until it ends", Next("status", (folder,))
         )
         self.folder = folder
+
+
+class OutsideWindow(Stop):
+    """It is not the time of day at which calls may be made; nothing was sent."""
+
+    code = ExitCode.LEFT_OVER
+    repeatable = True
 
 
 class Misconfigured(Stop):

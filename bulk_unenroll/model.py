@@ -201,6 +201,7 @@ class Entry:
 
     ``attempt`` is None if the request was not sent. ``not_before_s`` is when it may be sent again
     (Unix seconds; None: not in this run). ``charged``: the attempt counts for ``--max-attempts``.
+    ``old``: nobody knows how long ago the attempt was sent, so it is not sent again by itself.
     """
 
     call: Call
@@ -209,6 +210,7 @@ class Entry:
     not_before_s: float | None = None
     charged: bool = True
     mismatch: bool = False
+    old: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,10 @@ from typing import Any, Final, Literal
 
 RESEND_WINDOW_S: Final = 900.0
 """An unanswered attempt is resent automatically only while it is younger than this."""
+LONGEST_WAIT_S: Final = 3600.0
+"""No call waits longer than this for its next try."""
 TIMEOUT_MOST_S: Final = 3600
+ALWAYS: Final = "always"
 UNITS_S: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
 
@@ -116,6 +119,53 @@ def parse_time_of_day(given: str | datetime.time) -> datetime.time:
         raise ValueError(
             f"{given!r} is not a valid time of day: write HH:MM, such as 05:00"
         ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A time of day from ``begins`` until ``ends``, which may be of the next day. Local time.
+
+    Where both are the same it never ends.
+    """
+
+    begins: datetime.time
+    ends: datetime.time
+
+    def __contains__(self, moment: datetime.time) -> bool:
+        """Whether a time of day lies in it."""
+        if self.begins < self.ends:
+            return self.begins <= moment < self.ends
+        return moment >= self.begins or moment < self.ends
+
+    @property
+    def closes(self) -> datetime.time | None:
+        """When it ends; None: never."""
+        return self.ends if self.ends != self.begins else None
+
+    def __str__(self) -> str:
+        return f"{self.begins:%H:%M}-{self.ends:%H:%M}" if self.closes else ALWAYS
+
+
+def parse_window(given: str | Window) -> Window:
+    """``22:00-05:00`` or ``always``; raises ``ValueError``."""
+    if isinstance(given, Window):
+        return given
+    if given == ALWAYS:
+        return Window(datetime.time(), datetime.time())
+    begins, dash, ends = str(given).partition("-")
+    try:
+        window = Window(parse_time_of_day(begins.strip()), parse_time_of_day(ends.strip()))
+    except ValueError:
+        dash = ""
+    if not dash or window.begins == window.ends:
+        raise ValueError(f"{given!r} is not a window: write 22:00-05:00, or {ALWAYS}")
+    return window
+
+
+def next_time(clock: datetime.time, after: datetime.datetime) -> datetime.datetime:
+    """When a clock on the wall shows this time of day next, ``after`` what it shows now."""
+    at = datetime.datetime.combine(after, clock)
+    return at if at > after else at + datetime.timedelta(days=1)
 
 
 def parse_delimiter(given: str) -> str:
@@ -220,16 +270,18 @@ class SendSettings:
         return now_s - RESEND_WINDOW_S if self.resend else math.inf
 
 
-def _local_time() -> datetime.datetime:
-    return datetime.datetime.now().astimezone()
+def elapsed_s() -> float:
+    """Seconds on a clock that nobody sets, and that goes on while the machine sleeps."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)  # on Linux
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
     """Where to send, when to stop and what to write.
 
-    ``allow`` names the alarms that may pass. ``began_at`` and ``began_s`` are the command's start,
-    in local time and on the monotonic clock.
+    ``allow`` names the alarms that may pass. ``began_at`` is the command's start as a clock on the
+    wall shows it, ``began_s`` the same by ``elapsed_s``.
     """
 
     base_url: str | None = None
@@ -239,30 +291,32 @@ class RunSettings:
     allow: frozenset[str] = frozenset()
     stop_after_s: float | None = None
     stop_at: datetime.time | None = None
+    window: Window | None = field(default=None, metadata=kept(_any_but(None)))
     export: bool = True
     metrics_file: Path | None = None
     log_ids: bool = False
-    began_at: datetime.datetime = field(default_factory=_local_time)
-    began_s: float = field(default_factory=time.monotonic)
+    began_at: datetime.datetime = field(default_factory=datetime.datetime.now)
+    began_s: float = field(default_factory=elapsed_s)
 
     @property
-    def stop_in_s(self) -> float | None:
-        """Seconds from the command's start to a clean stop; None for never."""
-        waits_s = []
-        if self.stop_after_s is not None:
-            waits_s.append(self.stop_after_s)
-        if self.stop_at is not None:
-            waits_s.append(_seconds_until(self.stop_at, self.began_at))
-        return min(waits_s, default=None)
+    def closes_at(self) -> datetime.datetime | None:
+        """What a clock on the wall shows when the run must end: ``stop_at``, the window's end.
+
+        Such a promise is kept by the wall clock alone: it holds when the clocks change, when
+        somebody sets them, and when the machine sleeps.
+        """
+        ends = [self.stop_at, self.window and self.window.closes]
+        moments = [next_time(clock, self.began_at) for clock in ends if clock]
+        return min(moments, default=None)
+
+    def time_is_up(self, now: datetime.datetime, at_s: float) -> bool:
+        """Whether the run must end, by a clock on the wall and by ``elapsed_s``."""
+        if self.stop_after_s is not None and at_s - self.began_s >= self.stop_after_s:
+            return True
+        return self.closes_at is not None and now >= self.closes_at
 
 
 _SETTINGS_FIELDS: Final = (*fields(SendSettings), *fields(RunSettings))
-
-
-def _seconds_until(clock: datetime.time, now: datetime.datetime) -> float:
-    """Seconds from ``now`` to this time of day: tomorrow's, if today's has passed."""
-    at = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
-    return ((at if at > now else at + datetime.timedelta(days=1)) - now).total_seconds()
 
 
 # ── the API's address ────────────────────────────────────────────────────────────────────────────

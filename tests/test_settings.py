@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time as clocks
 from collections.abc import Callable
-from datetime import UTC, datetime, time
+from datetime import datetime, time, timedelta
 from fractions import Fraction
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -15,12 +17,15 @@ from bulk_unenroll.settings import (
     Limit,
     Rate,
     RunSettings,
+    Window,
+    elapsed_s,
     parse_delimiter,
     parse_duration_s,
     parse_limit,
     parse_rate,
     parse_time_of_day,
     parse_timeout_s,
+    parse_window,
 )
 
 
@@ -166,27 +171,97 @@ class TestOptions:
         assert str(parse_rate(f"{count}/{unit}")) == f"{count}/{unit}"
 
 
-class TestStop:
-    """When a run stops by itself: seconds from the command's start."""
+class TestWindow:
+    NIGHT = parse_window("22:00-05:00")
 
-    NOON = datetime(2026, 1, 2, 12, 0, 30, tzinfo=UTC)
+    @pytest.mark.parametrize("moment", [time(22), time(23, 59), time(0), time(4, 59, 59)])
+    def test_it_may_go_over_midnight(self, moment: time) -> None:
+        assert moment in self.NIGHT
+
+    @pytest.mark.parametrize("moment", [time(5), time(12), time(21, 59, 59)])
+    def test_it_begins_and_ends(self, moment: time) -> None:
+        assert moment not in self.NIGHT
+
+    def test_by_day(self) -> None:
+        day = parse_window(" 09:30 - 17:00 ")
+        assert [time(9, 30) in day, time(17) in day, time(3) in day] == [True, False, False]
+        assert str(day) == "09:30-17:00"
+        assert parse_window(day) == day
+
+    def test_it_need_not_end(self) -> None:
+        always = parse_window("always")
+        assert time(3) in always
+        assert time(15) in always
+        assert str(always) == "always"
+        assert RunSettings(window=always).closes_at is None
+
+    @pytest.mark.parametrize("text", ["", "22:00", "22:00-", "22-05", "22:00-22:00", "5:00-25:00"])
+    def test_anything_else_is_refused(self, text: str) -> None:
+        with pytest.raises(ValueError, match="22:00-05:00"):
+            parse_window(text)
+
+
+class TestStop:
+    """When a run stops by itself."""
+
+    NOON = datetime(2026, 1, 2, 12, 0, 30)
 
     @pytest.mark.parametrize(
-        ("given", "stop_in_s"),
+        ("given", "closes_at"),
         [
             ({}, None),
-            ({"stop_after_s": 5.0}, 5.0),
-            ({"stop_at": time(12, 1)}, 30.0),
-            ({"stop_at": time(12, 0)}, 86_400.0 - 30.0),
-            ({"stop_at": time(11, 59)}, 86_400.0 - 90.0),
-            ({"stop_at": time(12, 1), "stop_after_s": 20.0}, 20.0),
-            ({"stop_at": time(12, 1), "stop_after_s": 40.0}, 30.0),
+            ({"stop_after_s": 5.0}, None),
+            ({"stop_at": time(12, 1)}, datetime(2026, 1, 2, 12, 1)),
+            ({"stop_at": time(12, 0)}, datetime(2026, 1, 3, 12, 0)),
+            ({"stop_at": time(11, 59)}, datetime(2026, 1, 3, 11, 59)),
+            ({"window": Window(time(9), time(17))}, datetime(2026, 1, 2, 17)),
+            ({"window": Window(time(9), time(5))}, datetime(2026, 1, 3, 5)),
+            (
+                {"window": Window(time(9), time(17)), "stop_at": time(16)},
+                datetime(2026, 1, 2, 16),
+            ),
         ],
     )
-    def test_the_first_of_a_duration_and_the_next_time_of_day(
-        self, given: dict[str, Any], stop_in_s: float | None
+    def test_a_time_of_day_that_has_passed_is_tomorrow_s(
+        self, given: dict[str, Any], closes_at: datetime | None
     ) -> None:
-        assert RunSettings(**given, began_at=self.NOON).stop_in_s == stop_in_s
+        assert RunSettings(**given, began_at=self.NOON).closes_at == closes_at
+
+    def test_a_duration(self) -> None:
+        settings = RunSettings(stop_after_s=20.0, began_at=self.NOON, began_s=100.0)
+        assert not settings.time_is_up(self.NOON, 119.9)
+        assert settings.time_is_up(self.NOON, 120.0)
+
+    @pytest.mark.parametrize(
+        ("began", "stop_at", "ends"),
+        [
+            # the clock goes from 02:00 to 03:00 on the 29th of March, back on the 25th of October
+            ("2026-03-28T22:00+01:00", time(5), "2026-03-29T05:00+02:00"),
+            ("2026-03-28T22:00+01:00", time(2, 30), "2026-03-29T03:00+02:00"),
+            ("2026-10-24T22:00+02:00", time(5), "2026-10-25T05:00+01:00"),
+            ("2026-10-24T22:00+02:00", time(2, 30), "2026-10-25T02:30+02:00"),
+            ("2026-10-25T02:10+01:00", time(2, 30), "2026-10-25T02:30+01:00"),
+        ],
+    )
+    def test_it_is_what_a_clock_on_the_wall_shows_on_the_nights_when_clocks_change(
+        self, began: str, stop_at: time, ends: str
+    ) -> None:
+        def shown(moment: datetime) -> datetime:
+            return moment.astimezone(ZoneInfo("Europe/Madrid")).replace(tzinfo=None)
+
+        moment = datetime.fromisoformat(began)
+        settings = RunSettings(stop_at=stop_at, began_at=shown(moment))
+        while not settings.time_is_up(shown(moment), 0.0):
+            moment += timedelta(minutes=1)
+        assert moment == datetime.fromisoformat(ends)
+
+    def test_the_clock_of_durations_goes_on_while_the_machine_sleeps(self) -> None:
+        assert elapsed_s() == pytest.approx(boot_s(), abs=1.0)
+
+
+def boot_s() -> float:
+    clock = getattr(clocks, "CLOCK_BOOTTIME", clocks.CLOCK_MONOTONIC)
+    return clocks.clock_gettime(clock)
 
 
 class TestLimit:

@@ -28,6 +28,9 @@ from bulk_unenroll.capillary.calls import (
 from bulk_unenroll.capillary.proxies import Proxy, proxy_for
 from bulk_unenroll.model import Enrollment
 
+LAST_READ_S: Final = 0.5
+AWAY_S: Final = 1.0
+"""A timer that is late by more than this: the process did not run."""
 Connected = Callable[[], Awaitable[None]]
 MOST_HEADER_BYTES: Final = 1 << 16
 MOST_HEADERS: Final = 1000
@@ -43,34 +46,68 @@ class UnusableConnection(Exception):
     """The server closed the connection, or sent data unasked. Nothing was sent over it."""
 
 
+class Deadline:
+    """A time limit that takes what has arrived by then.
+
+    Where the process did not run for a while (a paused container, Ctrl-Z), its timers are due
+    before it has read again. So once the time is up, ``LAST_READ_S`` are left for reading, in which
+    the process must have run.
+    """
+
+    __slots__ = ("_ends_s", "_loop", "_timeout", "_timer")
+
+    def __init__(self, timeout: asyncio.Timeout) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._timeout = timeout
+        self._timer: asyncio.TimerHandle | None = None
+        self._ends_s: float | None = None
+
+    def start(self, timeout_s: float) -> None:
+        """Begin anew: the time is up in ``timeout_s``."""
+        self.stop()
+        self._timer = self._loop.call_later(timeout_s, self._look)
+
+    def stop(self) -> None:
+        """There is no limit any more."""
+        self._ends_s = None
+        if self._timer:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        now_s = self._loop.time()
+        if self._ends_s is not None and now_s - self._ends_s < AWAY_S:
+            self._timeout.reschedule(now_s)
+            return
+        self._ends_s = now_s + LAST_READ_S
+        self._timer = self._loop.call_at(self._ends_s, self._look)
+
+
 class RequestProgress:
     """How far one request is. Its deadline is for connecting first, for the answer afterwards."""
 
-    __slots__ = ("_connected", "_now", "deadline", "is_on_new_connection", "left")
+    __slots__ = ("_connected", "deadline", "is_on_new_connection", "left")
 
-    deadline: asyncio.Timeout
-
-    def __init__(self, connected: Connected | None, now: Callable[[], float]) -> None:
+    def __init__(self, connected: Connected | None, timeout: asyncio.Timeout) -> None:
         self._connected = connected
-        self._now = now
+        self.deadline = Deadline(timeout)
         self.is_on_new_connection = False
         self.left = False
 
     def connecting(self, timeout_s: float) -> None:
         """Start the deadline of a new connection: no idle one was found."""
         self.is_on_new_connection = True
-        self.deadline.reschedule(self._now() + timeout_s)
+        self.deadline.start(timeout_s)
 
     async def established(self) -> None:
         """Wait for ``connected`` now that a new connection is established."""
-        self.deadline.reschedule(None)  # this wait is not for the connection
+        self.deadline.stop()  # this wait is not for the connection
         if self._connected:
             await self._connected()
 
     def leave(self, timeout_s: float) -> None:
         """Start the deadline of the answer: from now on the server may see the request."""
         self.left = True
-        self.deadline.reschedule(self._now() + timeout_s)
+        self.deadline.start(timeout_s)
 
 
 PROGRESS: Final[ContextVar[RequestProgress]] = ContextVar("progress")
@@ -185,10 +222,11 @@ class Client:
     ) -> Reply | Fault:
         """Post ``content`` once. An unusable idle connection is replaced by another one."""
         while True:
-            progress = RequestProgress(connected, self._now)
+            timeout = asyncio.timeout(None)
+            progress = RequestProgress(connected, timeout)
             PROGRESS.set(progress)
             try:
-                return await self._post(url, content, headers, progress)
+                return await self._post(url, content, headers, progress, timeout)
             except UnusableConnection:
                 if progress.is_on_new_connection:
                     message = "the server closed the connection or sent data before the request"
@@ -200,11 +238,16 @@ class Client:
         return self._proxies[url.host]
 
     async def _post(
-        self, url: URL, content: bytes, headers: Mapping[str, str], progress: RequestProgress
+        self,
+        url: URL,
+        content: bytes,
+        headers: Mapping[str, str],
+        progress: RequestProgress,
+        timeout: asyncio.Timeout,  # noqa: ASYNC109 - it is set while the request is under way
     ) -> Reply | Fault:
         proxy = self._proxy_of(url)
         try:
-            async with asyncio.timeout(None) as progress.deadline:
+            async with timeout:
                 response = await self._session.post(
                     url,
                     data=aiohttp.BytesPayload(content),  # spares aiohttp a lookup
@@ -221,7 +264,7 @@ class Client:
         except UNREACHABLE as error:
             return Fault(Loss.UNSENT, _why_unreachable(error), _describe(error))
         except TimeoutError:
-            if progress.deadline.expired() and not progress.left:
+            if timeout.expired() and not progress.left:
                 return Fault(Loss.UNSENT, "unreachable", "no connection within --connect-timeout")
             message = f"no answer within {self._read_timeout_s:g} s"
             return Fault(Loss.UNANSWERED, TIMEOUT, message)
@@ -229,6 +272,8 @@ class Client:
             if progress.is_on_new_connection and not progress.left:  # a proxy hung up, for instance
                 return Fault(Loss.UNSENT, "unreachable", _describe(error))
             return Fault(Loss.UNANSWERED, "connection_lost", _describe(error))
+        finally:
+            progress.deadline.stop()
 
 
 def _why_unreachable(error: BaseException) -> str:

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-RETRY_AFTER_CAP_S: Final = 3600.0
+from bulk_unenroll.settings import LONGEST_WAIT_S
+
+RETRY_AFTER_CAP_S: Final = LONGEST_WAIT_S
 """No ``Retry-After`` pauses a run for longer than this."""
 
 MOMENTS_FROM_S: Final = 1e9

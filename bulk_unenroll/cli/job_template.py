@@ -46,6 +46,7 @@ $expect
 [schedule]
 $yes
 $stop_at
+$window
 $stop_after_s
 
 [output]
@@ -63,6 +64,7 @@ _EXAMPLES: Final[Mapping[str, object]] = {
     "expect": 1000,
     "yes": True,
     "stop_at": "05:00",
+    "window": "22:00-05:00",
     "stop_after_s": "2h",
     "log_file": "unenroll.log",
     "metrics_file": "/var/lib/node_exporter/unenroll.prom",

@@ -19,6 +19,7 @@ from bulk_unenroll.settings import (
     parse_rate,
     parse_time_of_day,
     parse_timeout_s,
+    parse_window,
 )
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ LIMIT: Final = Parsed("N|P%", parse_limit, in_job=str | int)
 SECONDS: Final = Parsed("S", parse_timeout_s, in_job=float)
 DURATION: Final = Parsed("DURATION", parse_duration_s)
 TIME_OF_DAY: Final = Parsed("HH:MM", parse_time_of_day)
+WINDOW: Final = Parsed("HH:MM-HH:MM|always", parse_window)
 DELIMITER: Final = Parsed("C", parse_delimiter)
 ID: Final = Parsed("N", _parse_id, in_job=int)
 COLUMN: Final = Parsed("NAME=HEADER", _parse_column, in_job=dict[str, str])

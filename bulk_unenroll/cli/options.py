@@ -44,6 +44,7 @@ from bulk_unenroll.cli.option_types import (
     TARGET,
     TIME_OF_DAY,
     URL,
+    WINDOW,
 )
 from bulk_unenroll.inputs.mapping import ReadSettings
 from bulk_unenroll.model import REOPENABLE
@@ -199,7 +200,9 @@ OPTIONS: Final = (
     Option("stop_after_s", DURATION, SENDING, "schedule.stop_after",
            "Stop cleanly this long after the start: 90s, 15m, 1h30m."),
     Option("stop_at", TIME_OF_DAY, SENDING, "schedule",
-           "Stop cleanly at this local time: HH:MM."),
+           "Stop cleanly at this local time: HH:MM. One that has passed is tomorrow's."),
+    Option("window", WINDOW, SENDING, "schedule",
+           "Send only in this time of day, such as 22:00-05:00. Else end with 3 at once."),
     Option("expect", IntRange(*RANGES["expect"]), SENDING, "limits",
            "Refuse to start unless exactly N customers/targets would be called."),
     Option("yes", FLAG, SENDING, "schedule.unattended",

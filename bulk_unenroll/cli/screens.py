@@ -94,12 +94,8 @@ def show_plan(console: Console, plan: Plan) -> None:
         console.print(
             f"[yellow]warning:[/] more than {RUN_MAX_INVALID} invalid: `run` refuses this input"
         )
-    console.print(
-        f"[bold]{plan.to_call:,} to call[/], at {plan.rate} about {duration(plan.estimate_s)};"
-        f" run folder {escape(plan.folder)}"
-    )
-    if plan.remembered:
-        console.print(f"as this folder remembers: {escape(settings_line(plan.remembered))}")
+    for line in _calls(plan):
+        console.print(line)
 
 
 def show_alarms(console: Console, plan: Plan) -> None:
@@ -152,6 +148,24 @@ def _history(plan: Plan) -> Iterator[str]:
             f"compared with earlier inputs: {new:,} new, {plan.known:,} known,"
             f" {plan.gone:,} gone (they will be withdrawn, not called)"
         )
+
+
+def _calls(plan: Plan) -> Iterator[str]:
+    """How many calls, how long, until when, and by which settings."""
+    yield (
+        f"[bold]{plan.to_call:,} to call[/], at {plan.rate} about {duration(plan.estimate_s)};"
+        f" run folder {escape(plan.folder)}"
+    )
+    if plan.held:
+        yield (
+            f"[yellow]{plan.held:,} in doubt are held[/]: so many at once look like an outage;"
+            " look some up, then `retry --state in_doubt`"
+        )
+    if plan.until:
+        day = " (tomorrow)" if plan.until.date() > datetime.now().date() else ""
+        yield f"stops at {plan.until:%a %d %b %H:%M}{day}, wherever it is then"
+    if plan.remembered:
+        yield f"as this folder remembers: {escape(settings_line(plan.remembered))}"
 
 
 # ── summary ──────────────────────────────────────────────────────────────────────────────────────

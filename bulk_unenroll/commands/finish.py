@@ -22,6 +22,7 @@ from bulk_unenroll.ledger.opening import check_conservation
 from bulk_unenroll.reports.next_command import after_fixing, after_run
 from bulk_unenroll.reports.problems import find_problems
 from bulk_unenroll.reports.summary import SHOWN_PROBLEMS, LeftOut, Summary, conclude
+from bulk_unenroll.settings import elapsed_s
 
 REPORT_NAME: Final = "report.html"
 PENDING_WRITTEN: Final = 200_000
@@ -99,7 +100,7 @@ class RunEnd:
         )
 
     def _summary(self, ended: Exit, then: Next | None, counts: Counts | None) -> Summary:
-        seconds = time.monotonic() - self.settings.run.began_s
+        seconds = elapsed_s() - self.settings.run.began_s
         return Summary(
             str(self.folder),
             ended,

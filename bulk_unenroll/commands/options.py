@@ -22,12 +22,14 @@ from bulk_unenroll.settings import (
     Rate,
     RunSettings,
     SendSettings,
+    Window,
     parse_delimiter,
     parse_duration_s,
     parse_limit,
     parse_rate,
     parse_time_of_day,
     parse_timeout_s,
+    parse_window,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class SendOptions(TypedDict, total=False):
     """How to send: ``resume`` and ``retry`` take these. ``docs/reference.md`` explains each one.
 
     ``rate`` is text such as ``"100/min"``; limits are ``12`` or ``"10%"``; durations are seconds or
-    text such as ``"1h30m"``; times of day are ``"05:00"``.
+    text such as ``"1h30m"``; times of day are ``"05:00"``, a window ``"22:00-05:00"``.
     """
 
     base_url: str
@@ -58,6 +60,7 @@ class SendOptions(TypedDict, total=False):
     expect: int
     stop_after: float | str
     stop_at: str | time
+    window: str | Window
     export: bool
     metrics_file: str | os.PathLike[str]
     log_ids: bool
@@ -118,6 +121,11 @@ class Settings:
             run=replace(self.run, **_of(RunSettings, missing)),
             remembered=missing,
         )
+
+
+def holding_doubts(settings: Settings) -> Settings:
+    """The same, but what is in doubt is not sent again by itself."""
+    return replace(settings, send=replace(settings.send, in_doubt="hold"))
 
 
 def settings_from(options: Mapping[str, Any]) -> Settings:
@@ -237,6 +245,7 @@ _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "connect_timeout_s": parse_timeout_s,
     "stop_after_s": parse_duration_s,
     "stop_at": parse_time_of_day,
+    "window": parse_window,
     "delimiter": parse_delimiter,
     "columns": _columns,
     "allow": _alarm_names,

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Unpack
 
 from bulk_unenroll.commands.connect import destination, working_ledger
 from bulk_unenroll.commands.memory import as_careful_as_last_time, plain
-from bulk_unenroll.commands.options import PlanOptions, Settings, keyword_of, settings_from
+from bulk_unenroll.commands.options import (
+    PlanOptions,
+    Settings,
+    holding_doubts,
+    keyword_of,
+    settings_from,
+)
 from bulk_unenroll.errors import UsageError
 from bulk_unenroll.inputs.finding import InputFile, default_folder, find_inputs
 from bulk_unenroll.inputs.loading import load
 from bulk_unenroll.inputs.own_files import check_own, own_folder
+from bulk_unenroll.ledger.counts import doubts_of_an_outage
+from bulk_unenroll.ledger.facts import confirmed_ids
 from bulk_unenroll.ledger.folder import who_works
-from bulk_unenroll.ledger.interface import Ledger
+from bulk_unenroll.ledger.interface import Ledger, LedgerReader
 from bulk_unenroll.ledger.opening import check_conservation
 from bulk_unenroll.reports.plan import Destination, Plan, survey
 from bulk_unenroll.settings import Limit
@@ -90,6 +99,16 @@ class Surveyed(NamedTuple):
     settings: Settings
 
 
+def held_doubts(reader: LedgerReader, settings: Settings) -> int:
+    """See ``doubts_of_an_outage``."""
+    return doubts_of_an_outage(
+        reader,
+        confirmed_ids(reader.sources()),
+        settings.send.resend_after_s(time.time()),
+        settings.send.concurrency,
+    )
+
+
 def load_and_survey(
     ledger: Ledger, given: Given, settings: Settings, max_invalid: Limit | None, to: Destination
 ) -> Surveyed:
@@ -100,7 +119,9 @@ def load_and_survey(
     sources = load(ledger, given.files, settings.read, given.folder, named=given.named)
     noticed = ledger.reader.noticed(sources)
     if any(facts.get("own") for facts in noticed.values()):
-        settings = replace(settings, send=replace(settings.send, in_doubt="hold"))
+        settings = holding_doubts(settings)
+    resend_after_s = settings.send.resend_after_s(time.time())
+    held = held_doubts(ledger.reader, settings)
     found = survey(
         ledger.reader,
         str(given.folder),
@@ -110,8 +131,10 @@ def load_and_survey(
         reading=settings.read.signature(),
         rate=settings.send.rate,
         remembered={keyword_of(name): plain(value) for name, value in settings.remembered.items()},
-        resend_after_s=settings.send.resend_after_s(time.time()),
+        resend_after_s=math.inf if held else resend_after_s,
         max_invalid=max_invalid,
         allow=settings.run.allow,
+        held=held,
+        until=settings.run.closes_at,
     )
     return Surveyed(sources, found, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import time
 import uuid
@@ -32,10 +33,17 @@ from bulk_unenroll.commands.memory import (
     kept_in,
     kept_of,
 )
-from bulk_unenroll.commands.options import RunOptions, SendOptions, Settings, settings_from, several
-from bulk_unenroll.commands.plan import find_given, load_and_survey
+from bulk_unenroll.commands.options import (
+    RunOptions,
+    SendOptions,
+    Settings,
+    holding_doubts,
+    settings_from,
+    several,
+)
+from bulk_unenroll.commands.plan import find_given, held_doubts, load_and_survey
 from bulk_unenroll.commands.results import target_named
-from bulk_unenroll.errors import InputRefused, LedgerFailed, Next, UsageError
+from bulk_unenroll.errors import InputRefused, LedgerFailed, Next, OutsideWindow, UsageError
 from bulk_unenroll.ledger.counts import Counts, callable_count, count
 from bulk_unenroll.ledger.facts import confirmed_ids
 from bulk_unenroll.ledger.folder import existing_folder, who_works
@@ -46,7 +54,7 @@ from bulk_unenroll.reports.plan import Plan, TooManyInvalid, refusing
 from bulk_unenroll.reports.summary import Summary
 from bulk_unenroll.sending.open_files import allow_open_files
 from bulk_unenroll.sending.stopping import StopRequest
-from bulk_unenroll.settings import RUN_MAX_INVALID, RunSettings
+from bulk_unenroll.settings import ALWAYS, RUN_MAX_INVALID, RunSettings, elapsed_s
 
 if TYPE_CHECKING:
     from bulk_unenroll.reports.metrics import MetricsFile
@@ -54,6 +62,7 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
+HELD = "so many at once look like an outage: look some up, then `retry --state in_doubt`"
 NOTHING_CONFIRMED = "nothing in this folder was confirmed by a `run`"
 
 
@@ -162,6 +171,7 @@ def _run(
     max_invalid = settings.max_invalid or RUN_MAX_INVALID
     with working_ledger(given.folder) as ledger:
         settings = as_careful_as_last_time(settings, ledger.reader)
+        _check_window(settings.run)
         allow_open_files(settings.send.concurrency)
         check_kind(ledger.reader, given.folder, rehearsal=settings.run.sandbox)
         with api(settings.run, None) as endpoint:
@@ -177,6 +187,8 @@ def _run(
             ledger.note_alarms(alarms, now_s=time.time(), noted_by=who_works())
             kept = kept_of(settings)
             ledger.confirm(sources, endpoint.base_url, given.parts_of, settings=kept, anew=anew)
+            if plan.held:
+                settings = holding_doubts(settings)
             return _send(given.folder, ledger, endpoint, sources, "run", settings, control)
 
 
@@ -231,7 +243,12 @@ def _resume(
             raise UsageError(NOTHING_CONFIRMED, next=then)
         check_goes_on(ledger.reader, folder, settings.given, _without_options(folder, reopening))
         settings = as_last_time(settings, ledger.reader)
+        _check_window(settings.run)
         allow_open_files(settings.send.concurrency)
+        kept = kept_in(ledger.reader, settings)
+        if held := held_doubts(ledger.reader, settings):
+            log.warning("in_doubt_held", customers=held, hint=HELD)
+            settings = holding_doubts(settings)
         with api(settings.run, ledger.reader.base_url()) as endpoint:
             if not settings.run.sandbox:
                 check_same_api(ledger.reader, endpoint)
@@ -240,7 +257,7 @@ def _resume(
                 name, nothing = "retry", _reopen(folder, ledger, reopening, settings)
             else:
                 name, nothing = "resume", _nothing_left(folder, ledger, sources, settings)
-            ledger.remember(kept_in(ledger.reader, settings))
+            ledger.remember(kept)
             return _send(folder, ledger, endpoint, sources, name, settings, control, nothing)
 
 
@@ -317,7 +334,7 @@ def _send(
         name,
         who_works(),
         sources,
-        stop_in_s=_time_left_s(settings.run),
+        time_is_up=partial(_time_is_up, settings.run),
         end_now=end.end_now if control.frontend.owns_process else None,
         stop=control.stop,
     )
@@ -356,7 +373,15 @@ def _metrics(folder: Path, before: Counts, settings: RunSettings) -> list[Metric
         raise UsageError(f"cannot write {settings.metrics_file}: {error.strerror}") from None
 
 
-def _time_left_s(settings: RunSettings) -> float | None:
-    if settings.stop_in_s is None:
-        return None
-    return settings.stop_in_s - (time.monotonic() - settings.began_s)
+def _time_is_up(settings: RunSettings) -> bool:
+    return settings.time_is_up(datetime.datetime.now(), elapsed_s())
+
+
+def _check_window(settings: RunSettings) -> None:
+    """Raise ``OutsideWindow`` (3) if calls may not be made at this time of day."""
+    now, window = datetime.datetime.now(), settings.window
+    if window is not None and now.time() not in window:
+        raise OutsideWindow(
+            f"it is {now:%H:%M}, outside the window {window}; nothing was sent",
+            f"it opens at {window.begins:%H:%M}; to send now, add --window {ALWAYS}",
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from bulk_unenroll.commands.memory import as_last_time
 from bulk_unenroll.commands.options import settings_from
+from bulk_unenroll.commands.plan import held_doubts
 from bulk_unenroll.exits import Exit, ExitCode
 from bulk_unenroll.ledger.counts import count
 from bulk_unenroll.ledger.facts import Run, ids_in_force
@@ -40,6 +42,8 @@ def status(folder: str | os.PathLike[str]) -> Status:
         summary = _summary(reader, folder, sources, *_last_end(runs, going_on=going_on))
         kept = as_last_time(settings_from({}), reader)
         resend_after_s = kept.send.resend_after_s(time.time())
+        if held_doubts(reader, kept):
+            resend_after_s = math.inf
         killed = bool(runs) and runs[-1].exit_code is None
         then = for_folder(
             reader, summary, sources, resend_after_s, going_on=going_on, killed=killed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -106,6 +107,19 @@ def count(
     for some in reader.counts_by_target(sources) if by_target is None else by_target:
         counts.add(some)
     return counts
+
+
+def doubts_of_an_outage(
+    reader: LedgerReader, sources: Sequence[int], resend_after_s: float, concurrency: int
+) -> int:
+    """How many calls in doubt are not sent again by themselves, for there are too many at once.
+
+    A kill leaves at most twice ``concurrency`` in doubt. More come from an outage, of which nobody
+    knows what it applied. Those that a person reopened do not count.
+    """
+    number = reader.callable_doubts(sources, resend_after_s)
+    number -= reader.callable_doubts(sources, math.inf)
+    return number if number > 2 * concurrency else 0
 
 
 def callable_count(

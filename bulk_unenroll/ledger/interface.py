@@ -313,7 +313,8 @@ class Ledger(Protocol):
         """Begin a run over ``sources``, started by ``user@host``.
 
         Calls in doubt are scheduled again if their unanswered attempt was sent after
-        ``resend_after_s`` (Unix seconds; infinity: none), or if a person reopened them.
+        ``resend_after_s`` (Unix seconds; infinity: none) and before now, or if a person reopened
+        them. What a clock that was ahead put off for long is due at once.
         """
 
     def turn(
@@ -328,12 +329,14 @@ class Ledger(Protocol):
         only: Collection[int] | None = None,
         spread: bool = False,
         pace: str | None = None,
+        clocks_parted: bool = False,
     ) -> Turn:
         """Record ``entries``, block what is blocked, claim up to ``claim`` calls: one commit.
 
         When this returns, the intent of every claimed call is durable. ``only`` claims again from
         among these calls alone; ``spread`` takes the calls from as many targets as there are.
-        ``pace`` is how an adaptive pace goes, for ``status``.
+        ``pace`` is how an adaptive pace goes, for ``status``. ``clocks_parted``: nobody knows how
+        long ago calls were sent, so what is in doubt is sent again only if a person says so.
         """
 
     def end_run(self, exit_code: int, reason: str) -> None:

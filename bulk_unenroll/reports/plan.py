@@ -7,6 +7,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from bulk_unenroll.errors import InputRefused, Next, Stop
@@ -54,7 +55,8 @@ class Plan:
     ledger had before, ``gone`` those no longer in the file. ``exit`` is how ``plan`` ends;
     ``run_refuses``: too many rows are invalid for a run. ``estimate_s`` is how long the calls take
     at ``rate``. ``remembered`` are settings that nobody gave, but which the folder remembers from
-    its last run.
+    its last run. ``held`` are in doubt, and so many that they are not sent again by themselves.
+    ``until`` is what a clock on the wall shows when the run would end; None: it has no such time.
     """
 
     folder: str
@@ -74,6 +76,8 @@ class Plan:
     estimate_s: float
     rate: Rate
     remembered: Mapping[str, object]
+    held: int = 0
+    until: datetime | None = None
 
     @property
     def alarms_raised(self) -> list[Alarm]:
@@ -134,12 +138,14 @@ def survey(
     resend_after_s: float,
     max_invalid: Limit | None,
     allow: Collection[str],
+    held: int = 0,
+    until: datetime | None = None,
 ) -> Plan:
     """Return the plan of ``sources`` in the ledger of ``folder``.
 
     ``parts_of`` are the folders and globs that they are parts of; ``reading`` is the signature of
-    how they were read; ``remembered`` see ``Plan``. With ``max_invalid`` None no number of invalid
-    rows is refused. ``allow`` names the alarms that may pass.
+    how they were read; ``remembered``, ``held`` and ``until`` see ``Plan``. With ``max_invalid``
+    None no number of invalid rows is refused. ``allow`` names the alarms that may pass.
     """
     by_target = reader.counts_by_target(sources)
     counts = count(reader, sources, by_target)
@@ -182,6 +188,8 @@ def survey(
         estimate_s=to_call / rate.per_s,
         rate=rate,
         remembered=remembered,
+        held=held,
+        until=until,
     )
     return found.allowing(allow)
 

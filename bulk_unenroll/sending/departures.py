@@ -78,7 +78,7 @@ class Departures:
         self._run.in_flight -= 1
         if flight.probe:
             self._breaker.cancel(flight.started_s)
-        self._run.give_back(flight.call)
+        self._run.give_back(flight.call, old=self._is_old(flight))
 
     async def connected(self, flight: Flight) -> None:
         """A new connection is ready for a call; raises ``CalledOff`` if it may not leave any more.
@@ -89,8 +89,13 @@ class Departures:
         if late and self._run.sieve.passes(flight.call):
             await self._rate_limit.take()
             flight.sent_at_s = self._clock.wall_s()
-        if not self._run.sieve.passes(flight.call):
+        self._run.look_at_clock()
+        if self._is_old(flight) or not self._run.sieve.passes(flight.call):
             raise CalledOff
+
+    def _is_old(self, flight: Flight) -> bool:
+        """Whether nobody knows for how long a call has been in doubt."""
+        return flight.call.doubtful and not self._clock.is_trusted_since(flight.started_s)
 
     # ── the dispatcher ───────────────────────────────────────────────────────────────────────────
 
@@ -108,6 +113,7 @@ class Departures:
             if self._auth.stale(taken_s):
                 await self._renew_token()
             late = self._clock.now_s() - taken_s > self._rate_limit.grace_s
+            self._run.look_at_clock()
             if self._run.ready and self._breaker_delay_s() == 0 and not late:
                 return self._take_off()
 

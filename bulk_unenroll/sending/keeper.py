@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Final
 
 from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.ledger.interface import Turn
@@ -13,6 +14,7 @@ from bulk_unenroll.sending.circuit_breaker import CircuitBreaker
 from bulk_unenroll.sending.run_state import RunState
 from bulk_unenroll.sending.safeguards import Canary
 
+TOLD_WAIT_S: Final = 30.0
 TakeTurn = Callable[..., Awaitable[Turn]]
 """``Ledger.turn``, wherever it is executed."""
 
@@ -53,11 +55,22 @@ class Keeper:
                 self._canary.admitted.update(call.id for call in run.ready)
             if not run.busy and self._finished(turn):
                 return
+            self._tell_of_waiting(turn)
             if claim or not self._room(0):
                 await self._until_wanted(turn.next_due_s)
 
+    def _tell_of_waiting(self, turn: Turn) -> None:
+        """Tell if nothing happens for long, for every call that is left waits for its next try."""
+        if self._run.busy or turn.next_due_s is None:
+            return
+        wait_s = turn.next_due_s - self._run.clock.wall_s()
+        if wait_s > TOLD_WAIT_S:
+            self._run.observer.paused(wait_s, "all calls that are left wait for their next try")
+
     async def _take_turn(self, claim: int) -> Turn:
         run, canary = self._run, self._canary
+        run.look_at_clock()
+        clocks_parted, run.clocks_parted = run.clocks_parted, False
         entries, run.entries = run.entries, []
         blocks, run.blocks = run.blocks, []
         now_s = run.clock.wall_s()
@@ -71,6 +84,7 @@ class Keeper:
             only=sorted(canary.admitted) if canary.waits else None,
             spread=not canary.passed,
             pace=self._adaptive_rate and self._adaptive_rate.as_json(),
+            clocks_parted=clocks_parted,
         )
 
     def _room(self, unrecorded: int) -> int:

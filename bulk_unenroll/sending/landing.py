@@ -76,20 +76,22 @@ def land(
     dice: float,
     settings: SendSettings,
     redact: Redact,
+    old: bool = False,
 ) -> Landing:
     """Land a call: judge the answer, decide on the call, write its entry for the ledger.
 
     ``at_s`` is Unix time, ``dice`` uniform in [0, 1); ``redact`` removes secrets from a text.
+    ``old``: nobody knows how long ago it was sent.
     """
     verdict = _judge(flight, answer, at_s, redact)
     decision = decide(
         verdict,
         flight.call,
         max_attempts=settings.max_attempts,
-        resend=settings.resend,
+        resend=settings.resend and not old,
         dice=dice,
     )
-    entry = _entry(flight, answer, decision, at_s, redact)
+    entry = replace(_entry(flight, answer, decision, at_s, redact), old=old)
     return Landing(flight, answer, at_s, verdict, decision, entry)
 
 

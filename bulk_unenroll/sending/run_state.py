@@ -11,11 +11,14 @@ from typing import Final
 from bulk_unenroll.capillary.codes import Reach
 from bulk_unenroll.capillary.verdicts import Block, Halt
 from bulk_unenroll.exits import ExitCode
+from bulk_unenroll.log import get_logger
 from bulk_unenroll.model import Blocked, Call, Entry, Target
 from bulk_unenroll.sending.clock import Clock
 from bulk_unenroll.sending.observers import Observer
 from bulk_unenroll.sending.sieve import Sieve
 from bulk_unenroll.settings import SendSettings
+
+log = get_logger()
 
 LOOKAHEAD_S: Final = 0.25
 """Calls are claimed this long before the rate lets them start: enough for a commit, few to be in
@@ -43,6 +46,7 @@ class RunState:
         self.entries: list[Entry] = []
         self.blocks: list[Blocked] = []
         self.stop_reasons: dict[int, str] = {}
+        self.clocks_parted = False
         self.keeper_wanted = asyncio.Event()
         self.departures_wanted = asyncio.Event()
 
@@ -70,9 +74,13 @@ class RunState:
             self.keeper_wanted.set()
         return call
 
-    def give_back(self, call: Call) -> None:
-        """Return a claimed call to the ledger, as it did not leave."""
-        self.entries.append(Entry(call, call.waiting, not_before_s=self.clock.wall_s()))
+    def give_back(self, call: Call, *, old: bool = False) -> None:
+        """Return a claimed call to the ledger, as it did not leave.
+
+        ``old``: it is in doubt, and nobody knows for how long.
+        """
+        not_before_s = None if old else self.clock.wall_s()
+        self.entries.append(Entry(call, call.waiting, not_before_s=not_before_s, old=old))
         block = self.sieve.block_of(call)
         if block:  # the turn that makes it pending again must block it, too
             self._record_block(block)
@@ -82,6 +90,17 @@ class RunState:
         """Return all calls that wait for their start."""
         while self.ready:
             self.give_back(self.ready.popleft())
+
+    def look_at_clock(self) -> None:
+        """Notice if the clocks have parted: what was in doubt before is not sent again then.
+
+        For the next turn of the ledger; what waits for its start goes back to it until then.
+        """
+        if self.clock.look():
+            log.warning("clocks_parted", hint="what is in doubt is not sent again by itself")
+            self.clocks_parted = True
+            self.give_back_ready()
+            self.keeper_wanted.set()
 
     # ── what forbids calls ───────────────────────────────────────────────────────────────────────
 

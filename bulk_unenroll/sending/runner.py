@@ -120,6 +120,8 @@ class Runner:
                 self._land(flight, answer)
 
     def _land(self, flight: Flight, answer: Reply | Fault) -> None:
+        if isinstance(answer, Fault):
+            self._run.look_at_clock()
         landing = land(
             flight,
             answer,
@@ -127,6 +129,7 @@ class Runner:
             dice=self._dice(),
             settings=self._settings,
             redact=self._auth.redact,
+            old=not self._clock.is_trusted_since(flight.started_s),
         )
         self._record(self._departures.landed(landing))
 

@@ -21,9 +21,9 @@ from bulk_unenroll.sending.observers import Observer
 from bulk_unenroll.sending.runner import Runner
 from bulk_unenroll.sending.stopping import (
     StopRequest,
-    stopped_after,
     stopped_by_request,
     stopped_by_signals,
+    stopped_in_time,
 )
 from bulk_unenroll.settings import SendSettings
 from bulk_unenroll.worker import Worker
@@ -36,7 +36,7 @@ COLLECT_AFTER: Final = 20_000
 class RunRequest:
     """One run: what to call it, which sources, and what may stop it.
 
-    ``stop_in_s`` are the seconds after which it stops by itself. ``end_now`` says that the process
+    ``time_is_up`` is asked whether it must stop by itself. ``end_now`` says that the process
     is the run's own: signals then stop it, a second one calls ``end_now`` with the exit code (it
     must not return), and the garbage collector is set up for it. Without ``end_now``, or outside
     the main thread, the process is left as it is.
@@ -46,7 +46,7 @@ class RunRequest:
     command: str
     started_by: str
     sources: Sequence[int]
-    stop_in_s: float | None = None
+    time_is_up: Callable[[], bool] | None = None
     end_now: Callable[[int], None] | None = None
     stop: StopRequest | None = None
 
@@ -129,7 +129,7 @@ def _stoppable(
         runner.stop(code, reason)
 
     with ExitStack() as stack:
-        stack.enter_context(stopped_after(request.stop_in_s, runner.stop))
+        stack.enter_context(stopped_in_time(request.time_is_up, runner.stop))
         if request.stop:
             stack.enter_context(stopped_by_request(request.stop, runner.stop))
         if request.end_now and request.owns_process:

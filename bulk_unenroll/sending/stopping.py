@@ -8,10 +8,14 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.log import get_logger
 from bulk_unenroll.signals import SIGNALS, heeded
+
+LOOKED_AT_EVERY_S: Final = 0.25
+"""So often the run looks at the clock on the wall."""
 
 Stop = Callable[[int, str], None]
 """Ends the run cleanly, given the exit code and the reason. Not thread-safe."""
@@ -65,13 +69,25 @@ def stopped_by_request(request: StopRequest, stop: Stop) -> Iterator[None]:
 
 
 @contextmanager
-def stopped_after(seconds: float | None, stop: Stop) -> Iterator[None]:
-    """While open, the run stops once ``seconds`` have passed: exit 3. None: it does not."""
-    if seconds is None:
+def stopped_in_time(time_is_up: Callable[[], bool] | None, stop: Stop) -> Iterator[None]:
+    """While open, the run stops once ``time_is_up``: exit 3. None: it does not.
+
+    It is asked again and again, for the wall clock may be set, and the machine may sleep.
+    """
+    if time_is_up is None:
         yield
         return
     loop = asyncio.get_running_loop()
-    timer = loop.call_later(max(seconds, 0.0), stop, ExitCode.LEFT_OVER, "time is up")
+    timer: asyncio.Handle
+
+    def look() -> None:
+        nonlocal timer
+        if time_is_up():
+            stop(ExitCode.LEFT_OVER, "time is up")
+        else:
+            timer = loop.call_later(LOOKED_AT_EVERY_S, look)
+
+    timer = loop.call_soon(look)
     try:
         yield
     finally:

@@ -30,6 +30,9 @@ TRY_AGAIN = {3, 69, 74, 130, 143}
 
 BUSY = 75
 
+CLEAN_STOP_S = 110
+"""A clean stop waits for the answers to calls in flight: 75 s by default."""
+
 
 @dag(
     schedule="0 2 * * *",
@@ -49,7 +52,7 @@ def bulk_unenroll() -> None:
     def take_out(path: str) -> dict[str, object]:
         folder = RUNS / f"{Path(path).stem}.unenroll"
         command = ["bulk-unenroll", "run", path, "--out", str(folder), "--yes", *OPTIONS]
-        code = subprocess.run(command, check=False).returncode
+        code = run_to_its_end(command)
         raise_for(code)
         return {"folder": str(folder), "failed_rows": code == 1}
 
@@ -60,6 +63,21 @@ def bulk_unenroll() -> None:
                 print(f"look at {result['folder']}/failed.csv")
 
     report(take_out.expand(path=dropped()))
+
+
+def run_to_its_end(command: list[str]) -> int:
+    """Run a command; its exit code. If the task is stopped, stop the command cleanly, and wait.
+
+    The command has a session of its own, so that Airflow's signals, which go to all processes of a
+    task, do not reach it: a second signal would end it at once, and leave calls in doubt.
+    """
+    process = subprocess.Popen(command, start_new_session=True)
+    try:
+        return process.wait()
+    except BaseException:  # what Airflow raises depends on its version
+        process.terminate()
+        process.wait(CLEAN_STOP_S)
+        raise
 
 
 def raise_for(code: int) -> None:

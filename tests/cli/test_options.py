@@ -17,7 +17,7 @@ from bulk_unenroll.cli.job_keys import MODELS, OPTION_AT
 from bulk_unenroll.cli.options import BY_NAME, OPTIONS, Option
 from bulk_unenroll.commands.options import settings_among, settings_from
 from bulk_unenroll.inputs.mapping import ReadSettings
-from bulk_unenroll.settings import Limit, Rate, RunSettings, SendSettings
+from bulk_unenroll.settings import Limit, Rate, RunSettings, SendSettings, Window
 from tests import reference
 
 BASE = Base(Path("/jobs"), date(2026, 1, 2))
@@ -59,6 +59,7 @@ EXAMPLES: Mapping[str, tuple[str, str, object]] = {
     "max_failures": ("0.5%", '"0.5%"', Limit(0.5, percent=True)),
     "stop_after_s": ("1h30m", '"1h30m"', 5400.0),
     "stop_at": ("05:00", '"05:00"', time(5)),
+    "window": ("22:00-05:00", '"22:00-05:00"', Window(time(22), time(5))),
     "expect": ("312", "312", 312),
     "yes": ("", "true", True),
     "export": ("", "false", False),
@@ -157,6 +158,7 @@ def test_what_is_given_arrives_in_the_settings() -> None:
         ("delimiter", ",;"),
         ("read_timeout_s", "nan"),
         ("stop_at", "25:00"),
+        ("window", "22:00"),
         ("stop_after_s", "1d"),
         ("rate", "10/sec"),
         ("max_invalid", "101%"),

@@ -151,6 +151,8 @@ class Job:
         self.ledger = SqliteLedger.open(folder)
         self.runs = 0
         self.now_s = 1_700_000_000.0
+        self.set_by_s = 0.0
+        """By so much the system's clock was set, or slept longer than the loop's."""
 
     def __enter__(self) -> Self:
         return self
@@ -190,7 +192,8 @@ class Job:
         options = sending(**changed)
         loop = asyncio.get_running_loop()
         self.runs += 1
-        clock = Clock(lambda: self.now_s)
+        at_s = loop.time()
+        clock = Clock(lambda: self.now_s + self.set_by_s + loop.time() - at_s)
         runner = Runner(
             turn, api, auth or Basic(), options, watcher or Watcher(), clock, dice=lambda: 0.5
         )

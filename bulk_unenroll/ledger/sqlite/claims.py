@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from bulk_unenroll.ledger.sqlite.connection import Row, Writer
 from bulk_unenroll.ledger.sqlite.places import LAST_ROW, place_of
 from bulk_unenroll.model import Call, Enrollment, Target
+from bulk_unenroll.settings import LONGEST_WAIT_S
 
 SENDING_CACHE_KB: Final = 16_384
 """Calls go by the order of rows: a page is seldom needed again."""
@@ -147,12 +148,14 @@ def begin_run(
         for source in sources:
             connection.execute("add_run_source", run=run, source=source)
         connection.execute("expired_backoffs", now=now_s)
+        connection.execute("backoffs_by_a_clock_ahead", now=now_s, longest=LONGEST_WAIT_S)
         connection.execute(
             "schedule_doubts",
             run=run,
             now=now_s,
             resend=resend_after_s != float("inf"),
             cutoff=resend_after_s,
+            longest=LONGEST_WAIT_S,
         )
     return Claims(connection, run, sources)
 

@@ -27,17 +27,28 @@ UPDATE run SET ended_at = :now, exit_code = :exit_code, reason = :reason WHERE i
 UPDATE item SET not_before = 0
 WHERE not_before > 0 AND state = 'pending' AND not_before <= :now;
 
+-- name: backoffs_by_a_clock_ahead
+UPDATE item SET not_before = :now
+WHERE not_before > :now AND state = 'pending'
+  AND (updated_at > :now OR not_before > :now + :longest);
+
 -- name: schedule_doubts
 UPDATE item AS i SET not_before = CASE
     WHEN NOT {in_run i.id} THEN NULL
     WHEN doubt_at IS NULL THEN coalesce(not_before, :now)
-    WHEN :resend AND doubt_at > :cutoff THEN coalesce(not_before, :now)
+    WHEN :resend AND doubt_at > :cutoff AND doubt_at <= :now
+        THEN min(coalesce(not_before, :now), :now + :longest)
 END
 WHERE state = 'in_doubt';
 
 -- name: park_stale_doubts
 UPDATE item SET not_before = NULL
 WHERE not_before > 0 AND state = 'in_doubt' AND not_before <= :now AND doubt_at <= :cutoff;
+
+-- name: age_doubts
+-- 0: nobody knows when it was sent.
+UPDATE item SET not_before = NULL, doubt_at = 0
+WHERE not_before > 0 AND state = 'in_doubt' AND doubt_at IS NOT NULL;
 
 -- name: due
 SELECT i.id, t.org_id, t.target_group_id, t.target_id, i.customer_id,
@@ -101,13 +112,15 @@ FROM item WHERE id = :item;
 UPDATE item SET state = :state, attempts = attempts + 1, tries = tries + :charged,
     not_before = :not_before, claimed_at = NULL,
     doubtful = CASE :state WHEN 'in_doubt' THEN 1 WHEN 'review' THEN doubtful ELSE 0 END,
-    doubt_at = CASE WHEN :outcome = 'unanswered' THEN :sent_at ELSE doubt_at END,
+    doubt_at = CASE WHEN :outcome <> 'unanswered' THEN doubt_at WHEN :old THEN 0 ELSE :sent_at END,
     code = :code, message = :message, http_status = :http_status, request_id = :request_id,
     updated_at = :now, mismatch = :mismatch
 WHERE id = :item;
 
 -- name: release
-UPDATE item SET state = :state, not_before = :not_before, claimed_at = NULL WHERE id = :item;
+UPDATE item SET state = :state, not_before = :not_before, claimed_at = NULL,
+    doubt_at = CASE WHEN :old THEN 0 ELSE doubt_at END
+WHERE id = :item;
 
 -- name: index_pending
 CREATE INDEX IF NOT EXISTS item_pending ON item (target) WHERE state = 'pending';

@@ -31,6 +31,7 @@ from bulk_unenroll.ledger.sqlite.sources import (
     note_settings,
 )
 from bulk_unenroll.model import Alarm, Blocked, Entry
+from bulk_unenroll.settings import LONGEST_WAIT_S
 
 
 class SqliteLedger:
@@ -140,6 +141,7 @@ class SqliteLedger:
         only: Collection[int] | None = None,
         spread: bool = False,
         pace: str | None = None,
+        clocks_parted: bool = False,
     ) -> Turn:
         """See ``Ledger.turn``."""
         wanted = Wanted.of(now_s, halted_orgs, only, spread=spread)
@@ -148,6 +150,11 @@ class SqliteLedger:
                 self.connection.set_meta("pace", pace)
             record(self.connection, entries)
             number = sum(block(self.connection, self._claims.run, each) for each in blocked)
+            if clocks_parted:
+                self.connection.execute("age_doubts")
+                self.connection.execute(
+                    "backoffs_by_a_clock_ahead", now=now_s, longest=LONGEST_WAIT_S
+                )
             self.connection.execute("park_stale_doubts", now=now_s, cutoff=resend_after_s)
             calls = self._claims.claim(claim, wanted) if claim else []
             due_s = self._claims.next_due_s(wanted)

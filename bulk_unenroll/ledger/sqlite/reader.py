@@ -34,6 +34,7 @@ from bulk_unenroll.ledger.sqlite.file import connect_read_only
 from bulk_unenroll.ledger.sqlite.proof import conservation_faults, integrity_faults
 from bulk_unenroll.ledger.sqlite.results import attempt_pages, result_pages
 from bulk_unenroll.model import Alarm, Enrollment, State, Target
+from bulk_unenroll.settings import RESEND_WINDOW_S
 
 
 class SqliteReader:
@@ -141,6 +142,7 @@ class SqliteReader:
             sources=_ids(sources),
             resend=resend_after_s != float("inf"),
             cutoff=resend_after_s,
+            now=resend_after_s + RESEND_WINDOW_S,
         )
         return int(doubts)
 

@@ -80,7 +80,7 @@ GROUP BY t.id, e.state, e.code ORDER BY t.id;
 -- name: callable_doubts
 SELECT count(*) FROM item i
 WHERE i.state = 'in_doubt'
-  AND (doubt_at IS NULL OR (:resend AND doubt_at > :cutoff))
+  AND (doubt_at IS NULL OR (:resend AND doubt_at > :cutoff AND doubt_at <= :now))
   AND ({source_of i.id} IN ({each sources})
        OR i.id IN (SELECT item FROM row WHERE source IN ({each sources})
                    AND item IS NOT NULL AND repeats IS NULL));

@@ -25,6 +25,7 @@ def _released(entry: Entry) -> dict[str, object]:
         "item": entry.call.id,
         "state": entry.state.value,
         "not_before": entry.not_before_s,
+        "old": entry.old,
     }
 
 
@@ -35,6 +36,7 @@ def _recorded(entry: Entry, attempt: Attempt) -> dict[str, object]:
         "not_before": entry.not_before_s,
         "charged": entry.charged,
         "mismatch": entry.mismatch,
+        "old": entry.old,
         "sent_at": attempt.sent_at_s,
         "answered_at": attempt.answered_at_s,
         "now": attempt.answered_at_s or attempt.sent_at_s,
