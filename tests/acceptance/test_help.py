@@ -87,7 +87,7 @@ class TestCompletion:
             ("bulk-unenroll re", {"report", "resume", "retry"}),
             pytest.param(
                 "bulk-unenroll run --max-",
-                {"--max-attempts", "--max-failures", "--max-invalid"},
+                {"--max-attempts", "--max-failures", "--max-invalid", "--max-rows"},
                 marks=pytest.mark.thorough,
             ),
             pytest.param(

@@ -50,17 +50,19 @@ def test_from_a_bucket_to_a_bucket(desk: Desk, bucket: Bucket) -> None:
     url = bucket.put("in/members.csv", CONTENT)
     ended = desk.do("run", url, *FAST)
     assert ended.code == 0, ended.err
-    assert [row["unenroll_source"] for row in desk.results("members.unenroll/results.csv")] == [
+    assert [
+        row["unenroll_source"] for row in desk.results("members-rehearsal.unenroll/results.csv")
+    ] == [
         url,
         url,
     ]
     to = f"s3://{BUCKET}/out/members.parquet"
-    exported = desk.do("export", "members.unenroll", "--to", to)
+    exported = desk.do("export", "members-rehearsal.unenroll", "--to", to)
     assert exported.out == f"2 rows → {to}\n"
     table = parquet.read_table(io.BytesIO(bucket.get("out/members.parquet")))
     assert table["customer_id"].to_pylist() == [423789336, 423789337]
     page = f"s3://{BUCKET}/out/members.html"
-    assert desk.do("report", "members.unenroll", "--to", page).out == f"report → {page}\n"
+    assert desk.do("report", "members-rehearsal.unenroll", "--to", page).out == f"report → {page}\n"
     assert bucket.get("out/members.html").startswith(b"<!DOCTYPE html>")
     assert bucket.environment["AWS_SECRET_ACCESS_KEY"].encode() not in everything(desk)
 
@@ -71,7 +73,7 @@ def test_from_google_s_storage_and_back(desk: Desk, storage: Web) -> None:
     ended = desk.do("run", f"gs://{BUCKET}/in/members.csv", *FAST)
     assert ended.code == 0, ended.err
     to = f"gs://{BUCKET}/out/members.jsonl"
-    assert desk.do("export", "members.unenroll", "--to", to).code == 0
+    assert desk.do("export", "members-rehearsal.unenroll", "--to", to).code == 0
     lines = storage.files["out/members.jsonl"].splitlines()
     assert [json.loads(line)["status"] for line in lines] == ["succeeded"] * 2
 
@@ -123,10 +125,10 @@ def test_an_impossible_address_is_refused_with_a_remedy(desk: Desk, bucket: Buck
     assert ledger.code == 73
     assert "stays on this machine" in ledger.err
     assert desk.do("status", f"s3://{BUCKET}/members.unenroll").code == 73
-    web = desk.do("export", "members.unenroll", "--to", "https://files.example/a.csv")
+    web = desk.do("export", "members-rehearsal.unenroll", "--to", "https://files.example/a.csv")
     assert web.code == 2
     assert "give s3:// or gs://" in web.err
-    nowhere = desk.do("export", "members.unenroll", "--to", "s3://no-such-bucket/a.csv")
+    nowhere = desk.do("export", "members-rehearsal.unenroll", "--to", "s3://no-such-bucket/a.csv")
     assert nowhere.code == 2
     assert "no-such-bucket" in nowhere.err
 
@@ -142,4 +144,4 @@ def test_a_job_file_names_addresses_as_they_are(desk: Desk, bucket: Bucket, tmp_
     checked = desk.do("job", "check", job)
     assert checked.code == 0, checked.out
     assert desk.do("job", "run", job).code == 0
-    assert len(desk.results("members.unenroll/results.csv")) == 2
+    assert len(desk.results("members-rehearsal.unenroll/results.csv")) == 2

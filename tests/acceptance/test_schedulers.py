@@ -6,15 +6,20 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import tomllib
+from collections.abc import Callable
+from datetime import time as dt_time
 from pathlib import Path
 
 import pytest
 import yaml
 
 from bulk_unenroll.cli.app import cli
-from tests.kit.command import REPO, Desk
+from bulk_unenroll.settings import parse_window
+from tests.kit.command import REPO, Desk, Witness, people
 
 EXAMPLES = REPO / "jobs" / "schedulers"
 AIRFLOW = os.environ.get("AIRFLOW_ENVIRONMENT")
@@ -49,6 +54,14 @@ def test_kubernetes() -> None:
     assert wait_s > 75, "a clean stop waits as long as --read-timeout"
 
 
+def test_a_night_that_was_missed_is_not_made_up_for_by_day() -> None:
+    timer = (EXAMPLES / "bulk-unenroll.timer").read_text()
+    assert "Persistent" not in timer
+    job = tomllib.loads((REPO / "jobs/nightly-cleanup.toml").read_text())
+    assert dt_time(2) in parse_window(job["schedule"]["window"])
+    assert dt_time(9) not in parse_window(job["schedule"]["window"])
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
 def test_systemd(tmp_path: Path) -> None:
     for path in EXAMPLES.glob("bulk-unenroll.*"):
@@ -64,6 +77,50 @@ def test_systemd(tmp_path: Path) -> None:
     )
     said = [line for line in done.stderr.splitlines() if "bulk-unenroll" in line]
     assert (done.returncode, said) == (0, [])
+
+
+STOPPED_TASK = """
+import signal, sys, types
+
+for name in ("airflow", "airflow.exceptions", "airflow.sdk"):
+    sys.modules[name] = types.ModuleType(name)
+for name in ("AirflowException", "AirflowFailException", "AirflowSkipException"):
+    setattr(sys.modules["airflow.exceptions"], name, type(name, (Exception,), {}))
+sdk = sys.modules["airflow.sdk"]
+sdk.dag = lambda **_: lambda function: lambda: None
+sdk.task = lambda function=None, **_: function
+import airflow_dag
+
+def stopped(*_):
+    raise sys.modules["airflow.exceptions"].AirflowException("the task was stopped")
+
+signal.signal(signal.SIGTERM, stopped)
+airflow_dag.run_to_its_end(sys.argv[1:])
+"""
+
+
+def test_an_airflow_task_that_is_stopped_stops_its_run_cleanly(
+    desk: Desk, witness: Callable[..., Witness]
+) -> None:
+    """Airflow sends TERM to all processes of a task, and raises in it."""
+    api = witness("[[rule]]\nprobability = 1\ndelay_s = 1\n")
+    desk.write("job.csv", [(who, 1001, 2001) for who in people(400)])
+    command = ("run", "job.csv", "--yes", "--rate", "40/s", "--canary", "0")
+    task = subprocess.Popen(
+        [sys.executable, "-c", STOPPED_TASK, *desk.program, *command],
+        cwd=desk.folder,
+        env={**desk.environment, "PYTHONPATH": f"{REPO}:{EXAMPLES}"},
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    api.wait_for_calls(20)
+    os.killpg(task.pid, signal.SIGTERM)
+    _, err = task.communicate(timeout=60)
+    assert b"the task was stopped" in err
+    status = desk.do("status", "job.unenroll", "--json").json
+    assert status["exit"]["code"] == 143
+    assert (status["status"]["in_doubt"], status["status"]["sending"]) == (0, 0)
+    assert status["status"]["succeeded"] == len(api.seen()) < 400
 
 
 @pytest.mark.thorough

@@ -17,7 +17,7 @@ from bulk_unenroll.sending.landing import Flight
 from bulk_unenroll.sending.rate_limit import MARGIN
 from bulk_unenroll.sending.runner import Runner
 from bulk_unenroll.settings import Rate, parse_rate
-from tests.kit.command import Desk, Witness
+from tests.kit.command import Desk, Witness, people
 from tests.kit.tiers import long
 from tests.proof.clockwork import Mortal, in_virtual_time
 from tests.sending.scripted import LOST, Answer, error, http, keys, success
@@ -57,7 +57,7 @@ def test_the_server_sees_no_more_than_the_rate_and_nearly_all_of_it(
     desk: Desk, witness: Callable[..., Witness], proof: Callable[..., None], text: str, rows: int
 ) -> None:
     rate, seen = parse_rate(text), witness()
-    desk.write("job.csv", [(customer, 1001, 2001) for customer in range(1, rows + 1)])
+    desk.write("job.csv", [(customer, 1001, 2001) for customer in people(rows)])
     ended = desk.do("run", "job.csv", "--yes", "--rate", text, "--canary", 0, timeout_s=600)
     assert ended.code == 0, ended.err
     starts = [entry["at_s"] for entry in seen.seen()]

@@ -21,7 +21,7 @@ from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.model import Enrollment, State
 from bulk_unenroll.sandbox import SANDBOX_CLIENT_KEY, SANDBOX_CLIENT_SECRET
 from bulk_unenroll.settings import Rate
-from tests.kit.command import Desk, Witness
+from tests.kit.command import Desk, Witness, people
 from tests.kit.tiers import long
 from tests.sending.scripted import LOST, REFUSED, Job, error, http, keys, success
 
@@ -220,7 +220,7 @@ def test_the_real_command_renews_a_token_of_a_second_once_for_all(
         "BULK_UNENROLL_CLIENT_KEY": SANDBOX_CLIENT_KEY,
         "BULK_UNENROLL_CLIENT_SECRET": SANDBOX_CLIENT_SECRET,
     }
-    path = desk.write("job.csv", [(customer, 1001, 2001) for customer in range(1, 201)])
+    path = desk.write("job.csv", [(customer, 1001, 2001) for customer in people(200)])
     pace = ("--rate", f"{IN_FLIGHT}/s", "--concurrency", IN_FLIGHT, "--canary", 0)
     ended = desk.do("run", path, "--yes", "--json", "--max-attempts", 1, *pace)
     refused = sum(entry["act"] == "refused" for entry in started.seen())

@@ -50,7 +50,11 @@ async def test_what_waits_to_be_sent_again_is_not(job: Job, by_s: float) -> None
 @pytest.mark.parametrize("by_s", JUMPS_S)
 async def test_calls_that_were_never_in_doubt_go_on(job: Job, by_s: float) -> None:
     job.plan(keys(range(1, 401)))
-    api = ScriptedApi(lambda key, attempt, at_s: error(4001, 503) if attempt == 1 else None)
+
+    def busy_at_times(key: Enrollment, attempt: int, at_s: float) -> Answer | None:
+        return error(521) if key.customer % 10 == 0 and attempt == 1 else None
+
+    api = ScriptedApi(busy_at_times)
     jumps(job, 0.2, by_s)
     began_s = asyncio.get_running_loop().time()
     await job.run(api, max_attempts=9)
