@@ -149,6 +149,7 @@ def _send(command: Callable[..., Summary], given: Given) -> int:
             Exit(stop.code, str(stop)),
             next_after(stop, cast(click.Group, context.find_root().command).commands),
             counts=plan.counts,
+            seconds=time.monotonic() - doing.began_s,
             rehearsal=plan.destination.rehearsal,
             alarms=plan.alarms,
         )

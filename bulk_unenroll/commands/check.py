@@ -99,7 +99,7 @@ def _check_folder(folder: Path, settings: Settings, *, new: bool) -> Bound:
         return Bound(None, settings.run)
     with open_reader(existing_folder(folder)) as reader:
         if new:
-            check_kind(reader, folder, rehearsal=settings.run.sandbox)
+            check_kind(reader, folder, rehearsal=settings.run.sandbox, own=False)
         else:
             check_goes_on(reader, folder, settings.given, Next("resume", (str(folder),)))
             settings = as_last_time(settings, reader)

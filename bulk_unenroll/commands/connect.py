@@ -117,10 +117,25 @@ def _sandbox(scenario: Path | None) -> Iterator[Endpoint]:
 # ── is it what the folder is for? ────────────────────────────────────────────────────────────────
 
 
-def check_kind(reader: LedgerReader, folder: Path, *, rehearsal: bool) -> None:
-    """Raise ``Misconfigured`` (78) for a rehearsal in a real folder, and the other way round."""
+def check_kind(reader: LedgerReader, folder: Path, *, rehearsal: bool, own: bool) -> None:
+    """Raise ``Misconfigured`` (78) for a rehearsal in a real folder, and the other way round.
+
+    ``own``: the inputs are files of results of this folder, and belong nowhere else.
+    """
     kind = kind_of(reader)
     if kind is not None and kind != rehearsal:
+        if own and kind:
+            raise Misconfigured(
+                _other_kind(folder, kind),
+                "mend the rows in the input itself, or add --sandbox to rehearse them",
+                lacking={"sandbox": True},
+            )
+        if own:
+            raise Misconfigured(
+                _other_kind(folder, kind),
+                "its files of results cannot be rehearsed: leave --sandbox out, or rehearse a copy"
+                " of the input",
+            )
         other = twin(folder, rehearsal=rehearsal)
         raise Misconfigured(
             _other_kind(folder, kind), f"give --out {other}", lacking={"out": str(other)}

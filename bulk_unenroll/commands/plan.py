@@ -57,11 +57,15 @@ def plan(
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The inputs, and the run folder that they go into; ``named``: a person named it."""
+    """The inputs, and the run folder that they go into.
+
+    ``named``: a person named it. ``own``: the first input is a file of results that lies in it.
+    """
 
     files: list[InputFile]
     folder: Path
     named: bool
+    own: bool
 
     @property
     def parts_of(self) -> set[str]:
@@ -82,13 +86,13 @@ def find_given(
     if not names:
         raise UsageError("no input was given", "give the path of a file")
     files = find_inputs(names)
+    own = own_folder(files, settings.read)
     if out is not None:
         folder = Path(out)
     else:
-        own = own_folder(files, settings.read)
         folder = own or default_folder(names, rehearsal=settings.run.sandbox)
     check_own(files, settings.read, folder, named=out is not None)
-    return Given(files, folder, out is not None)
+    return Given(files, folder, named=out is not None, own=own is not None)
 
 
 class Surveyed(NamedTuple):

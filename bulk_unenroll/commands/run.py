@@ -173,7 +173,7 @@ def _run(
         settings = as_careful_as_last_time(settings, ledger.reader)
         _check_window(settings.run)
         allow_open_files(settings.send.concurrency)
-        check_kind(ledger.reader, given.folder, rehearsal=settings.run.sandbox)
+        check_kind(ledger.reader, given.folder, rehearsal=settings.run.sandbox, own=given.own)
         with api(settings.run, None) as endpoint:
             anew = is_confirmed_anew(ledger.reader, endpoint)
             to = destination_of(endpoint, settings.run)

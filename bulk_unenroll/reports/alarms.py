@@ -52,6 +52,7 @@ class AlarmsRaised(InputRefused):
         super().__init__(
             f"{'alarms' if len(alarms) > 1 else 'alarm'} {seen} Nothing was sent",
             f"check the file; if it is right all the same, add {names}",
+            instead="plan",
         )
 
 

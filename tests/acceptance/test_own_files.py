@@ -262,3 +262,27 @@ class TestSources:
         assert "also holds" not in desk.do("run", "may/list.csv", *FAST).out
         out = desk.do("plan", "june/list.csv").out
         assert f"this folder also holds {desk.folder}/may/list.csv: 15 rows, confirmed" in out
+
+
+def test_rows_of_a_rehearsal_are_rehearsed_again_and_never_called_for_real(
+    desk: Desk, witness: Start
+) -> None:
+    api = witness()
+    desk.write("job.csv", [*((who, 1001, 2001) for who in MANY), ("n/a", 1001, 2001)])
+    desk.do("run", "job.csv", *FAST, "--sandbox")
+    failed = "job-rehearsal.unenroll/failed.csv"
+    rewrite(desk.folder / failed, {"n/a": str(people(1, before=99)[0])})
+    for out in ((), ("--out", "job-rehearsal.unenroll")):
+        refused = desk.do("run", failed, *FAST, *out)
+        assert refused.code == 78
+        assert "mend the rows in the input itself" in refused.last_lines[0]
+        assert "--sandbox" in refused.last_lines[1]
+    assert api.seen() == []
+    assert desk.do("run", failed, *FAST, "--sandbox").code == 0
+
+
+def test_rows_of_a_real_run_are_not_rehearsed(night: tuple[Desk, Witness]) -> None:
+    desk, _ = night
+    refused = desk.do("run", "job.unenroll/failed.csv", *FAST, "--sandbox")
+    assert refused.code == 78
+    assert "rehearse a copy of the input" in refused.last_lines[0]
