@@ -282,7 +282,7 @@ def _one_line(text: str) -> str:
 def _notify(summary: Summary, when: str) -> None:
     """Send a notification, if there are addresses for one and ``when`` asks for it."""
     code = summary.exit.code
-    urls = _notify_urls()
+    urls = notify_urls()
     if not is_text(urls):
         _log().warning("not_notified", why=f"{NOTIFY_URLS} is not UTF-8")
         return
@@ -296,7 +296,8 @@ def _notify(summary: Summary, when: str) -> None:
     notify.notify(urls, summary, job=doing.job, host=socket.gethostname())
 
 
-def _notify_urls() -> str:
+def notify_urls() -> str:
+    """The apprise URLs of the environment, separated by spaces; empty where there are none."""
     file = os.environ.get(f"{NOTIFY_URLS}_FILE")
     with suppress(OSError):
         if file:

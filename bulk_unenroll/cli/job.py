@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, cast
 import click
 from click.core import ParameterSource
 
+from bulk_unenroll.cli.endings import NOTIFY_URLS, notify_urls
 from bulk_unenroll.cli.option_types import PATH
 from bulk_unenroll.errors import InputMissing, Misconfigured, Next, Stop, UsageError
+from bulk_unenroll.urls import is_text
 
 if TYPE_CHECKING:
     from bulk_unenroll.cli.job_file import JobCommand
@@ -68,9 +70,29 @@ def check(context: click.Context, file: Path) -> int:
         click.echo(f"wrong: {fault}")
     if faults:
         many = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
-        raise type(faults[0])(f"{many} in {file}", "fix what is listed above") from None
+        again = Next("job", ("check", str(file)))
+        stop = Stop(f"{many} in {file}", "fix what is listed above", again)
+        stop.code = faults[0].code
+        raise stop
     click.echo(f"{file} is ready: {Next('job', ('run', str(file)))}")
     return 0
+
+
+def _check_notifications() -> None:
+    """Raise ``Stop`` if a notification could not be sent."""
+    urls = notify_urls()
+    if not is_text(urls):
+        raise Misconfigured(f"{NOTIFY_URLS} is not UTF-8", "write it in UTF-8")
+    if not urls:
+        return
+    try:
+        from bulk_unenroll.reports.notify import count_unknown
+    except ImportError:
+        raise Misconfigured(
+            f"{NOTIFY_URLS} needs an extra", "pip install 'bulk-unenroll[notify]'"
+        ) from None
+    if unknown := count_unknown(urls):
+        raise Misconfigured(f"{unknown} of the URLs in {NOTIFY_URLS} are no URLs of apprise")
 
 
 @job.command()
@@ -156,7 +178,13 @@ def _command_faults(context: click.Context, job_command: JobCommand) -> list[Sto
         _take_secrets(job_command)
     except Misconfigured as stop:
         faults.append(stop)
+    try:
+        _check_notifications()
+    except Misconfigured as stop:
+        faults.append(stop)
     with _prepared(context, job_command, []) as inner:
+        if not inner.params["yes"]:
+            click.echo("note: it asks before it sends; set schedule.unattended = true for a night")
         return faults + _faults_found_by_looking(inner, job_command)
 
 
@@ -178,12 +206,13 @@ def _drop_wrong_options(context: click.Context, job_command: JobCommand) -> Iter
 def _faults_found_by_looking(inner: click.Context, job_command: JobCommand) -> list[Stop]:
     """What is wrong with the inputs, the folder, the URL and the credentials."""
     from bulk_unenroll.cli.run_commands import options_from
-    from bulk_unenroll.commands.check import check
+    from bulk_unenroll.commands.check import check, check_writing
     from bulk_unenroll.inputs.finding import default_folder
 
     options = options_from(inner)
+    faults = check_writing(inner.params["log_file"], inner.params["metrics_file"])
     if job_command.command != "run":
-        return check(Path(job_command.arguments[0]), (), options)
+        return faults + check(Path(job_command.arguments[0]), (), options)
     names = tuple(job_command.arguments)
     folder = options.get("out") or default_folder(names, rehearsal=options.get("sandbox", False))
-    return check(folder, names, options)
+    return faults + check(folder, names, options)

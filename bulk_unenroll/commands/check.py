@@ -11,16 +11,22 @@ from typing import Any, Final, NamedTuple
 
 from bulk_unenroll.capillary.base_url import check_scope, same_api
 from bulk_unenroll.capillary.credentials import credentials, read_environment
-from bulk_unenroll.commands.connect import api, base_url, check_goes_on, check_kind, other_api
+from bulk_unenroll.commands.connect import (
+    api,
+    base_url,
+    check_goes_on,
+    check_kind,
+    other_api,
+    working_ledger,
+)
 from bulk_unenroll.commands.memory import as_last_time
 from bulk_unenroll.commands.options import Settings, settings_among
-from bulk_unenroll.errors import FolderUnusable, Next, Stop
-from bulk_unenroll.inputs.finding import find_inputs
-from bulk_unenroll.inputs.source import open_source
+from bulk_unenroll.commands.plan import find_given, load_and_survey
+from bulk_unenroll.errors import FolderUnusable, Next, Stop, UsageError
 from bulk_unenroll.ledger.folder import existing_folder, ledger_path
 from bulk_unenroll.ledger.opening import open_reader
-from bulk_unenroll.model import Enrollment, Invalid
-from bulk_unenroll.reports.plan import TooManyInvalid
+from bulk_unenroll.reports.alarms import AlarmsRaised
+from bulk_unenroll.reports.plan import Destination, TooManyInvalid
 from bulk_unenroll.sending.open_files import allow_open_files
 from bulk_unenroll.settings import RUN_MAX_INVALID, RunSettings
 
@@ -45,7 +51,7 @@ def check(folder: Path, names: Sequence[str], options: Mapping[str, Any]) -> lis
     faults: list[Stop] = []
     orgs = False
     with _collecting(faults):
-        orgs = bool(names) and _check_inputs(names, settings)
+        orgs = bool(names) and _check_inputs(names, folder, settings)
     with _collecting(faults):
         allow_open_files(settings.send.concurrency)
     bound = Bound(None, settings.run)
@@ -73,21 +79,47 @@ def _collecting(faults: list[Stop]) -> Iterator[None]:
         faults.append(stop)
 
 
-def _check_inputs(names: Sequence[str], settings: Settings) -> bool:
-    """Read the inputs to their end; return whether they name connected orgs."""
-    read, invalid, orgs = 0, 0, False
-    with tempfile.TemporaryDirectory() as spool:
-        for file in find_inputs(names):
-            with open_source(file, settings.read, Path(spool)) as source:
-                for record in source.records():
-                    with source.naming():
-                        found = source.mapper.enrollment(record)
-                    read += 1
-                    invalid += isinstance(found, Invalid)
-                    orgs = orgs or (isinstance(found, Enrollment) and found.target.org is not None)
-    if (settings.max_invalid or RUN_MAX_INVALID).exceeded(invalid, read):
-        raise TooManyInvalid(invalid, read)
-    return orgs
+def _check_inputs(names: Sequence[str], folder: Path, settings: Settings) -> bool:
+    """Plan the inputs in a folder of their own; return whether they name connected orgs.
+
+    Raises what a run of them would raise, alarms included.
+    """
+    given = find_given(names, folder, settings)
+    with tempfile.TemporaryDirectory() as apart, working_ledger(Path(apart)) as ledger:
+        max_invalid = settings.max_invalid or RUN_MAX_INVALID
+        to = Destination(rehearsal=settings.run.sandbox)
+        plan = load_and_survey(ledger, given, settings, max_invalid, to, spool=Path(apart)).plan
+        if plan.run_refuses:
+            raise TooManyInvalid(plan.counts.invalid, plan.counts.read)
+        if plan.alarms_raised:
+            raise AlarmsRaised(plan.alarms_raised)
+        return ledger.reader.has_other_orgs()
+
+
+def check_writing(log_file: Path | None, metrics_file: Path | None) -> list[Stop]:
+    """Return which of the files beside the run folder a job cannot write. Makes none."""
+    faults: list[Stop] = []
+    for option, path in (("log-file", log_file), ("metrics-file", metrics_file)):
+        if path is not None and (why := _why_not_written(path)):
+            faults.append(UsageError(f"--{option} {path} cannot be written: {why}"))
+    if metrics_file is not None:
+        try:
+            import bulk_unenroll.reports.metrics  # noqa: F401 - is it there?
+        except ImportError:
+            faults.append(
+                UsageError("--metrics-file needs an extra", "pip install 'bulk-unenroll[metrics]'")
+            )
+    return faults
+
+
+def _why_not_written(path: Path) -> str:
+    if path.is_dir():
+        return "it is a folder"
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        return f"there is no folder {parent}"
+    place = path if path.exists() else parent
+    return "" if os.access(place, os.W_OK) else "permission denied"
 
 
 def _check_folder(folder: Path, settings: Settings, *, new: bool) -> Bound:

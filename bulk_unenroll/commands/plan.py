@@ -114,13 +114,18 @@ def held_doubts(reader: LedgerReader, settings: Settings) -> int:
 
 
 def load_and_survey(
-    ledger: Ledger, given: Given, settings: Settings, max_invalid: Limit | None, to: Destination
+    ledger: Ledger,
+    given: Given,
+    settings: Settings,
+    max_invalid: Limit | None,
+    to: Destination,
+    spool: Path | None = None,
 ) -> Surveyed:
-    """Load new inputs, and say what a run of them would do.
+    """Load new inputs, and say what a run of them would do; copies of inputs go to ``spool``.
 
     Rows of a file of results that are in doubt are decided by a person, with ``retry``.
     """
-    sources = load(ledger, given.files, settings.read, given.folder, named=given.named)
+    sources = load(ledger, given.files, settings.read, given.folder, named=given.named, spool=spool)
     noticed = ledger.reader.noticed(sources)
     if any(facts.get("own") for facts in noticed.values()):
         settings = holding_doubts(settings)

@@ -29,39 +29,42 @@ def load(
     folder: Path,
     *,
     named: bool = False,
+    spool: Path | None = None,
 ) -> list[int]:
     """Load every input whose content is not in the ledger yet. Return the ids of the sources.
 
-    ``folder`` is the run folder; standard input is copied into it. ``named``: a person named it.
+    ``folder`` is the run folder; standard input is copied into it, or into ``spool``. ``named``: a
+    person named it.
     Raises what ``open_source`` and ``check_belongs`` raise; no row of a refused input remains in
     the ledger.
     """
-    sources = [_load_one(ledger, file, reading, folder, named=named) for file in inputs]
+    sources = []
+    for file in inputs:
+        with open_source(file, reading, spool or folder) as source:
+            if is_own(source.header):
+                check_belongs(file, folder, named=named)
+            sources.append(_load_one(ledger, source, reading))
     return list(dict.fromkeys(sources))
 
 
-def _load_one(
-    ledger: Ledger, file: InputFile, reading: ReadSettings, folder: Path, *, named: bool
-) -> int:
-    with open_source(file, reading, folder) as source:
+def _load_one(ledger: Ledger, source: Source, reading: ReadSettings) -> int:
+    file = source.file
+    info = SourceInfo(
+        path=file.path,
+        name=file.display,
+        sha256=source.sha256,
+        reading=reading.signature(),
+        header=source.mapper.kept,
+        part_of=file.part_of,
+    )
+    tally = Tally()
+
+    def noticed() -> dict[str, object]:
         own = is_own(source.header)
-        if own:
-            check_belongs(file, folder, named=named)
-        info = SourceInfo(
-            path=file.path,
-            name=file.display,
-            sha256=source.sha256,
-            reading=reading.signature(),
-            header=source.mapper.kept,
-            part_of=file.part_of,
-        )
-        tally = Tally()
+        return {"ids": asdict(tally.facts()), "own": own, **source.noticed}
 
-        def noticed() -> dict[str, object]:
-            return {"ids": asdict(tally.facts()), "own": own, **source.noticed}
-
-        batches = _limited(_batches(source, tally), file, reading.max_rows)
-        return ledger.load(info, batches, noticed)
+    batches = _limited(_batches(source, tally), file, reading.max_rows)
+    return ledger.load(info, batches, noticed)
 
 
 def _batches(source: Source, tally: Tally) -> Iterator[Batch]:

@@ -33,6 +33,13 @@ def notify(urls: str, summary: Summary, *, job: str | None, host: str) -> bool:
     return sent and all(known)
 
 
+def count_unknown(urls: str) -> int:
+    """How many of these URLs apprise does not support."""
+    logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it prints URLs
+    notifier = apprise.Apprise()
+    return sum(not notifier.add(url) for url in urls.split())
+
+
 def body(summary: Summary, job: str | None, host: str) -> str:
     """The text of a notification: why it ended, where, counts, codes and the next command."""
     lines = [summary.exit.reason, f"folder {summary.folder or 'not known'} on {host}"]

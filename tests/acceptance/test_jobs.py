@@ -166,8 +166,40 @@ class TestCheck:
         )
         ended = desk.do("job", "check", "a.toml")
         assert ended.code == 65
+        assert "2 faults in a.toml" in ended.last_lines[0]
         assert "5 of 5 rows are invalid" in ended.out
         assert "was confirmed for" in ended.out
+
+    def test_what_the_night_would_fail_with_is_found_by_day(
+        self, desk: Desk, witness: Start
+    ) -> None:
+        api = witness()
+        desk.write("a.csv", [(who, 1001, 2001) for who in range(919000000000, 919000900000, 30011)])
+        (desk.folder / "a.toml").write_text(
+            f"""
+            [input]
+            files = "a.csv"
+            [api]
+            base_url = "{api.base_url}"
+            [output]
+            log_file = "not/there/a.log"
+            metrics_file = "a.csv/metrics.prom"
+            """
+        )
+        desk.environment["BULK_UNENROLL_NOTIFY_URLS"] = "no-url"
+        ended = desk.do("job", "check", "a.toml")
+        assert ended.code == 78
+        for said in (
+            "wrong: 1 of the URLs in BULK_UNENROLL_NOTIFY_URLS are no URLs of apprise",
+            "a.log cannot be written: there is no folder",
+            "metrics.prom cannot be written: ",
+            "wrong: alarm phones: ",
+            "note: it asks before it sends",
+        ):
+            assert said in ended.out, ended.out
+        assert "4 faults in a.toml" in ended.last_lines[0]
+        assert sorted(path.name for path in desk.folder.iterdir()) == ["a.csv", "a.toml"]
+        assert api.seen() == []
 
     @pytest.mark.parametrize("name", EXAMPLES)
     def test_examples_are_checked_too(self, desk: Desk, name: str) -> None:
