@@ -89,11 +89,11 @@ EXIT_CODES: Final[Mapping[int, ExitMeaning]] = {
     ),
     ExitCode.LEFT_OVER: ExitMeaning(
         "not finished: rows are left or in doubt",
-        "stopped or finished with rows `pending` or `in_doubt`",
+        "stopped or finished with rows `pending` or `in_doubt`, or outside `--window`",
         "`resume`",
     ),
     ExitCode.INPUT_REFUSED: ExitMeaning(
-        "the input was refused, nothing was sent", "input refused, nothing sent", "fix the file"
+        "the input was refused, nothing was sent", "input refused or alarm raised, nothing sent", "fix the file"
     ),
     ExitCode.INPUT_MISSING: ExitMeaning(
         "the input was not found", "input or run folder not found", "check the path"
