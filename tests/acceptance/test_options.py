@@ -375,7 +375,7 @@ def test_every_command_of_the_readme_runs(desk: Desk, witness: Start) -> None:
             continue
         if "s3://" in line:
             continue
-        words = shlex.split(line, comments=True)[1:]
+        words = shlex.split(line.partition(" | ")[0], comments=True)[1:]
         if words[0] in ("run", "resume", "retry"):
             words += ["--rate", "2000/s"]
         ended = desk.do(*words)
