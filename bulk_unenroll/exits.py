@@ -93,7 +93,9 @@ EXIT_CODES: Final[Mapping[int, ExitMeaning]] = {
         "`resume`",
     ),
     ExitCode.INPUT_REFUSED: ExitMeaning(
-        "the input was refused, nothing was sent", "input refused or alarm raised, nothing sent", "fix the file"
+        "the input was refused, nothing was sent",
+        "input refused or alarm raised, nothing sent",
+        "fix the file",
     ),
     ExitCode.INPUT_MISSING: ExitMeaning(
         "the input was not found", "input or run folder not found", "check the path"
