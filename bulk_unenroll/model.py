@@ -105,6 +105,14 @@ class Target(NamedTuple):
         return f"{self.group}/{self.rule}"
 
 
+class Known(NamedTuple):
+    """What a folder knows of the calls for a target: how many are settled, and how."""
+
+    settled: int
+    succeeded: int
+    not_enrolled: int
+
+
 class Enrollment(NamedTuple):
     """A customer in a target. One call ends one enrollment, and the ledger counts enrollments."""
 

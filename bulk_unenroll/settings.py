@@ -84,6 +84,14 @@ def parse_limit(given: str | int | Limit) -> Limit:
     return Limit(float(match[1] or match[2]), percent=match[2] is not None)
 
 
+def parse_percent(given: str | Limit) -> Limit:
+    """``50%``; raises ``ValueError``."""
+    limit = parse_limit(given)
+    if not limit.percent:
+        raise ValueError(f"{given!r} is not a percentage: write 50%, for instance")
+    return limit
+
+
 def parse_duration_s(given: str | float) -> float:
     """``90s``, ``15m``, ``1h30m`` in seconds; raises ``ValueError``."""
     if not isinstance(given, str) and 0 <= given < math.inf:
@@ -233,6 +241,10 @@ def _stricter(one: Limit, other: Limit) -> Limit:
     return min(one, other, key=lambda limit: (limit.percent, limit.value))
 
 
+def _higher(one: Limit, other: Limit) -> Limit:
+    return max(one, other, key=lambda limit: limit.value)
+
+
 def _any_but(loose: object) -> Callable[[Any, Any], Any]:
     return lambda one, other: other if one == loose else one
 
@@ -251,6 +263,8 @@ class SendSettings:
     read_timeout_s: float = field(default=75.0, metadata=kept(max))
     connect_timeout_s: float = field(default=10.0, metadata=kept(max))
     canary: int = field(default=10, metadata=kept(max))
+    canary_good: Limit = field(default=Limit(50, percent=True), metadata=kept(_higher))
+    max_not_enrolled: Limit = field(default=Limit(50, percent=True), metadata=kept(_stricter))
     max_failures: Limit = field(default=Limit(50, percent=True), metadata=kept(_stricter))
     in_doubt: Literal["resend", "hold"] = field(default="resend", metadata=kept(_any_but("resend")))
     pace: Literal["fixed", "adaptive"] = field(default="fixed", metadata=kept(_any_but("fixed")))

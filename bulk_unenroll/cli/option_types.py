@@ -16,6 +16,7 @@ from bulk_unenroll.settings import (
     parse_delimiter,
     parse_duration_s,
     parse_limit,
+    parse_percent,
     parse_rate,
     parse_time_of_day,
     parse_timeout_s,
@@ -76,6 +77,7 @@ NAME: Final = Parsed("NAME", str)
 CODE: Final = Parsed("CODE", str)
 RATE: Final = Parsed("N/s|N/min|N/h", parse_rate)
 LIMIT: Final = Parsed("N|P%", parse_limit, in_job=str | int)
+PERCENT: Final = Parsed("P%", parse_percent)
 SECONDS: Final = Parsed("S", parse_timeout_s, in_job=float)
 DURATION: Final = Parsed("DURATION", parse_duration_s)
 TIME_OF_DAY: Final = Parsed("HH:MM", parse_time_of_day)

@@ -26,6 +26,7 @@ from bulk_unenroll.settings import (
     parse_delimiter,
     parse_duration_s,
     parse_limit,
+    parse_percent,
     parse_rate,
     parse_time_of_day,
     parse_timeout_s,
@@ -56,6 +57,8 @@ class SendOptions(TypedDict, total=False):
     connect_timeout: float
     in_doubt: Literal["resend", "hold"]
     canary: int
+    canary_good: str | Limit
+    max_not_enrolled: int | str | Limit
     max_failures: int | str | Limit
     expect: int
     stop_after: float | str
@@ -240,6 +243,8 @@ def _choice(name: str) -> Callable[[str], str]:
 _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "rate": parse_rate,
     "max_failures": parse_limit,
+    "max_not_enrolled": parse_limit,
+    "canary_good": parse_percent,
     "max_invalid": parse_limit,
     "read_timeout_s": parse_timeout_s,
     "connect_timeout_s": parse_timeout_s,

@@ -44,7 +44,7 @@ from bulk_unenroll.commands.options import (
 from bulk_unenroll.commands.plan import find_given, held_doubts, load_and_survey
 from bulk_unenroll.commands.results import target_named
 from bulk_unenroll.errors import InputRefused, LedgerFailed, Next, OutsideWindow, UsageError
-from bulk_unenroll.ledger.counts import Counts, callable_count, count
+from bulk_unenroll.ledger.counts import Counts, callable_count, count, known_by_target
 from bulk_unenroll.ledger.facts import confirmed_ids
 from bulk_unenroll.ledger.folder import existing_folder, who_works
 from bulk_unenroll.ledger.interface import Expected, Ledger, Reopening, UnexpectedCalls
@@ -334,6 +334,7 @@ def _send(
         name,
         who_works(),
         sources,
+        known=known_by_target(ledger.reader),
         time_is_up=partial(_time_is_up, settings.run),
         end_now=end.end_now if control.frontend.owns_process else None,
         stop=control.stop,

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from bulk_unenroll.ledger.facts import StateCount
 from bulk_unenroll.ledger.interface import LedgerReader
-from bulk_unenroll.model import BAD, State
+from bulk_unenroll.model import BAD, GOOD, Known, State, Target
+
+SETTLED: Final = GOOD | BAD
 
 
 @dataclass(slots=True)
@@ -107,6 +110,21 @@ def count(
     for some in reader.counts_by_target(sources) if by_target is None else by_target:
         counts.add(some)
     return counts
+
+
+def known_by_target(reader: LedgerReader) -> dict[Target, Known]:
+    """What the folder knows of the calls for each target, of all that was ever confirmed."""
+    sources = [source.id for source in reader.sources() if source.confirmed_s is not None]
+    known: dict[Target, Known] = {}
+    for some in reader.counts_by_target(sources):
+        if some.state in SETTLED:
+            settled, succeeded, not_enrolled = known.get(some.target, Known(0, 0, 0))
+            known[some.target] = Known(
+                settled + some.number,
+                succeeded + some.number * (some.state is State.SUCCEEDED),
+                not_enrolled + some.number * (some.state is State.NOT_ENROLLED),
+            )
+    return known
 
 
 def doubts_of_an_outage(

@@ -109,8 +109,7 @@ class Keeper:
             self._run.keeper_wanted.set()
             return False
         if self._canary.died and turn.more:
-            reason = "the canary failed: none of the first calls succeeded"
-            self._run.stop(ExitCode.API_FAILS, reason)
+            self._run.stop(ExitCode.API_FAILS, self._canary.reason)
         return self._run.sieve.stopped or not turn.more
 
     async def _until_wanted(self, due_s: float | None) -> None:

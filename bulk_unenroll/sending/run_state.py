@@ -94,13 +94,16 @@ class RunState:
     def look_at_clock(self) -> None:
         """Notice if the clocks have parted: what was in doubt before is not sent again then.
 
-        For the next turn of the ledger; what waits for its start goes back to it until then.
+        The next turn of the ledger sees to that; what waits for its start goes back at once.
         """
-        if self.clock.look():
-            log.warning("clocks_parted", hint="what is in doubt is not sent again by itself")
-            self.clocks_parted = True
-            self.give_back_ready()
-            self.keeper_wanted.set()
+        if not self.clock.look():
+            return
+        log.warning("clocks_parted", hint="what is in doubt is not sent again by itself")
+        self.clocks_parted = True
+        for call in [call for call in self.ready if call.doubtful]:
+            self.ready.remove(call)
+            self.give_back(call, old=True)
+        self.keeper_wanted.set()
 
     # ── what forbids calls ───────────────────────────────────────────────────────────────────────
 

@@ -14,13 +14,14 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Protocol
 
 from bulk_unenroll.capillary.auth import Auth
 from bulk_unenroll.capillary.calls import Fault, Reply
 from bulk_unenroll.capillary.verdicts import Block, Halt
 from bulk_unenroll.exits import ExitCode
-from bulk_unenroll.model import Enrollment
+from bulk_unenroll.model import Enrollment, Known, Target
 from bulk_unenroll.sending.adaptive_rate import AdaptiveRate
 from bulk_unenroll.sending.circuit_breaker import CircuitBreaker
 from bulk_unenroll.sending.clock import Clock
@@ -30,7 +31,7 @@ from bulk_unenroll.sending.landing import Flight, Landing, land
 from bulk_unenroll.sending.observers import Observer
 from bulk_unenroll.sending.rate_limit import RateLimit
 from bulk_unenroll.sending.run_state import RunState
-from bulk_unenroll.sending.safeguards import Canary, FailureLimit
+from bulk_unenroll.sending.safeguards import Canary, OutcomeLimit
 from bulk_unenroll.sending.sieve import Sieve
 from bulk_unenroll.settings import SendSettings
 
@@ -62,6 +63,7 @@ class Runner:
         observer: Observer,
         clock: Clock,
         *,
+        known: Mapping[Target, Known] = MappingProxyType({}),
         dice: Callable[[], float] = random.random,
     ) -> None:
         self._sender = sender
@@ -69,8 +71,11 @@ class Runner:
         self._settings = settings
         self._clock = clock
         self._dice = dice
-        self._canary = Canary(settings.canary)
-        self._failure_limit = FailureLimit(settings.max_failures)
+        self._canary = Canary(settings.canary, settings.canary_good, known)
+        self._limits = (
+            OutcomeLimit.of_failures(settings.max_failures),
+            OutcomeLimit.of_not_enrolled(settings.max_not_enrolled, known),
+        )
         self._run = RunState(settings, clock, observer, Sieve(self._canary))
         adaptive_rate = AdaptiveRate(settings.rate.per_s) if settings.adaptive else None
         rate_limit = RateLimit(settings.rate, adaptive_rate)
@@ -142,7 +147,8 @@ class Runner:
             run.halt(landing.verdict, call.enrollment.target)
         run.observer.recorded(call, decision)
         if not self._canary.passed:
-            self._canary.record(call.id, decision)
-        if self._failure_limit.record(decision):
-            run.stop(ExitCode.API_FAILS, self._failure_limit.reason)
+            self._canary.record(call, decision)
+        for limit in self._limits:
+            if limit.record(decision):
+                run.stop(ExitCode.API_FAILS, limit.reason)
         run.keeper_wanted.set()

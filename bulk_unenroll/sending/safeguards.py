@@ -1,11 +1,12 @@
-"""What stops a whole run when its calls fail: the canary and the limit of failures. Pure."""
+"""What stops a whole run by what its calls come to: the canary and two limits. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
-from bulk_unenroll.model import BAD, GOOD, Decision, State
+from bulk_unenroll.model import BAD, Call, Decision, Known, State, Target
 from bulk_unenroll.settings import Limit
 
 PERCENT_FROM: Final = 100
@@ -14,17 +15,22 @@ PERCENT_FROM: Final = 100
 
 @dataclass(slots=True)
 class Canary:
-    """The first calls of a run: ``--canary``. The others wait until one of these succeeds.
+    """The first calls of a run: ``--canary``. The others wait for enough successes among these.
 
-    It has passed once each admitted call was answered and one of them ended well. It has died once
-    all have ended, and none of them well. The sets hold ids of calls.
+    It has passed once each admitted call was answered and ``least`` of them succeeded; calls for
+    the same targets that the folder knows of count, too. It has died once all have ended, and too
+    few of them well. The sets hold ids of calls.
     """
 
     size: int
+    least: Limit
+    known: Mapping[Target, Known] = field(default_factory=dict)
     admitted: set[int] = field(default_factory=set)
     answered: set[int] = field(default_factory=set)
     ended: set[int] = field(default_factory=set)
-    good: int = 0
+    succeeded: int = 0
+    not_enrolled: int = 0
+    _targets: set[Target] = field(default_factory=set)
 
     @property
     def full(self) -> bool:
@@ -34,49 +40,86 @@ class Canary:
     @property
     def passed(self) -> bool:
         """Whether the other calls may go."""
-        return self.size == 0 or (self.full and self.good > 0 and self.answered >= self.admitted)
+        if self.size == 0:
+            return True
+        return self.full and self.answered >= self.admitted and self._enough()
 
     @property
     def died(self) -> bool:
         """Whether no call may go any more."""
-        return self.good == 0 and self.size > 0 and self.full and self.ended >= self.admitted
+        return self.size > 0 and self.full and self.ended >= self.admitted and not self.passed
 
     @property
     def waits(self) -> bool:
         """Whether only admitted calls may go."""
         return self.full and not (self.passed or self.died)
 
+    @property
+    def reason(self) -> str:
+        """Why the run stops once it has died."""
+        return (
+            f"the canary failed: {self.succeeded} of the first {len(self.admitted)} calls"
+            f" succeeded, and {self.not_enrolled} were not enrolled; --canary-good asks for"
+            f" {self.least}"
+        )
+
     def close(self) -> None:
         """Nothing more will come of the admitted calls."""
         self.answered |= self.admitted
         self.ended |= self.admitted
 
-    def record(self, call: int, decision: Decision) -> None:
+    def record(self, call: Call, decision: Decision) -> None:
         """Take into account what was decided on one of the first calls."""
+        self._targets.add(call.enrollment.target)
         if decision.left:
-            self.answered.add(call)
+            self.answered.add(call.id)
         if decision.wait_s is None:
-            self.ended.add(call)
-            self.good += decision.state in GOOD
+            self.ended.add(call.id)
+            self.succeeded += decision.state is State.SUCCEEDED
+            self.not_enrolled += decision.state is State.NOT_ENROLLED
+
+    def _enough(self) -> bool:
+        known = [self.known[target] for target in self._targets if target in self.known]
+        of = len(self.admitted) + sum(one.settled for one in known)
+        good = self.succeeded + sum(one.succeeded for one in known)
+        return good * 100 >= self.least.value * of
 
 
 @dataclass(slots=True)
-class FailureLimit:
-    """``--max-failures``: how many of the calls that this run settled may be bad."""
+class OutcomeLimit:
+    """How many of the settled calls may end in some ``states``."""
 
     limit: Limit
+    states: frozenset[State]
+    words: str
     settled: int = 0
-    bad: int = 0
+    counted: int = 0
+
+    @classmethod
+    def of_failures(cls, limit: Limit) -> Self:
+        """``--max-failures``, of the calls that this run settled."""
+        return cls(limit, BAD, "failed: above --max-failures")
+
+    @classmethod
+    def of_not_enrolled(cls, limit: Limit, known: Mapping[Target, Known]) -> Self:
+        """``--max-not-enrolled``; what the folder knows counts, too."""
+        return cls(
+            limit,
+            frozenset({State.NOT_ENROLLED}),
+            "were not enrolled: above --max-not-enrolled",
+            sum(one.settled for one in known.values()),
+            sum(one.not_enrolled for one in known.values()),
+        )
 
     @property
     def reason(self) -> str:
         """Why the run stops when the limit is exceeded."""
-        return f"{self.bad} of {self.settled} calls failed: above --max-failures"
+        return f"{self.counted} of {self.settled} calls {self.words}"
 
     def record(self, decision: Decision) -> bool:
-        """Count a settled call; True when the limit is exceeded."""
+        """Count a settled call; True when it is one too many."""
         if decision.wait_s is not None or decision.state in (State.PENDING, State.IN_DOUBT):
             return False
         self.settled += 1
-        self.bad += decision.state in BAD
-        return self.limit.exceeded(self.bad, self.settled, least=PERCENT_FROM)
+        self.counted += decision.state in self.states
+        return self.limit.exceeded(self.counted, self.settled, least=PERCENT_FROM)

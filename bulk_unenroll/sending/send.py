@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from bulk_unenroll.capillary.auth import make_auth
 from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.capillary.credentials import Endpoint
 from bulk_unenroll.ledger.interface import Ledger, Turn
+from bulk_unenroll.model import Known, Target
 from bulk_unenroll.sending.clock import Clock
 from bulk_unenroll.sending.keeper import TakeTurn
 from bulk_unenroll.sending.observers import Observer
@@ -36,16 +37,17 @@ COLLECT_AFTER: Final = 20_000
 class RunRequest:
     """One run: what to call it, which sources, and what may stop it.
 
-    ``time_is_up`` is asked whether it must stop by itself. ``end_now`` says that the process
-    is the run's own: signals then stop it, a second one calls ``end_now`` with the exit code (it
-    must not return), and the garbage collector is set up for it. Without ``end_now``, or outside
-    the main thread, the process is left as it is.
+    ``known`` is what the folder knows of the targets. ``time_is_up`` is asked whether the run must
+    stop by itself. ``end_now`` says that the process is the run's own: signals then stop it, a
+    second one calls ``end_now`` with the exit code (it must not return), and the garbage collector
+    is set up for it. Without ``end_now``, or outside the main thread, the process is left as it is.
     """
 
     run_id: str
     command: str
     started_by: str
     sources: Sequence[int]
+    known: Mapping[Target, Known] = field(default_factory=dict)
     time_is_up: Callable[[], bool] | None = None
     end_now: Callable[[int], None] | None = None
     stop: StopRequest | None = None
@@ -112,7 +114,8 @@ async def _send(
         async with client:
             clock, auth = Clock(), make_auth(api.credentials, client)
             turn = _in_thread(thread, ledger.turn)
-            runner = Runner(turn, client, auth, settings, observer, clock)
+            known = request.known
+            runner = Runner(turn, client, auth, settings, observer, clock, known=known)
             with _stoppable(runner, request, ledger, thread):
                 await runner.run(_begin(ledger, clock, settings, request))
     return runner.stop_reasons

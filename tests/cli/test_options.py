@@ -56,6 +56,8 @@ EXAMPLES: Mapping[str, tuple[str, str, object]] = {
     "read_timeout_s": ("0.5", "0.5", 0.5),
     "connect_timeout_s": ("30", "30", 30.0),
     "canary": ("0", "0", 0),
+    "canary_good": ("80%", '"80%"', Limit(80, percent=True)),
+    "max_not_enrolled": ("30%", '"30%"', Limit(30, percent=True)),
     "max_failures": ("0.5%", '"0.5%"', Limit(0.5, percent=True)),
     "stop_after_s": ("1h30m", '"1h30m"', 5400.0),
     "stop_at": ("05:00", '"05:00"', time(5)),

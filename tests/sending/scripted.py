@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 from bulk_unenroll.capillary.calls import Fault, Loss, Reply
@@ -17,7 +18,7 @@ from bulk_unenroll.ledger.counts import count
 from bulk_unenroll.ledger.facts import confirmed_ids
 from bulk_unenroll.ledger.interface import Ledger, SourceInfo, Turn
 from bulk_unenroll.ledger.sqlite.ledger import SqliteLedger
-from bulk_unenroll.model import Call, Decision, Enrollment, State, Target
+from bulk_unenroll.model import Call, Decision, Enrollment, Known, State, Target
 from bulk_unenroll.sending.clock import Clock
 from bulk_unenroll.sending.runner import Runner, Sender
 from bulk_unenroll.settings import Limit, Rate, SendSettings
@@ -140,6 +141,7 @@ def sending(**changed: Any) -> SendSettings:
         "connect_timeout_s": 10.0,
         "canary": 0,
         "max_failures": Limit(100, percent=True),
+        "max_not_enrolled": Limit(100, percent=True),
     }
     return SendSettings(**{**values, **changed})
 
@@ -175,6 +177,7 @@ class Job:
         sources: Sequence[int] | None = None,
         turn_s: float = 0.002,
         late_s: float = 0.0,
+        known: Mapping[Target, Known] = MappingProxyType({}),
         **changed: Any,
     ) -> dict[int, str]:
         """Run what is confirmed, on the loop's own (virtual) clock; why it stopped early.
@@ -195,7 +198,14 @@ class Job:
         at_s = loop.time()
         clock = Clock(lambda: self.now_s + self.set_by_s + loop.time() - at_s)
         runner = Runner(
-            turn, api, auth or Basic(), options, watcher or Watcher(), clock, dice=lambda: 0.5
+            turn,
+            api,
+            auth or Basic(),
+            options,
+            watcher or Watcher(),
+            clock,
+            known=known,
+            dice=lambda: 0.5,
         )
         began_s = loop.time()
         starts = self.ledger.reader.recent_starts(self.now_s - options.rate.unit_s)

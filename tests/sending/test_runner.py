@@ -15,6 +15,7 @@ from bulk_unenroll.capillary.calls import Reply
 from bulk_unenroll.capillary.codes import Reach
 from bulk_unenroll.capillary.credentials import OAuth
 from bulk_unenroll.capillary.verdicts import Halt, Verdict
+from bulk_unenroll.ledger.counts import known_by_target
 from bulk_unenroll.ledger.interface import Reopening
 from bulk_unenroll.model import Enrollment, State
 from bulk_unenroll.settings import Limit, Rate
@@ -223,6 +224,32 @@ class TestCanary:
         api = ScriptedApi(lambda key, attempt, at_s: error(310011))
         assert list(await job.run(api, canary=10)) == [69]
         assert job.states() == {State.FAILED: 10, State.PENDING: 90}
+
+    async def test_half_of_them_must_succeed(self, job: Job) -> None:
+        job.plan(keys(range(1, 101)))
+        api = ScriptedApi(lambda key, attempt, at_s: error(310149) if key.customer % 3 else None)
+        halts = await job.run(api, canary=10)
+        assert list(halts) == [69]
+        assert "3 of the first 10 calls succeeded, and 7 were not enrolled" in halts[69]
+        assert len(api.starts) == 10
+        again = await job.run(api, canary=10)
+        assert list(again) == [69], "what the folder knows does not help"
+
+    async def test_a_rerun_of_a_good_job_counts_what_the_folder_knows(self, job: Job) -> None:
+        job.plan(keys(range(1, 101)))
+        await job.run(ScriptedApi())
+        job.plan(keys(range(101, 151)), "b.csv")
+        api = ScriptedApi(lambda key, attempt, at_s: error(310149))
+        known = known_by_target(job.ledger.reader)
+        assert await job.run(api, canary=10, known=known) == {}
+        assert len(api.starts) == 50
+
+    async def test_many_that_are_not_enrolled_stop_the_run(self, job: Job) -> None:
+        job.plan(keys(range(1, 1001)))
+        api = ScriptedApi(lambda key, attempt, at_s: error(310149) if key.customer > 50 else None)
+        halts = await job.run(api, canary=10, max_not_enrolled=Limit(50, percent=True))
+        assert "were not enrolled: above --max-not-enrolled" in halts[69]
+        assert len(api.starts) < 130
 
     async def test_not_if_no_row_remains(self, job: Job) -> None:
         job.plan(keys(range(1, 11)))

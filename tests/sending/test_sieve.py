@@ -7,7 +7,9 @@ import pytest
 from bulk_unenroll.model import Blocked, Call, Enrollment, Target
 from bulk_unenroll.sending.safeguards import Canary
 from bulk_unenroll.sending.sieve import Sieve
+from bulk_unenroll.settings import Limit
 
+HALF = Limit(50, percent=True)
 TARGET = Blocked(None, 1001, 2001, "310018", "no such target")
 GROUP = Blocked(None, 1001, None, "310017", "no such group")
 
@@ -20,7 +22,7 @@ def call(
 
 @pytest.fixture
 def sieve() -> Sieve:
-    return Sieve(Canary(0))
+    return Sieve(Canary(0, HALF))
 
 
 def test_at_first_every_call_passes(sieve: Sieve) -> None:
@@ -79,7 +81,7 @@ def test_zero_is_the_org_of_self(sieve: Sieve) -> None:
 
 
 def test_a_canary_that_died_lets_none_pass() -> None:
-    canary = Canary(1, admitted={1})
+    canary = Canary(1, HALF, admitted={1})
     sieve = Sieve(canary)
     assert sieve.passes(call())
     canary.close()

@@ -32,6 +32,9 @@ UPDATE item SET not_before = :now
 WHERE not_before > :now AND state = 'pending'
   AND (updated_at > :now OR not_before > :now + :longest);
 
+-- name: end_backoffs
+UPDATE item SET not_before = :now WHERE not_before > :now AND state = 'pending';
+
 -- name: schedule_doubts
 UPDATE item AS i SET not_before = CASE
     WHEN NOT {in_run i.id} THEN NULL

@@ -31,7 +31,6 @@ from bulk_unenroll.ledger.sqlite.sources import (
     note_settings,
 )
 from bulk_unenroll.model import Alarm, Blocked, Entry
-from bulk_unenroll.settings import LONGEST_WAIT_S
 
 
 class SqliteLedger:
@@ -152,9 +151,7 @@ class SqliteLedger:
             number = sum(block(self.connection, self._claims.run, each) for each in blocked)
             if clocks_parted:
                 self.connection.execute("age_doubts")
-                self.connection.execute(
-                    "backoffs_by_a_clock_ahead", now=now_s, longest=LONGEST_WAIT_S
-                )
+                self.connection.execute("end_backoffs", now=now_s)
             self.connection.execute("park_stale_doubts", now=now_s, cutoff=resend_after_s)
             calls = self._claims.claim(claim, wanted) if claim else []
             due_s = self._claims.next_due_s(wanted)
