@@ -105,6 +105,10 @@ class Target(NamedTuple):
         return f"{self.group}/{self.rule}"
 
 
+PROTECTED: Final = "protected"
+"""The code of a row whose customer is on a never-list."""
+
+
 class Known(NamedTuple):
     """What a folder knows of the calls for a target: how many are settled, and how."""
 
@@ -210,6 +214,7 @@ class Entry:
     ``attempt`` is None if the request was not sent. ``not_before_s`` is when it may be sent again
     (Unix seconds; None: not in this run). ``charged``: the attempt counts for ``--max-attempts``.
     ``old``: nobody knows how long ago the attempt was sent, so it is not sent again by itself.
+    ``code``: why a call that did not leave never will.
     """
 
     call: Call
@@ -219,6 +224,7 @@ class Entry:
     charged: bool = True
     mismatch: bool = False
     old: bool = False
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

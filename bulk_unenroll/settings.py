@@ -92,6 +92,57 @@ def parse_percent(given: str | Limit) -> Limit:
     return limit
 
 
+ABOUT: Final = "about:"
+ABOUT_SHARE: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """How many calls somebody expects: exactly so many, or a fifth more or less."""
+
+    calls: int
+    about: bool = False
+
+    def met_by(self, calls: int) -> bool:
+        """Whether so many calls are what was expected."""
+        return abs(calls - self.calls) <= (ABOUT_SHARE * self.calls if self.about else 0)
+
+    def __str__(self) -> str:
+        return f"{ABOUT * self.about}{self.calls}"
+
+
+def parse_expectation(given: str | int | Expectation) -> Expectation:
+    """``312`` or ``about:5000``; raises ``ValueError``."""
+    if isinstance(given, Expectation):
+        return given
+    text = str(given).strip()
+    number = text.removeprefix(ABOUT)
+    if isinstance(given, bool) or not re.fullmatch(r"[0-9]{1,12}", number):
+        raise ValueError(f"{given!r} is neither a number such as 312 nor about:5000")
+    return Expectation(int(number), about=number != text)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetCap:
+    """At most so many customers of one target; ``target`` is ``group/target``."""
+
+    target: str
+    customers: int
+
+    def __str__(self) -> str:
+        return f"{self.target}={self.customers}"
+
+
+def parse_target_cap(given: str | TargetCap) -> TargetCap:
+    """``1001/2001=5000``; raises ``ValueError``."""
+    if isinstance(given, TargetCap):
+        return given
+    match = re.fullmatch(r"([1-9][0-9]{0,18}/[1-9][0-9]{0,18})=([0-9]{1,12})", str(given).strip())
+    if not match:
+        raise ValueError(f"{given!r} is no cap of a target: write GROUP/TARGET=N")
+    return TargetCap(match[1], int(match[2]))
+
+
 def parse_duration_s(given: str | float) -> float:
     """``90s``, ``15m``, ``1h30m`` in seconds; raises ``ValueError``."""
     if not isinstance(given, str) and 0 <= given < math.inf:
@@ -194,7 +245,8 @@ RANGES: Final[Mapping[str, tuple[int, int | None]]] = {
     "concurrency": (1, 1024),
     "max_attempts": (1, 100),
     "canary": (0, None),
-    "expect": (0, None),
+    "max_customers": (0, None),
+    "limit": (0, None),
     "header_row": (1, None),
     "max_rows": (1, None),
 }
@@ -301,7 +353,11 @@ class RunSettings:
     base_url: str | None = None
     sandbox: bool = field(default=False, metadata=kept())
     sandbox_scenario: Path | None = field(default=None, metadata=kept(_any_but(None)))
-    expect: int | None = None
+    expect: Expectation | None = None
+    never: tuple[Path, ...] = field(default=(), metadata=kept(_any_but(())))
+    max_customers: int | None = field(default=None, metadata=kept(_any_but(None)))
+    max_target: tuple[TargetCap, ...] = field(default=(), metadata=kept(_any_but(())))
+    limit: int | None = None
     allow: frozenset[str] = frozenset()
     stop_after_s: float | None = None
     stop_at: datetime.time | None = None

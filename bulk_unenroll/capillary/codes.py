@@ -168,6 +168,9 @@ WORDS: Final[dict[str, Word]] = {
     "killed": Word(
         "in_doubt", "the program ended before the answer came", "resume soon, or check by hand"
     ),
+    "protected": Word(
+        "blocked, or an invalid row", "on a never-list", "nothing: this customer is never called"
+    ),
     "unreachable": Word(
         "pending", "host not found, or connection refused", "check the network and base URL"
     ),

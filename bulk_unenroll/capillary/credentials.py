@@ -93,6 +93,7 @@ class Environment(BaseSettings):
     client_key_file: Path | None = None
     client_secret: SecretStr | None = None
     client_secret_file: Path | None = None
+    never: str | None = None
 
     def user(self) -> str | None:
         """The username or the client key, if one is set."""

@@ -126,7 +126,7 @@ def _options(given: Mapping[Place, Any], base: Base) -> Iterator[tuple[str, Any]
 
 def _value(option: Option, value: Any, base: Base) -> Any:
     if option.type is PATH:
-        return base.path(value)
+        return [*map(base.path, value)] if option.multiple else base.path(value)
     return list(value.items()) if isinstance(value, dict) else value
 
 

@@ -15,9 +15,11 @@ import click
 from bulk_unenroll.settings import (
     parse_delimiter,
     parse_duration_s,
+    parse_expectation,
     parse_limit,
     parse_percent,
     parse_rate,
+    parse_target_cap,
     parse_time_of_day,
     parse_timeout_s,
     parse_window,
@@ -77,6 +79,9 @@ NAME: Final = Parsed("NAME", str)
 CODE: Final = Parsed("CODE", str)
 RATE: Final = Parsed("N/s|N/min|N/h", parse_rate)
 LIMIT: Final = Parsed("N|P%", parse_limit, in_job=str | int)
+PLAN_ID: Final = Parsed("ID", str)
+EXPECT: Final = Parsed("N|about:N", parse_expectation, in_job=str | int)
+TARGET_CAP: Final = Parsed("G/T=N", parse_target_cap)
 PERCENT: Final = Parsed("P%", parse_percent)
 SECONDS: Final = Parsed("S", parse_timeout_s, in_job=float)
 DURATION: Final = Parsed("DURATION", parse_duration_s)

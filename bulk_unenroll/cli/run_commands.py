@@ -51,6 +51,8 @@ def plan(inputs: tuple[str, ...], **given: Any) -> int:
         seconds=time.monotonic() - doing.began_s,
         rehearsal=found.destination.rehearsal,
         alarms=found.alarms,
+        plan=found,
+        plan_id=found.id,
     )
     return finish(summary, json=given["json"], show=False)
 
@@ -152,5 +154,6 @@ def _send(command: Callable[..., Summary], given: Given) -> int:
             seconds=time.monotonic() - doing.began_s,
             rehearsal=plan.destination.rehearsal,
             alarms=plan.alarms,
+            plan_id=plan.id,
         )
     return finish(summary, json=given["json"], notify=given["notify"])

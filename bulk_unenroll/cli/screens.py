@@ -154,7 +154,7 @@ def _calls(plan: Plan) -> Iterator[str]:
     """How many calls, how long, until when, and by which settings."""
     yield (
         f"[bold]{plan.to_call:,} to call[/], at {plan.rate} about {duration(plan.estimate_s)};"
-        f" run folder {escape(plan.folder)}"
+        f" run folder {escape(plan.folder)}; plan {plan.id}"
     )
     if plan.held:
         yield (
@@ -217,6 +217,9 @@ def show_summary(console: Console, summary: Summary) -> None:
         _show_oddities(console, summary.counts)
     elif summary.counts:
         show_counts(console, summary.counts)
+    if summary.to_call is not None:
+        console.print(_would_call_table(summary))
+        console.print(f"[bold]{summary.to_call:,} would be called[/]; nothing was sent")
     if summary.run_id is None:
         return
     if summary.left_out:
@@ -227,6 +230,17 @@ def show_summary(console: Console, summary: Summary) -> None:
     console.print(f"{attempts:,} attempts on record; this took {duration(summary.seconds)}")
     if summary.exit.code == 0:
         console.print(f"[green]{escape(summary.exit.reason)}[/] → {escape(summary.folder)}")
+
+
+def _would_call_table(summary: Summary) -> Table:
+    table = Table("would call", "state", "code", box=None, pad_edge=False)
+    table.add_column("customers", justify="right")
+    for one in summary.would_call[:SHOWN_TARGETS]:
+        code = escape_markup(one.code or "")
+        table.add_row(full_name(one.target), one.state.value, code, f"{one.number:,}")
+    if len(summary.would_call) > SHOWN_TARGETS:
+        table.add_row(f"and {len(summary.would_call) - SHOWN_TARGETS} more")
+    return table
 
 
 def _show_rehearsal(console: Console, summary: Summary) -> None:

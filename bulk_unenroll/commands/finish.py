@@ -33,7 +33,8 @@ PENDING_WRITTEN: Final = 200_000
 class RunEnd:
     """The ways in which a run may end: it finished, its ledger failed, or a second signal came.
 
-    ``nothing`` says that there was nothing to do, and why; it is empty where there was.
+    ``nothing`` says that there was nothing to do, and why; it is empty where there was. ``plan_id``
+    is that of the plan which was carried out, if there was one.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class RunEnd:
     settings: Settings
     frontend: Frontend
     nothing: str = ""
+    plan_id: str = ""
 
     def finish(self, stop_reasons: dict[int, str]) -> Summary:
         """Write the results and the page of a run that sends no more.
@@ -110,6 +112,7 @@ class RunEnd:
             seconds,
             rehearsal=self.settings.run.sandbox,
             settings=kept_of(self.settings),
+            plan_id=self.plan_id,
         )
 
     def _resume(self) -> Next:

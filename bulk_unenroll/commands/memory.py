@@ -19,7 +19,7 @@ from bulk_unenroll.settings import kept_names, more_careful
 def kept_of(settings: Settings) -> dict[str, Any]:
     """What a folder shall remember of ``settings``, by keyword: values that JSON has."""
     values = ((name, _value(settings, name)) for name in kept_names())
-    return {keyword_of(name): plain(value) for name, value in values if value is not None}
+    return {keyword_of(name): plain(value) for name, value in values if value not in (None, ())}
 
 
 def kept_in(reader: LedgerReader, settings: Settings) -> dict[str, Any]:
@@ -38,8 +38,10 @@ def _value(settings: Settings, name: str) -> Any:
     return getattr(part, name)
 
 
-def plain(value: Any) -> bool | float | str:
+def plain(value: Any) -> Any:
     """A value as JSON has it, from which its option reads it again."""
+    if isinstance(value, tuple):
+        return [plain(one) for one in value]
     if isinstance(value, Path):  # the next command may be typed in another folder
         return str(value.absolute())
     return value if isinstance(value, bool | int | float) else str(value)

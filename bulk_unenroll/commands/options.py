@@ -18,16 +18,20 @@ from bulk_unenroll.reports.alarms import NAMES as ALARMS
 from bulk_unenroll.settings import (
     CHOICES,
     RANGES,
+    Expectation,
     Limit,
     Rate,
     RunSettings,
     SendSettings,
+    TargetCap,
     Window,
     parse_delimiter,
     parse_duration_s,
+    parse_expectation,
     parse_limit,
     parse_percent,
     parse_rate,
+    parse_target_cap,
     parse_time_of_day,
     parse_timeout_s,
     parse_window,
@@ -60,7 +64,11 @@ class SendOptions(TypedDict, total=False):
     canary_good: str | Limit
     max_not_enrolled: int | str | Limit
     max_failures: int | str | Limit
-    expect: int
+    expect: int | str | Expectation
+    never: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+    max_customers: int
+    max_target: str | Sequence[str]
+    limit: int
     stop_after: float | str
     stop_at: str | time
     window: str | Window
@@ -92,6 +100,7 @@ class PlanOptions(ReadOptions, total=False):
     """What ``plan`` takes: how to read, where calls would go, and what its estimate depends on."""
 
     base_url: str
+    never: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     rate: str | Rate
     in_doubt: Literal["resend", "hold"]
 
@@ -206,6 +215,14 @@ def _alarm_names(value: str | Iterable[str]) -> frozenset[str]:
     return names
 
 
+def _paths(value: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[Path, ...]:
+    return tuple(map(Path, [value] if isinstance(value, str | os.PathLike) else value))
+
+
+def _caps(value: str | TargetCap | Iterable[str | TargetCap]) -> tuple[TargetCap, ...]:
+    return tuple(map(parse_target_cap, [value] if isinstance(value, str | TargetCap) else value))
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is not text")
@@ -254,6 +271,9 @@ _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "delimiter": parse_delimiter,
     "columns": _columns,
     "allow": _alarm_names,
+    "expect": parse_expectation,
+    "never": _paths,
+    "max_target": _caps,
     "target_group_id": checked_id,
     "target_id": checked_id,
     "data_scope_org": checked_id,
@@ -270,5 +290,5 @@ FIELDS: Final = {"max_invalid"} | {
     for field in fields(kind)
     if not field.name.startswith("began_")
 }
-KEYWORDS: Final = FIELDS | {"out", "states", "codes", "targets"}
+KEYWORDS: Final = FIELDS | {"out", "states", "codes", "targets", "plan", "dry_run"}
 """Every option that a command takes."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Unpack
 
+from bulk_unenroll.capillary.credentials import read_environment
 from bulk_unenroll.commands.connect import destination, working_ledger
 from bulk_unenroll.commands.memory import as_careful_as_last_time, plain
 from bulk_unenroll.commands.options import (
@@ -22,6 +23,7 @@ from bulk_unenroll.commands.options import (
 from bulk_unenroll.errors import UsageError
 from bulk_unenroll.inputs.finding import InputFile, default_folder, find_inputs
 from bulk_unenroll.inputs.loading import load
+from bulk_unenroll.inputs.never import Never, read_never
 from bulk_unenroll.inputs.own_files import check_own, own_folder
 from bulk_unenroll.ledger.counts import doubts_of_an_outage
 from bulk_unenroll.ledger.facts import confirmed_ids
@@ -29,7 +31,7 @@ from bulk_unenroll.ledger.folder import who_works
 from bulk_unenroll.ledger.interface import Ledger, LedgerReader
 from bulk_unenroll.ledger.opening import check_conservation
 from bulk_unenroll.reports.plan import Destination, Plan, survey
-from bulk_unenroll.settings import Limit
+from bulk_unenroll.settings import Limit, RunSettings
 
 
 def plan(
@@ -96,11 +98,19 @@ def find_given(
 
 
 class Surveyed(NamedTuple):
-    """The sources of a run, what it would do, and the settings that it would do it with."""
+    """The sources of a run, what it would do, with which settings, and whom it never calls."""
 
     sources: list[int]
     plan: Plan
     settings: Settings
+    never: Never
+
+
+def never_paths(settings: RunSettings) -> list[Path]:
+    """The never-lists of the options, and those of the environment."""
+    listed = read_environment().never or ""
+    more = [Path(name) for name in listed.split(os.pathsep) if name]
+    return list(dict.fromkeys([*settings.never, *more]))
 
 
 def held_doubts(reader: LedgerReader, settings: Settings) -> int:
@@ -125,7 +135,16 @@ def load_and_survey(
 
     Rows of a file of results that are in doubt are decided by a person, with ``retry``.
     """
-    sources = load(ledger, given.files, settings.read, given.folder, named=given.named, spool=spool)
+    never = read_never(never_paths(settings.run))
+    sources = load(
+        ledger,
+        given.files,
+        settings.read,
+        given.folder,
+        named=given.named,
+        spool=spool,
+        never=never,
+    )
     noticed = ledger.reader.noticed(sources)
     if any(facts.get("own") for facts in noticed.values()):
         settings = holding_doubts(settings)
@@ -137,7 +156,7 @@ def load_and_survey(
         sources,
         given.parts_of,
         destination=to,
-        reading=settings.read.signature(),
+        reading=settings.read.signature(never.sha256),
         rate=settings.send.rate,
         remembered={keyword_of(name): plain(value) for name, value in settings.remembered.items()},
         resend_after_s=math.inf if held else resend_after_s,
@@ -146,4 +165,5 @@ def load_and_survey(
         held=held,
         until=settings.run.closes_at,
     )
-    return Surveyed(sources, found, settings)
+    ledger.note_plan(found.id, found.parts)
+    return Surveyed(sources, found, settings, never)

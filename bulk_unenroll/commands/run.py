@@ -41,13 +41,16 @@ from bulk_unenroll.commands.options import (
     settings_from,
     several,
 )
-from bulk_unenroll.commands.plan import find_given, held_doubts, load_and_survey
+from bulk_unenroll.commands.order import broken_order, not_as_planned, pending_by_target
+from bulk_unenroll.commands.plan import find_given, held_doubts, load_and_survey, never_paths
 from bulk_unenroll.commands.results import target_named
+from bulk_unenroll.commands.what_is_left import WhatIsLeft
 from bulk_unenroll.errors import InputRefused, LedgerFailed, Next, OutsideWindow, UsageError
+from bulk_unenroll.inputs.never import Never, read_never
 from bulk_unenroll.ledger.counts import Counts, callable_count, count, known_by_target
 from bulk_unenroll.ledger.facts import confirmed_ids
 from bulk_unenroll.ledger.folder import existing_folder, who_works
-from bulk_unenroll.ledger.interface import Expected, Ledger, Reopening, UnexpectedCalls
+from bulk_unenroll.ledger.interface import Ledger, LedgerReader, Reopening
 from bulk_unenroll.log import get_logger
 from bulk_unenroll.model import REOPENABLE, State
 from bulk_unenroll.reports.plan import Plan, TooManyInvalid, refusing
@@ -107,13 +110,19 @@ def run(
 def resume(
     folder: str | os.PathLike[str],
     *,
+    plan: str | None = None,
+    dry_run: bool = False,
     on_event: OnEvent | None = None,
     stop: StopRequest | None = None,
     frontend: Frontend | None = None,
     **options: Unpack[SendOptions],
 ) -> Summary:
-    """Send what is confirmed in ``folder`` and not settled; see ``run``. Needs no input file."""
-    return _continue(Path(folder), None, options, on_event, stop, frontend)
+    """Send what is confirmed in ``folder`` and not settled; see ``run``. Needs no input file.
+
+    With ``dry_run`` nothing is sent: ``Summary.would_call`` says what would be called.
+    """
+    order = _Order(plan, dry_run)
+    return _continue(Path(folder), None, order, options, on_event, stop, frontend)
 
 
 def retry(
@@ -122,6 +131,8 @@ def retry(
     states: str | Sequence[str] = (State.FAILED, State.BLOCKED),
     codes: str | Sequence[str] = (),
     targets: str | Sequence[str] = (),
+    plan: str | None = None,
+    dry_run: bool = False,
     on_event: OnEvent | None = None,
     stop: StopRequest | None = None,
     frontend: Frontend | None = None,
@@ -134,10 +145,19 @@ def retry(
     """
     chosen = [_reopenable(state) for state in several(states)]
     reopening = Reopening(chosen, several(codes), [target_named(text) for text in several(targets)])
-    return _continue(Path(folder), reopening, options, on_event, stop, frontend)
+    order = _Order(plan, dry_run)
+    return _continue(Path(folder), reopening, order, options, on_event, stop, frontend)
 
 
 # ── planning and confirming ──────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """How a folder shall go on: only as in a plan, or only shown."""
+
+    plan: str | None = None
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +197,12 @@ def _run(
         with api(settings.run, None) as endpoint:
             anew = is_confirmed_anew(ledger.reader, endpoint)
             to = destination_of(endpoint, settings.run)
-            sources, plan, settings = load_and_survey(ledger, given, settings, max_invalid, to)
+            surveyed = load_and_survey(ledger, given, settings, max_invalid, to)
+            sources, plan, settings, never = surveyed
             with refusing(plan):
                 ledger.note_alarms(plan.alarms, now_s=time.time(), noted_by=who_works())
                 check_orgs(ledger, endpoint)
-                _check_plan(plan, plan_id, settings.run.expect)
+                _check_plan(ledger.reader, plan, plan_id, settings.run)
                 allowed = control.frontend.confirm(plan)
             alarms = plan.allowing(allowed).alarms
             ledger.note_alarms(alarms, now_s=time.time(), noted_by=who_works())
@@ -189,29 +210,30 @@ def _run(
             ledger.confirm(sources, endpoint.base_url, given.parts_of, settings=kept, anew=anew)
             if plan.held:
                 settings = holding_doubts(settings)
-            return _send(given.folder, ledger, endpoint, sources, "run", settings, control)
+            return _send(
+                given.folder,
+                ledger,
+                endpoint,
+                sources,
+                "run",
+                settings,
+                control,
+                never,
+                plan_id=plan.id,
+            )
 
 
-def _check_plan(plan: Plan, plan_id: str | None, expect: int | None) -> None:
+def _check_plan(reader: LedgerReader, plan: Plan, plan_id: str | None, run: RunSettings) -> None:
+    """Raise ``InputRefused`` (65) where the plan is not what was ordered."""
     if plan.run_refuses:
-        raise TooManyInvalid(plan.counts.invalid, plan.counts.read, plan.folder)
-    if plan_id is not None and plan.id != plan_id:
-        raise InputRefused(
-            f"the plan is now {plan.id}, not {plan_id}: the inputs, or how they are read, changed",
-            "look at the plan",
-            instead="plan",
-        )
-    if expect is not None and plan.to_call != expect:
-        raise InputRefused(_unexpected(plan.to_call, expect), "look at the plan", instead="plan")
-
-
-def _unexpected(to_call: int, expected: int) -> str:
-    return f"{to_call} customers/targets would be called, not the {expected} of --expect"
-
-
-def _unexpected_in(folder: Path, to_call: int, expected: int) -> InputRefused:
-    then = Next("status", (str(folder),))
-    return InputRefused(_unexpected(to_call, expected), "look at what is left", then)
+        wrong = plan.counts.invalid - plan.protected
+        raise TooManyInvalid(wrong, plan.counts.read, plan.folder)
+    by_target = pending_by_target(plan.targets)
+    broken = broken_order(run, plan.to_call, by_target)
+    if plan_id is not None and plan_id != plan.id:
+        broken = broken or not_as_planned(reader, plan_id, plan.parts)
+    if broken:
+        raise InputRefused(broken, "look at the plan", instead="plan")
 
 
 # ── resuming ─────────────────────────────────────────────────────────────────────────────────────
@@ -220,6 +242,7 @@ def _unexpected_in(folder: Path, to_call: int, expected: int) -> InputRefused:
 def _continue(
     folder: Path,
     reopening: Reopening | None,
+    order: _Order,
     options: Mapping[str, Any],
     on_event: OnEvent | None,
     stop: StopRequest | None,
@@ -228,37 +251,47 @@ def _continue(
     settings = settings_from(options)
     stop = stop or StopRequest()
     frontend = frontend or EventFrontend(on_event or _ignore, stop)
-    task = partial(_resume, folder, settings, reopening, _Control(frontend, stop))
+    task = partial(_resume, folder, settings, reopening, order, _Control(frontend, stop))
     return frontend.work(task)
 
 
 def _resume(
-    folder: Path, settings: Settings, reopening: Reopening | None, control: _Control
+    folder: Path,
+    settings: Settings,
+    reopening: Reopening | None,
+    order: _Order,
+    control: _Control,
 ) -> Summary:
     folder = existing_folder(folder)
     with working_ledger(folder) as ledger:
-        sources = confirmed_ids(ledger.reader.sources())
+        reader = ledger.reader
+        sources = confirmed_ids(reader.sources())
         if not sources:
             then = Next("run", ("INPUT",), {"out": str(folder)})
             raise UsageError(NOTHING_CONFIRMED, next=then)
-        check_goes_on(ledger.reader, folder, settings.given, _without_options(folder, reopening))
-        settings = as_last_time(settings, ledger.reader)
-        _check_window(settings.run)
+        check_goes_on(reader, folder, settings.given, _without_options(folder, reopening))
+        settings = as_last_time(settings, reader)
+        if not order.dry_run:
+            _check_window(settings.run)
         allow_open_files(settings.send.concurrency)
-        kept = kept_in(ledger.reader, settings)
-        if held := held_doubts(ledger.reader, settings):
+        never = read_never(never_paths(settings.run))
+        kept = kept_in(reader, settings)
+        if held := held_doubts(reader, settings):
             log.warning("in_doubt_held", customers=held, hint=HELD)
             settings = holding_doubts(settings)
-        with api(settings.run, ledger.reader.base_url()) as endpoint:
+        with api(settings.run, reader.base_url()) as endpoint:
             if not settings.run.sandbox:
-                check_same_api(ledger.reader, endpoint)
+                check_same_api(reader, endpoint)
             check_orgs(ledger, endpoint)
+            left = WhatIsLeft(reader, folder, sources, settings, reopening, endpoint.base_url)
+            if order.dry_run:
+                return left.dry_run(ledger, order.plan)
+            number = left.reopen(ledger, order.plan)
             if reopening:
-                name, nothing = "retry", _reopen(folder, ledger, reopening, settings)
-            else:
-                name, nothing = "resume", _nothing_left(folder, ledger, sources, settings)
+                log.info("reopened", customers=number)
+            name, nothing = left.name, left.nothing(number)
             ledger.remember(kept)
-            return _send(folder, ledger, endpoint, sources, name, settings, control, nothing)
+            return _send(folder, ledger, endpoint, sources, name, settings, control, never, nothing)
 
 
 def _without_options(folder: Path, reopening: Reopening | None) -> Next:
@@ -273,40 +306,6 @@ def _without_options(folder: Path, reopening: Reopening | None) -> Next:
     return Next("retry", (str(folder),), {name: texts for name, texts in chosen.items() if texts})
 
 
-def _reopen(folder: Path, ledger: Ledger, reopening: Reopening, settings: Settings) -> str:
-    """Reopen what was asked for; why that was nothing, if so."""
-    expect = settings.run.expect
-    resend_after_s = settings.send.resend_after_s(time.time())
-    expected = None if expect is None else Expected(expect, resend_after_s)
-    try:
-        number = ledger.reopen(reopening, now_s=time.time(), expect=expected)
-    except UnexpectedCalls as found:
-        raise _unexpected_in(folder, found.to_call, found.expected) from None
-    log.info("reopened", customers=number)
-    return "" if number else f"no row {_chosen(reopening)}, so none was reopened"
-
-
-def _chosen(reopening: Reopening) -> str:
-    """The rows that were asked for: ``is failed or blocked with code 310011``."""
-    chosen = f"is {_either(reopening.states)}"
-    if reopening.codes:
-        chosen += f" with code {_either(reopening.codes)}"
-    return chosen + (f" in target {_either(reopening.targets)}" if reopening.targets else "")
-
-
-def _either(texts: Sequence[str]) -> str:
-    return " or ".join(map(str, texts))
-
-
-def _nothing_left(folder: Path, ledger: Ledger, sources: list[int], settings: Settings) -> str:
-    """Why ``resume`` has nothing to do, if so; raises ``InputRefused`` (65) by ``--expect``."""
-    resend_after_s = settings.send.resend_after_s(time.time())
-    to_call = callable_count(ledger.reader, sources, resend_after_s)
-    if settings.run.expect is not None and to_call != settings.run.expect:
-        raise _unexpected_in(folder, to_call, settings.run.expect)
-    return "" if to_call else "nothing is left to call"
-
-
 # ── sending ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -318,13 +317,15 @@ def _send(
     name: str,
     settings: Settings,
     control: _Control,
+    never: Never,
     nothing: str = "",
+    plan_id: str = "",
 ) -> Summary:
     from bulk_unenroll.sending.observers import Observers
     from bulk_unenroll.sending.send import RunRequest, send  # aiohttp is slow to import
 
     run_id = uuid.uuid4().hex[:12]
-    end = RunEnd(folder, ledger, sources, run_id, settings, control.frontend, nothing)
+    end = RunEnd(folder, ledger, sources, run_id, settings, control.frontend, nothing, plan_id)
     before = count(ledger.reader, sources)
     resend_after_s = settings.send.resend_after_s(time.time())
     to_call = callable_count(ledger.reader, sources, resend_after_s, before)
@@ -335,6 +336,8 @@ def _send(
         who_works(),
         sources,
         known=known_by_target(ledger.reader),
+        protected=never.covers if never else None,
+        limit=settings.run.limit,
         time_is_up=partial(_time_is_up, settings.run),
         end_now=end.end_now if control.frontend.owns_process else None,
         stop=control.stop,

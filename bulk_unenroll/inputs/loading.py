@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bulk_unenroll.errors import InputRefused
 from bulk_unenroll.inputs.finding import InputFile
 from bulk_unenroll.inputs.mapping import ReadSettings
+from bulk_unenroll.inputs.never import Never
 from bulk_unenroll.inputs.own_files import check_belongs, is_own
-from bulk_unenroll.inputs.rows import Mapper
 from bulk_unenroll.inputs.source import Source, open_source
+from bulk_unenroll.inputs.staging import batch_of
 from bulk_unenroll.inputs.tally import Tally
-from bulk_unenroll.ledger.batch import Batch, StagedRow, staged_batch, staged_row
+from bulk_unenroll.ledger.batch import Batch
 from bulk_unenroll.ledger.interface import Ledger, SourceInfo
-from bulk_unenroll.model import Record
-
-if TYPE_CHECKING:
-    from bulk_unenroll.inputs.formats.records import Piece
 
 
 def load(
@@ -30,11 +26,13 @@ def load(
     *,
     named: bool = False,
     spool: Path | None = None,
+    never: Never | None = None,
 ) -> list[int]:
     """Load every input whose content is not in the ledger yet. Return the ids of the sources.
 
     ``folder`` is the run folder; standard input is copied into it, or into ``spool``. ``named``: a
-    person named it.
+    person named it. The rows that ``never`` protects are invalid.
+
     Raises what ``open_source`` and ``check_belongs`` raise; no row of a refused input remains in
     the ledger.
     """
@@ -43,17 +41,17 @@ def load(
         with open_source(file, reading, spool or folder) as source:
             if is_own(source.header):
                 check_belongs(file, folder, named=named)
-            sources.append(_load_one(ledger, source, reading))
+            sources.append(_load_one(ledger, source, reading, never or Never()))
     return list(dict.fromkeys(sources))
 
 
-def _load_one(ledger: Ledger, source: Source, reading: ReadSettings) -> int:
+def _load_one(ledger: Ledger, source: Source, reading: ReadSettings, never: Never) -> int:
     file = source.file
     info = SourceInfo(
         path=file.path,
         name=file.display,
         sha256=source.sha256,
-        reading=reading.signature(),
+        reading=reading.signature(never.sha256),
         header=source.mapper.kept,
         part_of=file.part_of,
     )
@@ -63,14 +61,14 @@ def _load_one(ledger: Ledger, source: Source, reading: ReadSettings) -> int:
         own = is_own(source.header)
         return {"ids": asdict(tally.facts()), "own": own, **source.noticed}
 
-    batches = _limited(_batches(source, tally), file, reading.max_rows)
+    batches = _limited(_batches(source, tally, never), file, reading.max_rows)
     return ledger.load(info, batches, noticed)
 
 
-def _batches(source: Source, tally: Tally) -> Iterator[Batch]:
+def _batches(source: Source, tally: Tally, never: Never) -> Iterator[Batch]:
     for piece in source.pieces():
         with source.naming():
-            batch = _batch(piece, source.mapper)
+            batch = never.keep_out(batch_of(piece, source.mapper))
         tally.add(batch)
         yield batch
 
@@ -83,16 +81,3 @@ def _limited(batches: Iterator[Batch], file: InputFile, max_rows: int) -> Iterat
                 "check the file; if it is right, give a larger --max-rows",
             )
         yield batch
-
-
-def _batch(piece: Piece, mapper: Mapper) -> Batch:
-    if isinstance(piece, list):
-        return staged_batch([_stage(record, mapper) for record in piece])
-    from bulk_unenroll.inputs.columns import table_batch  # pyarrow is slow to import
-
-    return table_batch(piece, mapper)
-
-
-def _stage(record: Record, mapper: Mapper) -> StagedRow:
-    found = mapper.enrollment(record)
-    return staged_row(record.row, found, mapper.kept_cells(record), record.line)

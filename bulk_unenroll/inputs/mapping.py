@@ -53,8 +53,11 @@ class ReadSettings:
         }
         return {name: value for name, value in given.items() if value is not None}
 
-    def signature(self) -> str:
-        """Return a stable JSON text of everything that changes the meaning of a row."""
+    def signature(self, never: str = "") -> str:
+        """Return a stable JSON text of everything that changes the meaning of a row.
+
+        ``never`` is the SHA-256 of the never-lists, if there are any.
+        """
         values = {
             "delimiter": self.delimiter,
             "encoding": self.encoding,
@@ -64,6 +67,7 @@ class ReadSettings:
             "group": self.target_group_id,
             "target": self.target_id,
             "org": self.data_scope_org,
+            "never": never,
         }
         given = {name: value for name, value in values.items() if value}
         return json.dumps(given, ensure_ascii=False, sort_keys=True)

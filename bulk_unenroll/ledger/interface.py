@@ -83,23 +83,6 @@ class Reopening:
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
-    """How many calls a run of the confirmed sources shall make; see ``callable_doubts``."""
-
-    calls: int
-    resend_after_s: float
-
-
-class UnexpectedCalls(Exception):
-    """A run would call another number of customers/targets than was expected."""
-
-    def __init__(self, to_call: int, expected: int) -> None:
-        super().__init__(f"{to_call} would be called, not {expected}")
-        self.to_call = to_call
-        self.expected = expected
-
-
-@dataclass(frozen=True, slots=True)
 class Turn:
     """What a turn gave.
 
@@ -145,6 +128,9 @@ class LedgerReader(Protocol):
 
     def line(self, source: int, row: int) -> int | None:
         """The line of a text file in which a row begins, counted from 1; None where not known."""
+
+    def plans(self) -> dict[str, dict[str, Any]]:
+        """What the last plans were made of, by their ids, the oldest first."""
 
     def failed_file(self) -> WrittenFile | None:
         """The file of failed rows that was written last, if it was noted."""
@@ -290,14 +276,18 @@ class Ledger(Protocol):
     def note_failed_file(self, written: WrittenFile) -> None:
         """Note which file of failed rows was written."""
 
+    def note_plan(self, plan_id: str, parts: Mapping[str, object]) -> None:
+        """Note what a plan was made of: values that JSON has. The last few are kept."""
+
     def note_alarms(self, alarms: Sequence[Alarm], *, now_s: float, noted_by: str | None) -> None:
         """Note which alarms a plan or run raised, if any; ``user@host`` looked at it."""
 
-    def reopen(self, which: Reopening, *, now_s: float, expect: Expected | None = None) -> int:
-        """Reopen settled calls of confirmed sources for ``retry``; how many.
+    def reopen(
+        self, which: Reopening, *, now_s: float, check: Callable[[], object] = lambda: None
+    ) -> int:
+        """Reopen settled calls; how many.
 
-        Raises ``UnexpectedCalls``, and reopens nothing, if a run would then make other than the
-        expected number of calls.
+        ``check`` is called once they are open. What it raises is raised, and nothing is reopened.
         """
 
     def begin_run(

@@ -18,7 +18,7 @@ from bulk_unenroll.exits import Exit, ExitCode
 from bulk_unenroll.ledger.counts import Counts, callable_count
 from bulk_unenroll.ledger.facts import Source, ids_in_force
 from bulk_unenroll.ledger.interface import LedgerReader
-from bulk_unenroll.model import State, Target
+from bulk_unenroll.model import PROTECTED, State, Target
 from bulk_unenroll.reports.rehearsal import is_rehearsal
 from bulk_unenroll.reports.summary import Summary
 
@@ -149,6 +149,8 @@ def rerun(
     The code comes from a server, and the command is pasted into a shell: a code with unusual
     characters is left out.
     """
+    if code == PROTECTED:
+        return Next("status", (folder,), advice=advice(code))
     if state is State.BLOCKED:  # its target is not there: to call it again is no use
         return _mending(code, fix)
     options: dict[str, OptionValue] = {}

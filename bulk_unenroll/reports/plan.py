@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,8 +13,9 @@ from bulk_unenroll.exits import Exit, ExitCode
 from bulk_unenroll.ledger.counts import Counts, callable_count, count
 from bulk_unenroll.ledger.facts import InvalidCount, Source, StateCount
 from bulk_unenroll.ledger.interface import LedgerReader
-from bulk_unenroll.model import Alarm, Target
+from bulk_unenroll.model import PROTECTED, Alarm, Target
 from bulk_unenroll.reports.alarms import Seen, alarms, ids_seen
+from bulk_unenroll.reports.plan_id import plan_id, plan_parts
 from bulk_unenroll.reports.problems import TargetFact
 from bulk_unenroll.settings import RUN_MAX_INVALID, Limit, Rate
 
@@ -50,17 +49,20 @@ class Destination:
 class Plan:
     """Everything that a plan shows. ``to_call`` customers/targets would be called.
 
-    ``id`` changes with the contents of the inputs, how they are read, and their targets. ``others``
-    are files that the folder holds beside those of the plan. ``known`` counts enrollments that the
-    ledger had before, ``gone`` those no longer in the file. ``exit`` is how ``plan`` ends;
-    ``run_refuses``: too many rows are invalid for a run. ``estimate_s`` is how long the calls take
-    at ``rate``. ``remembered`` are settings that nobody gave, but which the folder remembers from
-    its last run. ``held`` are in doubt, and so many that they are not sent again by themselves.
-    ``until`` is what a clock on the wall shows when the run would end; None: it has no such time.
+    ``id`` changes with its ``parts``: the contents of the inputs, how they are read, never-lists,
+    targets with counts, destination and alarms. ``others`` are files that the folder holds beside
+    those of the plan. ``known`` counts enrollments that the ledger had before, ``gone`` those no
+    longer in the file. ``protected`` rows are on a never-list, and invalid for that. ``exit`` is
+    how ``plan`` ends; ``run_refuses``: too many rows are invalid for a run. ``estimate_s`` is how
+    long the calls take at ``rate``. ``remembered`` are settings that nobody gave, but which the
+    folder remembers from its last run. ``held`` are in doubt, and so many that they are not sent
+    again by themselves. ``until`` is what a clock on the wall shows when the run would end; None:
+    it has no such time.
     """
 
     folder: str
     id: str
+    parts: Mapping[str, object]
     exit: Exit
     destination: Destination
     sources: list[Source]
@@ -72,12 +74,50 @@ class Plan:
     known: int
     gone: int
     alarms: list[Alarm]
+    protected: int
     run_refuses: bool
     estimate_s: float
     rate: Rate
     remembered: Mapping[str, object]
     held: int = 0
     until: datetime | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """The object of ``plan --json``."""
+        return {
+            "id": self.id,
+            "destination": {
+                "base_url": self.destination.base_url,
+                "user": self.destination.user,
+                "rehearsal": self.destination.rehearsal,
+                "scope": self.scope,
+            },
+            "sources": [
+                {"name": s.name, "path": s.path, "rows": s.row_count, "sha256": s.sha256}
+                for s in self.sources
+            ],
+            "targets": [
+                {
+                    "org": fact.target.org,
+                    "target": str(fact),
+                    "customers": fact.unique,
+                    "states": {state.value: number for state, number in fact.states.items()},
+                }
+                for fact in self.targets
+            ],
+            "invalid": [
+                {"reason": fact.code, "rows": fact.number, "first_row": fact.first_row}
+                for fact in self.invalid
+            ],
+            "known": self.known,
+            "new": self.counts.unique - self.known,
+            "gone": self.gone,
+            "settled": self.counts.unique - self.counts.left,
+            "held": self.held,
+            "alarms": [alarm.as_json() for alarm in self.alarms],
+            "to_call": self.to_call,
+            "estimate_s": round(self.estimate_s, 3),
+        }
 
     @property
     def alarms_raised(self) -> list[Alarm]:
@@ -150,7 +190,7 @@ def survey(
     by_target = reader.counts_by_target(sources)
     counts = count(reader, sources, by_target)
     to_call = callable_count(reader, sources, resend_after_s, counts)
-    targets = _targets(by_target)
+    targets = target_facts(by_target)
     compared = reader.compare(sources, parts_of)
     every_source, planned = reader.sources(), frozenset(sources)
     shown = [source for source in every_source if source.id in planned]
@@ -166,10 +206,14 @@ def survey(
         invalid,
         reader.swapped_before(sources),
     )
+    told = alarms(seen)
+    parts = plan_parts(shown, reading, destination, targets, told)
+    protected = sum(fact.number for fact in invalid if fact.code == PROTECTED)
     found = Plan(
         folder=folder,
-        id=_plan_id(shown, reading, targets),
-        exit=_exit(counts, to_call, max_invalid),
+        id=plan_id(parts),
+        parts=parts,
+        exit=_exit(counts, protected, to_call, max_invalid),
         destination=destination,
         sources=shown,
         others=[
@@ -183,8 +227,11 @@ def survey(
         to_call=to_call,
         known=compared.known,
         gone=compared.gone,
-        alarms=alarms(seen),
-        run_refuses=(max_invalid or RUN_MAX_INVALID).exceeded(counts.invalid, counts.read),
+        alarms=told,
+        protected=protected,
+        run_refuses=(max_invalid or RUN_MAX_INVALID).exceeded(
+            counts.invalid - protected, counts.read
+        ),
         estimate_s=to_call / rate.per_s,
         rate=rate,
         remembered=remembered,
@@ -194,21 +241,17 @@ def survey(
     return found.allowing(allow)
 
 
-def _plan_id(sources: Iterable[Source], reading: str, targets: Iterable[TargetFact]) -> str:
-    contents = sorted(source.sha256 for source in sources)
-    counted = sorted((str(fact), fact.unique) for fact in targets)
-    return hashlib.sha256(json.dumps([contents, reading, counted]).encode()).hexdigest()[:12]
-
-
-def _exit(counts: Counts, to_call: int, max_invalid: Limit | None) -> Exit:
-    if max_invalid is not None and max_invalid.exceeded(counts.invalid, counts.read):
-        return Exit(ExitCode.INPUT_REFUSED, str(TooManyInvalid(counts.invalid, counts.read)))
+def _exit(counts: Counts, protected: int, to_call: int, max_invalid: Limit | None) -> Exit:
+    wrong = counts.invalid - protected
+    if max_invalid is not None and max_invalid.exceeded(wrong, counts.read):
+        return Exit(ExitCode.INPUT_REFUSED, str(TooManyInvalid(wrong, counts.read)))
     if counts.invalid:
         return Exit(ExitCode.ROWS_FAILED, f"{counts.invalid} invalid rows")
     return Exit(ExitCode.FINISHED, f"{to_call} to call")
 
 
-def _targets(by_target: Iterable[StateCount]) -> list[TargetFact]:
+def target_facts(by_target: Iterable[StateCount]) -> list[TargetFact]:
+    """The targets, each with its customers by state."""
     facts: dict[Target, TargetFact] = {}
     for some in by_target:
         facts.setdefault(some.target, TargetFact(some.target)).add(some)

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from bulk_unenroll.errors import Next
 from bulk_unenroll.exits import PRECEDENCE, Exit, ExitCode
 from bulk_unenroll.ledger.counts import Counts
-from bulk_unenroll.model import BAD, Alarm, State
+from bulk_unenroll.ledger.facts import StateCount
+from bulk_unenroll.model import BAD, Alarm, State, Target
 from bulk_unenroll.reports.problems import Problems
+
+if TYPE_CHECKING:
+    from bulk_unenroll.reports.plan import Plan
 
 SHOWN_PROBLEMS: Final = 4
 """How many problems a command shows at its end, besides the line for invalid rows."""
@@ -26,6 +30,31 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
+class WouldCall:
+    """How many customers of a target, with a state and a code, would be called."""
+
+    target: Target
+    state: State
+    code: str | None
+    number: int
+
+    @classmethod
+    def of(cls, some: StateCount) -> Self:
+        """These customers."""
+        return cls(some.target, some.state, some.code, some.number)
+
+    def as_json(self) -> dict[str, object]:
+        """The object of ``--json``."""
+        return {
+            "org": self.target.org,
+            "target": str(self.target),
+            "state": self.state.value,
+            "code": self.code,
+            "customers": self.number,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """How a command ended. ``next`` is the next command; None when all is done.
 
@@ -35,7 +64,8 @@ class Summary:
     ``problems`` are what did not succeed; ``fix`` is the command for invalid rows once they are
     fixed. ``rehearsal``: the calls went to the sandbox, and nobody was taken out of anything.
     ``alarms`` are those of the last plan or run, ``settings`` what the folder remembers.
-    ``left_out`` says what the results lack, if so.
+    ``left_out`` says what the results lack, if so. ``plan`` is what was planned, ``plan_id`` its
+    id. After a dry run ``to_call`` and ``would_call`` say what would be called.
     """
 
     folder: str
@@ -51,6 +81,10 @@ class Summary:
     alarms: Sequence[Alarm] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     left_out: LeftOut | None = None
+    plan: Plan | None = None
+    plan_id: str = ""
+    to_call: int | None = None
+    would_call: Sequence[WouldCall] = ()
 
     @property
     def failed_file(self) -> str:
@@ -66,6 +100,13 @@ class Summary:
         tail["advice"] = self.next.advice if self.next else ""
         if self.settings:
             tail["settings"] = dict(self.settings)
+        if self.plan:
+            tail["plan"] = self.plan.as_json()
+        if self.plan_id:
+            tail["plan_id"] = self.plan_id
+        if self.to_call is not None:
+            tail["to_call"] = self.to_call
+            tail["would_call"] = [one.as_json() for one in self.would_call]
         if self.left_out:
             tail["left_out"] = {"rows": self.left_out.rows, "export": str(self.left_out.export)}
         if self.pace is not None:

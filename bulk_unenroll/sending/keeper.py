@@ -81,11 +81,17 @@ class Keeper:
             now_s=now_s,
             resend_after_s=run.settings.resend_after_s(now_s),
             halted_orgs=sorted(run.sieve.halted_orgs),
-            only=sorted(canary.admitted) if canary.waits else None,
+            only=self._only(),
             spread=not canary.passed,
             pace=self._adaptive_rate and self._adaptive_rate.as_json(),
             clocks_parted=clocks_parted,
         )
+
+    def _only(self) -> list[int] | None:
+        """The calls that alone may be claimed again, if no others may."""
+        if self._canary.waits:
+            return sorted(self._canary.admitted)
+        return sorted(self._run.pilot.waiting) if self._run.pilot.full else None
 
     def _room(self, unrecorded: int) -> int:
         """How many more calls may be claimed now."""
@@ -100,6 +106,8 @@ class Keeper:
             room = min(room, vacancies - ready)
         if not (canary.passed or canary.full):
             room = min(room, canary.size - len(canary.admitted))
+        if not run.pilot.full:
+            room = int(min(room, run.pilot.room()))
         return max(room, 0)
 
     def _finished(self, turn: Turn) -> bool:
@@ -110,6 +118,8 @@ class Keeper:
             return False
         if self._canary.died and turn.more:
             self._run.stop(ExitCode.API_FAILS, self._canary.reason)
+        if self._run.pilot.full and turn.next_due_s is None:
+            self._run.stop(ExitCode.LEFT_OVER, self._run.pilot.reason)
         return self._run.sieve.stopped or not turn.more
 
     async def _until_wanted(self, due_s: float | None) -> None:

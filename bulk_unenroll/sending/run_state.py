@@ -12,9 +12,10 @@ from bulk_unenroll.capillary.codes import Reach
 from bulk_unenroll.capillary.verdicts import Block, Halt
 from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.log import get_logger
-from bulk_unenroll.model import Blocked, Call, Entry, Target
+from bulk_unenroll.model import PROTECTED, Blocked, Call, Entry, State, Target
 from bulk_unenroll.sending.clock import Clock
 from bulk_unenroll.sending.observers import Observer
+from bulk_unenroll.sending.safeguards import Pilot
 from bulk_unenroll.sending.sieve import Sieve
 from bulk_unenroll.settings import SendSettings
 
@@ -33,12 +34,18 @@ class RunState:
     """
 
     def __init__(
-        self, settings: SendSettings, clock: Clock, observer: Observer, sieve: Sieve
+        self,
+        settings: SendSettings,
+        clock: Clock,
+        observer: Observer,
+        sieve: Sieve,
+        pilot: Pilot,
     ) -> None:
         self.settings = settings
         self.clock = clock
         self.observer = observer
         self.sieve = sieve
+        self.pilot = pilot
         ahead = math.ceil(settings.rate.per_s * LOOKAHEAD_S)
         self.lookahead = max(1, min(ahead, settings.concurrency))
         self.ready: deque[Call] = deque()
@@ -60,11 +67,22 @@ class RunState:
     def admit(self, calls: Iterable[Call]) -> None:
         """Take claimed calls: what may leave waits for its start, what may not goes back."""
         for call in calls:
-            if self.sieve.passes(call):
+            self.pilot.admit(call)
+            if self.sieve.protects(call):
+                self._keep_for_good(call)
+            elif self.sieve.passes(call):
                 self.ready.append(call)
             else:
                 self.give_back(call)
         self.departures_wanted.set()
+
+    def _keep_for_good(self, call: Call) -> None:
+        """Return a claimed call that must never leave: its customer is on a never-list."""
+        state = State.IN_DOUBT if call.doubtful else State.BLOCKED
+        self.entries.append(Entry(call, state, old=call.doubtful, code=PROTECTED))
+        self.pilot.end(call.id)
+        self.observer.blocked(1)
+        self.keeper_wanted.set()
 
     def take(self) -> Call:
         """The next call, which starts now."""

@@ -31,7 +31,7 @@ from bulk_unenroll.sending.landing import Flight, Landing, land
 from bulk_unenroll.sending.observers import Observer
 from bulk_unenroll.sending.rate_limit import RateLimit
 from bulk_unenroll.sending.run_state import RunState
-from bulk_unenroll.sending.safeguards import Canary, OutcomeLimit
+from bulk_unenroll.sending.safeguards import Canary, OutcomeLimit, Pilot
 from bulk_unenroll.sending.sieve import Sieve
 from bulk_unenroll.settings import SendSettings
 
@@ -64,6 +64,8 @@ class Runner:
         clock: Clock,
         *,
         known: Mapping[Target, Known] = MappingProxyType({}),
+        protected: Callable[[Enrollment], bool] | None = None,
+        limit: int | None = None,
         dice: Callable[[], float] = random.random,
     ) -> None:
         self._sender = sender
@@ -76,7 +78,8 @@ class Runner:
             OutcomeLimit.of_failures(settings.max_failures),
             OutcomeLimit.of_not_enrolled(settings.max_not_enrolled, known),
         )
-        self._run = RunState(settings, clock, observer, Sieve(self._canary))
+        sieve = Sieve(self._canary, protected)
+        self._run = RunState(settings, clock, observer, sieve, Pilot(limit))
         adaptive_rate = AdaptiveRate(settings.rate.per_s) if settings.adaptive else None
         rate_limit = RateLimit(settings.rate, adaptive_rate)
         breaker = CircuitBreaker.of(settings.concurrency, rate_limit.interval_s)
@@ -145,6 +148,8 @@ class Runner:
             run.block(call.enrollment.target, landing.verdict)
         elif isinstance(landing.verdict, Halt):
             run.halt(landing.verdict, call.enrollment.target)
+        if decision.wait_s is None:
+            run.pilot.end(call.id)
         run.observer.recorded(call, decision)
         if not self._canary.passed:
             self._canary.record(call, decision)

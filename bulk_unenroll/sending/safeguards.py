@@ -1,7 +1,8 @@
-"""What stops a whole run by what its calls come to: the canary and two limits. Pure."""
+"""What stops a whole run by what its calls come to: the canary, a pilot and two limits. Pure."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
@@ -83,6 +84,42 @@ class Canary:
         of = len(self.admitted) + sum(one.settled for one in known)
         good = self.succeeded + sum(one.succeeded for one in known)
         return good * 100 >= self.least.value * of
+
+
+@dataclass(slots=True)
+class Pilot:
+    """``--limit``: how many customers/targets this run may call; None: all.
+
+    ``waiting`` holds the ids of those that it began with and that have not ended.
+    """
+
+    size: int | None = None
+    admitted: int = 0
+    waiting: set[int] = field(default_factory=set)
+
+    @property
+    def full(self) -> bool:
+        """Whether no other customer/target may be called."""
+        return self.size is not None and self.admitted >= self.size
+
+    @property
+    def reason(self) -> str:
+        """Why the run stops."""
+        return f"--limit {self.size} is reached"
+
+    def room(self) -> float:
+        """How many more may begin."""
+        return math.inf if self.size is None else self.size - self.admitted
+
+    def admit(self, call: Call) -> None:
+        """A call was claimed, for the first time or again."""
+        if self.size is not None and call.id not in self.waiting:
+            self.admitted += 1
+            self.waiting.add(call.id)
+
+    def end(self, call: int) -> None:
+        """A call will not be made again in this run."""
+        self.waiting.discard(call)
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from bulk_unenroll.capillary.auth import make_auth
 from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.capillary.credentials import Endpoint
 from bulk_unenroll.ledger.interface import Ledger, Turn
-from bulk_unenroll.model import Known, Target
+from bulk_unenroll.model import Enrollment, Known, Target
 from bulk_unenroll.sending.clock import Clock
 from bulk_unenroll.sending.keeper import TakeTurn
 from bulk_unenroll.sending.observers import Observer
@@ -37,7 +37,8 @@ COLLECT_AFTER: Final = 20_000
 class RunRequest:
     """One run: what to call it, which sources, and what may stop it.
 
-    ``known`` is what the folder knows of the targets. ``time_is_up`` is asked whether the run must
+    ``known`` is what the folder knows of the targets; ``protected`` says who must never be called;
+    at most ``limit`` customers/targets are. ``time_is_up`` is asked whether the run must
     stop by itself. ``end_now`` says that the process is the run's own: signals then stop it, a
     second one calls ``end_now`` with the exit code (it must not return), and the garbage collector
     is set up for it. Without ``end_now``, or outside the main thread, the process is left as it is.
@@ -48,6 +49,8 @@ class RunRequest:
     started_by: str
     sources: Sequence[int]
     known: Mapping[Target, Known] = field(default_factory=dict)
+    protected: Callable[[Enrollment], bool] | None = None
+    limit: int | None = None
     time_is_up: Callable[[], bool] | None = None
     end_now: Callable[[int], None] | None = None
     stop: StopRequest | None = None
@@ -114,8 +117,17 @@ async def _send(
         async with client:
             clock, auth = Clock(), make_auth(api.credentials, client)
             turn = _in_thread(thread, ledger.turn)
-            known = request.known
-            runner = Runner(turn, client, auth, settings, observer, clock, known=known)
+            runner = Runner(
+                turn,
+                client,
+                auth,
+                settings,
+                observer,
+                clock,
+                known=request.known,
+                protected=request.protected,
+                limit=request.limit,
+            )
             with _stoppable(runner, request, ledger, thread):
                 await runner.run(_begin(ledger, clock, settings, request))
     return runner.stop_reasons

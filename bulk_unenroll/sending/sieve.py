@@ -6,17 +6,22 @@ So every call passes here when the ledger hands it out, and again right before i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bulk_unenroll.model import Blocked, Call
+from bulk_unenroll.model import Blocked, Call, Enrollment
 from bulk_unenroll.sending.safeguards import Canary
 
 
 @dataclass(slots=True)
 class Sieve:
-    """What is forbidden by now: targets and groups, orgs, or everything."""
+    """What is forbidden by now: targets and groups, orgs, or everything.
+
+    ``protected`` says who must never be called.
+    """
 
     canary: Canary
+    protected: Callable[[Enrollment], bool] | None = None
     stopped: bool = False
     halted_orgs: set[int] = field(default_factory=set)
     _blocks: dict[tuple[int | None, int, int | None], Blocked] = field(default_factory=dict)
@@ -24,6 +29,10 @@ class Sieve:
     def block(self, block: Blocked) -> None:
         """Let no more calls of a target or group pass."""
         self._blocks.setdefault((block.org, block.group, block.rule), block)
+
+    def protects(self, call: Call) -> bool:
+        """Whether ``call`` must never leave: its customer is on a never-list."""
+        return self.protected is not None and self.protected(call.enrollment)
 
     def passes(self, call: Call) -> bool:
         """Whether ``call`` may leave."""

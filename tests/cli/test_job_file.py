@@ -90,7 +90,7 @@ def test_what_is_wrong_is_said(text: str, said: str) -> None:
 
 
 def test_all_faults_are_reported_at_once() -> None:
-    assert len(problems("[input]\nfile = 1\n[api]\nurl = 'x'\n[limits]\nexpect = 'x'")) == 4
+    assert len(problems("[input]\nfile = 1\n[api]\nurl = 'x'\n[limits]\ncanary = 'x'")) == 4
 
 
 def test_the_schema_names_every_key_and_refuses_others() -> None:

@@ -17,7 +17,15 @@ from bulk_unenroll.cli.job_keys import MODELS, OPTION_AT
 from bulk_unenroll.cli.options import BY_NAME, OPTIONS, Option
 from bulk_unenroll.commands.options import settings_among, settings_from
 from bulk_unenroll.inputs.mapping import ReadSettings
-from bulk_unenroll.settings import Limit, Rate, RunSettings, SendSettings, Window
+from bulk_unenroll.settings import (
+    Expectation,
+    Limit,
+    Rate,
+    RunSettings,
+    SendSettings,
+    TargetCap,
+    Window,
+)
 from tests import reference
 
 BASE = Base(Path("/jobs"), date(2026, 1, 2))
@@ -25,7 +33,7 @@ ARGUMENTS = {"inputs", "folder"}
 NOT_IN_A_JOB: Mapping[str, str] = {}
 """Options that a job file cannot say, each with the reason."""
 OF_THE_COMMAND_LINE = {
-    *("out", "max_invalid", "states", "codes", "targets"),
+    *("out", "max_invalid", "states", "codes", "targets", "plan", "dry_run"),
     *("json", "yes", "notify", "verbose", "quiet", "log_file", "log_format"),
 }
 """Options that no settings hold: they choose what is done, not how."""
@@ -62,7 +70,13 @@ EXAMPLES: Mapping[str, tuple[str, str, object]] = {
     "stop_after_s": ("1h30m", '"1h30m"', 5400.0),
     "stop_at": ("05:00", '"05:00"', time(5)),
     "window": ("22:00-05:00", '"22:00-05:00"', Window(time(22), time(5))),
-    "expect": ("312", "312", 312),
+    "expect": ("312", "312", Expectation(312)),
+    "never": ("/never.csv", '["/never.csv"]', (Path("/never.csv"),)),
+    "max_customers": ("900", "900", 900),
+    "max_target": ("1001/2001=9", '["1001/2001=9"]', (TargetCap("1001/2001", 9),)),
+    "limit": ("50", "50", 50),
+    "plan": ("1a2b3c4d5e6f", '"1a2b3c4d5e6f"', "1a2b3c4d5e6f"),
+    "dry_run": ("", "true", True),
     "yes": ("", "true", True),
     "export": ("", "false", False),
     "metrics_file": ("/m.prom", '"/m.prom"', Path("/m.prom")),

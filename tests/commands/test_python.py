@@ -122,7 +122,7 @@ class TestRefusals:
             bu.run("customers.csv", out="f", expect=plan.to_call - 1)
         with (at_home / "customers.csv").open("a") as file:
             file.write("423999999,1001,2001\n")
-        with pytest.raises(bu.errors.InputRefused, match="the plan is now"):
+        with pytest.raises(bu.errors.InputRefused, match=f"not as in plan {plan.id}: the contents"):
             bu.run("customers.csv", out="f", plan=plan.id)
         assert api.seen() == []
 
@@ -431,6 +431,7 @@ class TestPublicNames:
             "resume": options.SendOptions.__annotations__.keys(),
         }
         own = {"json", "notify", "yes", "quiet", "verbose", "log_format", "log_file", "out"}
+        own |= {"plan", "dry_run"}  # parameters of the functions themselves
         for command, names in keywords.items():
             typed = {option.name for option in OPTIONS if command in option.commands} - own
             if command == "plan":

@@ -6,7 +6,7 @@ import pytest
 
 from bulk_unenroll.errors import LedgerFailed
 from bulk_unenroll.ledger.facts import CustomerAttempt
-from bulk_unenroll.ledger.interface import Expected, Ledger, Reopening, UnexpectedCalls
+from bulk_unenroll.ledger.interface import Ledger, Reopening
 from bulk_unenroll.model import Blocked, State, Target
 from tests.ledger.kit import (
     NEVER_S,
@@ -322,14 +322,15 @@ class TestReopening:
         plan(settled, keys(3), "b.csv")
         assert reopen(settled, State.FAILED) == 0
 
-    def test_with_an_expectation_it_is_all_or_nothing(self, settled: Ledger) -> None:
-        which = Reopening([State.FAILED])
-        with pytest.raises(UnexpectedCalls) as caught:
-            settled.reopen(which, now_s=NOW_S, expect=Expected(3, NEVER_S))
-        assert (caught.value.to_call, caught.value.expected) == (2, 3)
-        assert state_counts(settled)["failed"] == 2
-        assert settled.reopen(which, now_s=NOW_S, expect=Expected(2, NEVER_S)) == 2
+    def test_what_is_not_as_it_was_ordered_is_not_reopened(self, settled: Ledger) -> None:
+        class Refused(Exception): ...
 
-    def test_what_is_in_doubt_and_young_is_expected_too(self, settled: Ledger) -> None:
-        expect = Expected(3, RECENT_S)
-        assert settled.reopen(Reopening([State.FAILED]), now_s=NOW_S, expect=expect) == 2
+        def refuse() -> None:
+            assert state_counts(settled)["pending"] == 2, "it is asked once they are open"
+            raise Refused
+
+        which = Reopening([State.FAILED])
+        with pytest.raises(Refused):
+            settled.reopen(which, now_s=NOW_S, check=refuse)
+        assert state_counts(settled)["failed"] == 2
+        assert settled.reopen(which, now_s=NOW_S) == 2

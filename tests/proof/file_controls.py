@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from bulk_unenroll.errors import InputRefused
-from bulk_unenroll.inputs import loading as load
+from bulk_unenroll.inputs import staging as load
 from bulk_unenroll.inputs.rows import Mapper
 from bulk_unenroll.inputs.source import Source
-from bulk_unenroll.inputs.tally import Tally
 from bulk_unenroll.ledger.batch import Batch, StagedRow, staged_batch
 from bulk_unenroll.ledger.sqlite import loading
 from bulk_unenroll.model import Enrollment, Invalid, Record
@@ -43,7 +42,7 @@ def forgiving_decoder(encoding: str) -> Any:
     return partial(strict_decoder(encoding), errors="replace")
 
 
-def keep_what_was_read(source: Source, _: Tally) -> Iterator[Batch]:
+def keep_what_was_read(source: Source, *_: object) -> Iterator[Batch]:
     """A refusal half way leaves the rows before it for calling."""
     rows: list[StagedRow] = []
     try:

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from bulk_unenroll.inputs import loading as load
+from bulk_unenroll.inputs import staging as load
 from bulk_unenroll.inputs.rows import Mapper
 from bulk_unenroll.ledger.batch import StagedRow
 from bulk_unenroll.model import Record

@@ -122,7 +122,7 @@ WHERE id = :item;
 
 -- name: release
 UPDATE item SET state = :state, not_before = :not_before, claimed_at = NULL,
-    doubt_at = CASE WHEN :old THEN 0 ELSE doubt_at END
+    doubt_at = CASE WHEN :old THEN 0 ELSE doubt_at END, code = coalesce(:code, code)
 WHERE id = :item;
 
 -- name: index_pending

@@ -89,6 +89,12 @@ class SqliteReader:
         (line,) = self._connection.fetch_one("line_of_row", source=source, row=row)
         return None if line is None else int(line)
 
+    def plans(self) -> dict[str, dict[str, Any]]:
+        """See ``LedgerReader.plans``."""
+        noted = self._connection.meta("plans")
+        plans: dict[str, dict[str, Any]] = json.loads(noted) if noted else {}
+        return plans
+
     def failed_file(self) -> WrittenFile | None:
         """See ``LedgerReader.failed_file``."""
         noted = self._connection.meta("failed_file")

@@ -26,6 +26,7 @@ def _released(entry: Entry) -> dict[str, object]:
         "state": entry.state.value,
         "not_before": entry.not_before_s,
         "old": entry.old,
+        "code": entry.code,
     }
 
 
