@@ -131,21 +131,33 @@ def _read(file: InputFile, spool: Path, digest: Any) -> Iterator[tuple[Target, _
     found: dict[Target, tuple[list[Numbers], list[Numbers]]] = {}
     with open_source(file, ReadSettings() if has_targets else _EVERY_TARGET, spool) as source:
         digest.update(source.sha256.encode())
+        source.mapper.own = []  # the other cells are not kept
         for piece in source.pieces():
             with source.naming():
                 batch = batch_of(piece, source.mapper)
             _check(batch, file)
-            customers, places = np.asarray(batch.customers), np.asarray(batch.target_places)
-            lines = np.asarray(batch.rows) + batch.first_row + 1
+            customers = np.asarray(batch.customers, dtype=np.int64)
+            places = np.asarray(batch.target_places)
+            lines = _lines(batch)
             for number, target in enumerate(batch.targets):
                 where = Target(None, target.group, target.rule) if has_targets else ANYWHERE
                 some = found.setdefault(where, ([], []))
                 some[0].append(customers[places == number])
-                some[1].append(lines[places == number].astype(np.int32))
+                some[1].append(lines[places == number])
     for where, (every_customer, every_line) in found.items():
         customers, lines = np.concatenate(every_customer), np.concatenate(every_line)
         order = np.argsort(customers, kind="stable")
         yield where, _List(file.display, customers[order], lines[order])
+
+
+def _lines(batch: Batch) -> Numbers:
+    """The line in which each enrollment of a batch stands; see ``Batch.lines``."""
+    import numpy as np
+
+    rows = np.asarray(batch.rows) + batch.first_row
+    known = np.array(list(batch.lines.items()) or [(0, 1)], dtype=np.int64)
+    at = np.searchsorted(known[:, 0], rows, side="right") - 1
+    return (known[at, 1] + rows - known[at, 0]).astype(np.int32)
 
 
 def _check(batch: Batch, file: InputFile) -> None:
