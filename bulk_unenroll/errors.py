@@ -147,10 +147,9 @@ class FolderBusy(Stop):
 
     code = ExitCode.FOLDER_BUSY
 
-    def __init__(self, folder: str) -> None:
-        super().__init__(
-            f"another process works in {folder}", "wait until it ends", Next("status", (folder,))
-        )
+    def __init__(self, folder: str, reason: str = "", remedy: str = "wait until it ends") -> None:
+        why = reason or f"another process works in {folder}"
+        super().__init__(why, remedy, Next("status", (folder,)))
         self.folder = folder
 
 

@@ -254,6 +254,7 @@ RANGES: Final[Mapping[str, tuple[int, int | None]]] = {
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "in_doubt": ("resend", "hold"),
     "pace": ("fixed", "adaptive"),
+    "first_time": ("hold", "go"),
 }
 """The possible values of each option that has only a few."""
 
@@ -358,6 +359,9 @@ class RunSettings:
     max_customers: int | None = field(default=None, metadata=kept(_any_but(None)))
     max_target: tuple[TargetCap, ...] = field(default=(), metadata=kept(_any_but(())))
     limit: int | None = None
+    history: str | None = None
+    beside: bool = False
+    first_time: Literal["hold", "go"] = "hold"
     allow: frozenset[str] = frozenset()
     stop_after_s: float | None = None
     stop_at: datetime.time | None = None

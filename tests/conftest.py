@@ -97,6 +97,14 @@ def proof(request: pytest.FixtureRequest) -> Callable[..., None]:
     return write
 
 
+@pytest.fixture(autouse=True)
+def state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the user's programs remember: of this test alone."""
+    folder = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    return folder
+
+
 @pytest.fixture
 def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Desk:
     """Where commands are processes, unless a test is marked ``in_process``."""

@@ -62,3 +62,8 @@ def check_scope(base_url: str, other_orgs: bool) -> None:
             " ignore the scope headers and act on the parent org's customers",
             "give --base-url .../v3.1",
         )
+
+
+def host_of(base_url: str) -> str:
+    """The host and port of an API."""
+    return urlsplit(base_url).netloc

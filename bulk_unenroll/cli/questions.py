@@ -41,6 +41,11 @@ def ask_name(alarm: Alarm) -> str:
     return typed
 
 
+def ask_to_go_on(question: str) -> bool:
+    """Let a person type ``go``; anything else means no."""
+    return _ask(f"{question}. Type go to go on") == "go"
+
+
 def _ask(question: str) -> str:
     try:
         typed: str = click.prompt(question, err=True, default="", show_default=False)

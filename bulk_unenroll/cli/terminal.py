@@ -11,7 +11,7 @@ from bulk_unenroll.cli import questions, screens
 from bulk_unenroll.cli.endings import print_abandoned
 from bulk_unenroll.cli.log_options import is_json
 from bulk_unenroll.cli.progress import watching
-from bulk_unenroll.errors import UsageError
+from bulk_unenroll.errors import Unanswered, UsageError
 from bulk_unenroll.log import get_logger
 from bulk_unenroll.reports.alarms import AlarmsRaised
 
@@ -59,6 +59,16 @@ class Terminal:
         if not plan.alarms_raised:
             questions.ask_number(plan)
         return [questions.ask_name(alarm) for alarm in plan.alarms_raised]
+
+    def goes_on(self, question: str) -> bool:
+        """Ask a person at a terminal, and wait; nobody is asked with ``--yes``."""
+        if self._given["yes"] or not sys.stdin.isatty():
+            return False
+        questions.forget_typed_ahead()
+        try:
+            return questions.ask_to_go_on(question)
+        except Unanswered:
+            return False
 
     def _show(self, plan: Plan) -> None:
         """Show the plan in words, but nowhere among JSON."""

@@ -105,6 +105,10 @@ class EventFrontend:
             raise Interrupted(ExitCode.LEFT_OVER, "stopped by the caller: nothing was sent")
         return ()
 
+    def goes_on(self, question: str) -> bool:
+        """Nobody is asked: the run holds, and ``resume`` goes on."""
+        return False
+
     @contextmanager
     def watch(self, before: Counts, to_call: int) -> Iterator[EventObserver]:
         """Report the progress of a run as events."""

@@ -34,6 +34,9 @@ class Frontend(Protocol):
         Return the names of the alarms that a person let pass.
         """
 
+    def goes_on(self, question: str) -> bool:
+        """Whether a person says that a run which holds after its first calls goes on."""
+
     def watch(self, before: Counts, to_call: int) -> AbstractContextManager[Observer]:
         """Follow a run with ``to_call`` calls to make; ``before`` are the counts at its start."""
 

@@ -69,6 +69,9 @@ class SendOptions(TypedDict, total=False):
     max_customers: int
     max_target: str | Sequence[str]
     limit: int
+    history: str | os.PathLike[str]
+    beside: bool
+    first_time: Literal["hold", "go"]
     stop_after: float | str
     stop_at: str | time
     window: str | Window
@@ -101,6 +104,7 @@ class PlanOptions(ReadOptions, total=False):
 
     base_url: str
     never: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+    history: str | os.PathLike[str]
     rate: str | Rate
     in_doubt: Literal["resend", "hold"]
 
@@ -273,12 +277,13 @@ _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "allow": _alarm_names,
     "expect": parse_expectation,
     "never": _paths,
+    "history": os.fspath,
     "max_target": _caps,
     "target_group_id": checked_id,
     "target_id": checked_id,
     "data_scope_org": checked_id,
     **dict.fromkeys(("base_url", "encoding", "sheet"), _text),
-    **dict.fromkeys(("sandbox", "export", "log_ids"), _flag),
+    **dict.fromkeys(("sandbox", "export", "log_ids", "beside"), _flag),
     "sandbox_scenario": Path,
     "metrics_file": Path,
     **{name: _in_range(name) for name in RANGES},

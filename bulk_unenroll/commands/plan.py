@@ -20,6 +20,7 @@ from bulk_unenroll.commands.options import (
     keyword_of,
     settings_from,
 )
+from bulk_unenroll.commands.past import Past
 from bulk_unenroll.errors import UsageError
 from bulk_unenroll.inputs.finding import InputFile, default_folder, find_inputs
 from bulk_unenroll.inputs.loading import load
@@ -104,6 +105,7 @@ class Surveyed(NamedTuple):
     plan: Plan
     settings: Settings
     never: Never
+    past: Past
 
 
 def never_paths(settings: RunSettings) -> list[Path]:
@@ -150,6 +152,7 @@ def load_and_survey(
         settings = holding_doubts(settings)
     resend_after_s = settings.send.resend_after_s(time.time())
     held = held_doubts(ledger.reader, settings)
+    past = Past.of(settings.run, to, given.folder)
     found = survey(
         ledger.reader,
         str(given.folder),
@@ -162,8 +165,11 @@ def load_and_survey(
         resend_after_s=math.inf if held else resend_after_s,
         max_invalid=max_invalid,
         allow=settings.run.allow,
+        here=past.here(ledger.reader),
+        records=past.others(),
         held=held,
         until=settings.run.closes_at,
     )
     ledger.note_plan(found.id, found.parts)
-    return Surveyed(sources, found, settings, never)
+    past.note_plan(ledger, sources, confirmed=False)
+    return Surveyed(sources, found, settings, never, past)

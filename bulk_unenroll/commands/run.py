@@ -7,11 +7,13 @@ import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from bulk_unenroll.capillary.base_url import host_of
 from bulk_unenroll.capillary.credentials import Endpoint
 from bulk_unenroll.commands.call_log import CallLog
 from bulk_unenroll.commands.connect import (
@@ -42,17 +44,19 @@ from bulk_unenroll.commands.options import (
     several,
 )
 from bulk_unenroll.commands.order import broken_order, not_as_planned, pending_by_target
+from bulk_unenroll.commands.past import Past, state_of
 from bulk_unenroll.commands.plan import find_given, held_doubts, load_and_survey, never_paths
 from bulk_unenroll.commands.results import target_named
 from bulk_unenroll.commands.what_is_left import WhatIsLeft
 from bulk_unenroll.errors import InputRefused, LedgerFailed, Next, OutsideWindow, UsageError
+from bulk_unenroll.history.senders import sending_alone
 from bulk_unenroll.inputs.never import Never, read_never
 from bulk_unenroll.ledger.counts import Counts, callable_count, count, known_by_target
 from bulk_unenroll.ledger.facts import confirmed_ids
 from bulk_unenroll.ledger.folder import existing_folder, who_works
 from bulk_unenroll.ledger.interface import Ledger, LedgerReader, Reopening
 from bulk_unenroll.log import get_logger
-from bulk_unenroll.model import REOPENABLE, State
+from bulk_unenroll.model import REOPENABLE, State, Target
 from bulk_unenroll.reports.plan import Plan, TooManyInvalid, refusing
 from bulk_unenroll.reports.summary import Summary
 from bulk_unenroll.sending.open_files import allow_open_files
@@ -66,6 +70,7 @@ if TYPE_CHECKING:
 log = get_logger()
 
 HELD = "so many at once look like an outage: look some up, then `retry --state in_doubt`"
+SHOWN_TARGETS = 5
 NOTHING_CONFIRMED = "nothing in this folder was confirmed by a `run`"
 
 
@@ -198,7 +203,7 @@ def _run(
             anew = is_confirmed_anew(ledger.reader, endpoint)
             to = destination_of(endpoint, settings.run)
             surveyed = load_and_survey(ledger, given, settings, max_invalid, to)
-            sources, plan, settings, never = surveyed
+            sources, plan, settings = surveyed.sources, surveyed.plan, surveyed.settings
             with refusing(plan):
                 ledger.note_alarms(plan.alarms, now_s=time.time(), noted_by=who_works())
                 check_orgs(ledger, endpoint)
@@ -210,17 +215,19 @@ def _run(
             ledger.confirm(sources, endpoint.base_url, given.parts_of, settings=kept, anew=anew)
             if plan.held:
                 settings = holding_doubts(settings)
-            return _send(
+            surveyed.past.note_plan(ledger, sources, confirmed=True)
+            sending = _Sending(
                 given.folder,
                 ledger,
                 endpoint,
                 sources,
-                "run",
                 settings,
                 control,
-                never,
-                plan_id=plan.id,
+                surveyed.never,
+                surveyed.past,
+                plan.id,
             )
+            return sending.send("run")
 
 
 def _check_plan(reader: LedgerReader, plan: Plan, plan_id: str | None, run: RunSettings) -> None:
@@ -291,7 +298,9 @@ def _resume(
                 log.info("reopened", customers=number)
             name, nothing = left.name, left.nothing(number)
             ledger.remember(kept)
-            return _send(folder, ledger, endpoint, sources, name, settings, control, never, nothing)
+            past = Past.of(settings.run, destination_of(endpoint, settings.run), folder)
+            sending = _Sending(folder, ledger, endpoint, sources, settings, control, never, past)
+            return sending.send(name, nothing)
 
 
 def _without_options(folder: Path, reopening: Reopening | None) -> Next:
@@ -309,57 +318,118 @@ def _without_options(folder: Path, reopening: Reopening | None) -> Next:
 # ── sending ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _send(
-    folder: Path,
-    ledger: Ledger,
-    endpoint: Endpoint,
-    sources: list[int],
-    name: str,
-    settings: Settings,
-    control: _Control,
-    never: Never,
-    nothing: str = "",
-    plan_id: str = "",
-) -> Summary:
-    from bulk_unenroll.sending.observers import Observers
-    from bulk_unenroll.sending.send import RunRequest, send  # aiohttp is slow to import
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """One command's sending, with all that it needs."""
 
-    run_id = uuid.uuid4().hex[:12]
-    end = RunEnd(folder, ledger, sources, run_id, settings, control.frontend, nothing, plan_id)
-    before = count(ledger.reader, sources)
-    resend_after_s = settings.send.resend_after_s(time.time())
-    to_call = callable_count(ledger.reader, sources, resend_after_s, before)
-    log.info("run", run_id=end.run_id, command=name, to_call=to_call, rate=str(settings.send.rate))
-    request = RunRequest(
-        end.run_id,
-        name,
-        who_works(),
-        sources,
-        known=known_by_target(ledger.reader),
-        protected=never.covers if never else None,
-        limit=settings.run.limit,
-        time_is_up=partial(_time_is_up, settings.run),
-        end_now=end.end_now if control.frontend.owns_process else None,
-        stop=control.stop,
-    )
-    metrics = _metrics(folder, before, settings.run)
-    try:
-        with control.frontend.watch(before, to_call) as watcher:
-            calls = CallLog(log_ids=settings.run.log_ids)
-            observers: list[Observer] = [calls, watcher, *metrics]
-            reasons = send(ledger, endpoint, settings.send, request, Observers(observers))
-    except LedgerFailed as failed:
-        summary = end.fail(failed)
-    else:
-        summary = end.finish(reasons)
-    for file in metrics:
-        file.ended(summary.counts, summary.exit.code)
-    return _ended(summary, control)
+    folder: Path
+    ledger: Ledger
+    endpoint: Endpoint
+    sources: list[int]
+    settings: Settings
+    control: _Control
+    never: Never
+    past: Past
+    plan_id: str = ""
+
+    def send(self, name: str, nothing: str = "") -> Summary:
+        """Send, and say how it ended. ``nothing`` says why there is nothing to send, if so."""
+        run, state = self.settings.run, state_of(self.settings.run)
+        alone = None if run.beside else state
+        place, user = host_of(self.endpoint.base_url), self.endpoint.credentials.user
+        with sending_alone(alone, place, user, self.folder):
+            hold = self._hold()
+            summary, held = self._send_once(name, nothing, hold)
+            if held:
+                self.past.note_asked(self.ledger, hold.targets)
+                if self.control.frontend.goes_on(hold.question):
+                    summary, _ = self._send_once("resume", "", FirstTime())
+        with suppress(LedgerFailed):  # the run is over, and its end is told
+            self.past.note_end(self.ledger)
+        self.control.frontend.ended(summary)
+        return summary
+
+    def _hold(self) -> FirstTime:
+        """For which targets the run stops after the canary."""
+        if self.settings.run.first_time == "go" or self.settings.send.canary == 0:
+            return FirstTime()
+        by_target = self.ledger.reader.counts_by_target(self.sources)
+        pending = {some.target: None for some in by_target if some.state is State.PENDING}
+        left = sum(some.number for some in by_target if some.state is State.PENDING)
+        if left <= self.settings.send.canary:
+            return FirstTime()
+        targets = self.past.unknown(self.ledger, list(pending))
+        return FirstTime(host_of(self.endpoint.base_url), targets)
+
+    def _send_once(self, name: str, nothing: str, hold: FirstTime) -> tuple[Summary, bool]:
+        from bulk_unenroll.sending.observers import Observers
+        from bulk_unenroll.sending.send import RunRequest, send  # aiohttp is slow to import
+
+        settings, ledger, frontend = self.settings, self.ledger, self.control.frontend
+        run_id = uuid.uuid4().hex[:12]
+        end = RunEnd(
+            self.folder, ledger, self.sources, run_id, settings, frontend, nothing, self.plan_id
+        )
+        before = count(ledger.reader, self.sources)
+        resend_after_s = settings.send.resend_after_s(time.time())
+        to_call = callable_count(ledger.reader, self.sources, resend_after_s, before)
+        log.info("run", run_id=run_id, command=name, to_call=to_call, rate=str(settings.send.rate))
+        request = RunRequest(
+            run_id,
+            name,
+            who_works(),
+            self.sources,
+            known=known_by_target(ledger.reader),
+            protected=self.never.covers if self.never else None,
+            limit=settings.run.limit,
+            hold=hold.reason,
+            time_is_up=partial(_time_is_up, settings.run),
+            end_now=end.end_now if frontend.owns_process else None,
+            stop=self.control.stop,
+        )
+        metrics = _metrics(self.folder, before, settings.run)
+        reasons: dict[int, str] = {}
+        try:
+            with frontend.watch(before, to_call) as watcher:
+                calls = CallLog(log_ids=settings.run.log_ids)
+                observers: list[Observer] = [calls, watcher, *metrics]
+                reasons = send(ledger, self.endpoint, settings.send, request, Observers(observers))
+        except LedgerFailed as failed:
+            summary = end.fail(failed)
+        else:
+            summary = end.finish(reasons)
+        for file in metrics:
+            file.ended(summary.counts, summary.exit.code)
+        return summary, bool(hold) and hold.reason in reasons.values()
 
 
-def _ended(summary: Summary, control: _Control) -> Summary:
-    control.frontend.ended(summary)
-    return summary
+@dataclass(frozen=True, slots=True)
+class FirstTime:
+    """Targets out of which nobody was ever taken at a host; none: there is nothing to ask."""
+
+    host: str = ""
+    targets: Sequence[Target] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.targets)
+
+    @property
+    def reason(self) -> str:
+        """Why the run stops after the canary; "" if it does not."""
+        if not self.targets:
+            return ""
+        shown = ", ".join(map(str, self.targets[:SHOWN_TARGETS]))
+        more = len(self.targets) - SHOWN_TARGETS
+        return (
+            f"this is the first time for {shown}{f' and {more} more targets' if more > 0 else ''}"
+            f" at {self.host}: look one of the first customers up there, before the others are"
+            " called"
+        )
+
+    @property
+    def question(self) -> str:
+        """What a person at a terminal is asked."""
+        return f"The first calls succeeded, and {self.reason}"
 
 
 def _metrics(folder: Path, before: Counts, settings: RunSettings) -> list[MetricsFile]:

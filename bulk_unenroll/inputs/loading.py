@@ -59,7 +59,8 @@ def _load_one(ledger: Ledger, source: Source, reading: ReadSettings, never: Neve
 
     def noticed() -> dict[str, object]:
         own = is_own(source.header)
-        return {"ids": asdict(tally.facts()), "own": own, **source.noticed}
+        ids, sample = asdict(tally.facts()), tally.sample()
+        return {"ids": ids, "sample": sample, "own": own, **source.noticed}
 
     batches = _limited(_batches(source, tally, never), file, reading.max_rows)
     return ledger.load(info, batches, noticed)

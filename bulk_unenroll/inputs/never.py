@@ -157,7 +157,8 @@ def _lines(batch: Batch) -> Numbers:
     rows = np.asarray(batch.rows) + batch.first_row
     known = np.array(list(batch.lines.items()) or [(0, 1)], dtype=np.int64)
     at = np.searchsorted(known[:, 0], rows, side="right") - 1
-    return (known[at, 1] + rows - known[at, 0]).astype(np.int32)
+    lines: Numbers = (known[at, 1] + rows - known[at, 0]).astype(np.int32)
+    return lines
 
 
 def _check(batch: Batch, file: InputFile) -> None:

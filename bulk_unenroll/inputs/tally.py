@@ -65,6 +65,10 @@ class Tally:
             self._sample.width(),
         )
 
+    def sample(self) -> dict[str, Any]:
+        """Some of the customers, as ``Customers`` in the history has them."""
+        return self._sample.as_json()
+
 
 def _cut(ids: Numbers) -> int:
     text = ids.astype(str)
@@ -115,6 +119,11 @@ class _Sample:
         if not self._is_full:
             return len(self._ids)
         return round((SAMPLE - 1) * _HASHES / float(self._hashes[-1]))
+
+    def as_json(self) -> dict[str, Any]:
+        """The ids with the smallest hashes, these, and up to which hash they are all."""
+        until = int(self._hashes[-1]) if self._is_full else (1 << 64) - 1
+        return {"ids": self._ids.tolist(), "mixes": self._hashes.tolist(), "until": until}
 
     def width(self) -> int:
         """How wide a range is from which so many ids would lie as far apart as these do.

@@ -129,6 +129,9 @@ class LedgerReader(Protocol):
     def line(self, source: int, row: int) -> int | None:
         """The line of a text file in which a row begins, counted from 1; None where not known."""
 
+    def note(self, name: str) -> str | None:
+        """What was noted under ``name``: ``history``, ``asked_targets``."""
+
     def plans(self) -> dict[str, dict[str, Any]]:
         """What the last plans were made of, by their ids, the oldest first."""
 
@@ -275,6 +278,9 @@ class Ledger(Protocol):
 
     def note_failed_file(self, written: WrittenFile) -> None:
         """Note which file of failed rows was written."""
+
+    def note(self, name: str, text: str) -> None:
+        """Note ``text`` under ``name``; see ``LedgerReader.note``."""
 
     def note_plan(self, plan_id: str, parts: Mapping[str, object]) -> None:
         """Note what a plan was made of: values that JSON has. The last few are kept."""

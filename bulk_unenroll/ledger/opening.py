@@ -10,7 +10,7 @@ from bulk_unenroll.errors import Stop
 from bulk_unenroll.ledger.folder import ledger_path, locked, make_folder
 from bulk_unenroll.ledger.interface import Ledger, LedgerReader
 from bulk_unenroll.ledger.sqlite.failures import damaged
-from bulk_unenroll.ledger.sqlite.file import is_left_open, open_read_only
+from bulk_unenroll.ledger.sqlite.file import is_left_open, open_read_only, read_note
 from bulk_unenroll.ledger.sqlite.ledger import SqliteLedger
 from bulk_unenroll.ledger.sqlite.reader import SqliteReader
 
@@ -39,6 +39,11 @@ def open_reader(folder: Path) -> Iterator[LedgerReader]:
     """
     with closing(open_read_only(ledger_path(folder))) as connection:
         yield SqliteReader(connection)
+
+
+def noted_history(folder: Path) -> str | None:
+    """What a ledger notes for the history, without opening it in full. Raises ``OSError``."""
+    return read_note(ledger_path(folder), "history")
 
 
 def prove(reader: LedgerReader) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
 
 from bulk_unenroll.errors import InputRefused
+from bulk_unenroll.history.record import Content, Customers, Record
 from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.ledger.facts import IdFacts, InvalidCount, Source
 from bulk_unenroll.model import Alarm, Target, row_name
@@ -22,6 +24,8 @@ CLEARLY_SHORTER: Final = 2
 ONE_BASE: Final = 50_000_000
 """Ids that seem to be taken from a range no wider than this are the ids of one programme."""
 FEW: Final = 3
+KNOWN_SHARE: Final = 0.2
+HALF: Final = 0.5
 DRAGGED: Final = 5
 """A spreadsheet's drag-fill makes at least so many targets of a few customers each."""
 
@@ -31,6 +35,8 @@ class Seen:
     """What was seen in the inputs of a plan.
 
     ``swapped_before``: customers were taken out of a target whose two ids are these, swapped.
+    ``here`` is what the history knows of this folder, ``records`` of others that call the same API.
+    ``customers`` are samples, by source.
     """
 
     counts: Counts
@@ -41,6 +47,9 @@ class Seen:
     noticed: Mapping[int, Mapping[str, Any]]
     invalid: Sequence[InvalidCount]
     swapped_before: bool
+    here: Record | None = None
+    records: Sequence[Record] = ()
+    customers: Mapping[int, Customers] = field(default_factory=dict)
 
 
 class AlarmsRaised(InputRefused):
@@ -159,7 +168,7 @@ def _outliers(seen: Seen) -> Iterator[str]:
 
 
 def _swapped(seen: Seen) -> Iterator[str]:
-    if seen.swapped_before or _one_rule_in_many_groups(seen.targets):
+    if seen.swapped_before or _swapped_elsewhere(seen) or _one_rule_in_many_groups(seen.targets):
         first = seen.targets[0].target
         yield (
             f"Ids of groups and targets look swapped: group {first.group} with target {first.rule},"
@@ -170,6 +179,17 @@ def _swapped(seen: Seen) -> Iterator[str]:
             f"{_many(seen.ids.customers, 'customer')} would be taken out of {len(seen.targets):,}"
             " targets. The columns of customers and targets look swapped: check the header."
         )
+
+
+def _swapped_elsewhere(seen: Seen) -> bool:
+    """Whether the history knows these targets with their two ids the other way round."""
+    taken = {name for record in seen.records for name in record.taken}
+    names = {fact.target for fact in seen.targets}
+    return bool(names) and all(
+        target_key(target) not in taken
+        and target_key(target._replace(group=target.rule, rule=target.group)) in taken
+        for target in names
+    )
 
 
 def _one_rule_in_many_groups(targets: Sequence[TargetFact]) -> bool:
@@ -216,7 +236,13 @@ def _follows(before: Target, after: Target) -> bool:
 
 def _more_rows(seen: Seen) -> Iterator[str]:
     planned = {source.id for source in seen.sources}
-    confirmed_rows: dict[str, int] = {}
+    known = sorted(
+        (content.confirmed_s, content.path, content.rows)
+        for record in seen.records
+        for content in record.contents
+        if content.confirmed_s is not None
+    )
+    confirmed_rows = {path: rows for _, path, rows in known}
     for source in seen.every_source:
         rows, last = source.row_count, confirmed_rows.get(source.path)
         if source.confirmed_s is not None:
@@ -225,6 +251,71 @@ def _more_rows(seen: Seen) -> Iterator[str]:
             yield (
                 f"{source.name} has {rows:,} rows; when it was confirmed last it had {last:,}."
                 " It may hold more people than were meant: compare it with the order."
+            )
+
+
+def _again(seen: Seen) -> Iterator[str]:
+    for source in seen.sources:
+        for record in seen.records:
+            for content in record.contents:
+                if content.confirmed_s is None:
+                    continue
+                if found := _done_before(seen, source, record, content):
+                    yield found
+                    return
+
+
+def _done_before(seen: Seen, source: Source, record: Record, content: Content) -> str:
+    """What of an input was done in another folder; "" if little was."""
+    day = f"{datetime.fromtimestamp(content.confirmed_s or 0.0):%d %b %Y}"
+    where = f"{record.folder}, on {day}"
+    if content.sha256 == source.sha256:
+        return (
+            f"{source.name} was run before with the same content, in {where}. To go on with that"
+            " order, use that folder."
+        )
+    same_targets = {target_key(fact.target) for fact in seen.targets} & set(content.targets)
+    share = record.share_in(content, seen.customers[source.id]) if same_targets else 0.0
+    if share < KNOWN_SHARE:
+        return ""
+    return (
+        f"About {share:.0%} of the customers of {source.name} were in a run before, for the same"
+        f" target, in {where}. This is probably an old list: compare it with the order."
+    )
+
+
+def _other_target(seen: Seen) -> Iterator[str]:
+    now = {target_key(fact.target) for fact in seen.targets}
+    records = [*([seen.here] if seen.here else []), *seen.records]
+    for source in seen.sources:
+        for record in records:
+            for content in record.contents:
+                is_other = content.path == source.path and not now & set(content.targets)
+                if is_other and record.share_in(content, seen.customers[source.id]) > HALF:
+                    before, new = min(content.targets), min(now, default="")
+                    yield (
+                        f"{source.name} was planned for target {_short(before)} before, with the"
+                        f" same customers. Now it is for {_short(new)}: check the target's id."
+                    )
+                    return
+
+
+def target_key(target: Target) -> str:
+    """A target as the history names it: ``org/group/target``, 0 for SELF."""
+    return f"{target.org or 0}/{target.group}/{target.rule}"
+
+
+def _short(key: str) -> str:
+    return key.partition("/")[2]
+
+
+def _hidden_rows(seen: Seen) -> Iterator[str]:
+    for source in seen.sources:
+        hidden = seen.noticed[source.id].get("hidden_rows", 0)
+        if hidden:
+            yield (
+                f"A filter hides {_many(hidden, 'row')} of {source.name}, and they would be called"
+                " too. Copy the rows that are meant into a new sheet, or take the filter off."
             )
 
 
@@ -264,6 +355,9 @@ _JUDGES: Final = {
     "more-rows": (_more_rows, True),
     "second-header": (_second_header, False),
     "cut-off": (_cut_off, False),
+    "hidden-rows": (_hidden_rows, False),
+    "again": (_again, False),
+    "other-target": (_other_target, False),
 }
 """Of each alarm the function that yields its text, and whether it weighs shares."""
 NAMES: Final[Collection[str]] = tuple(_JUDGES)

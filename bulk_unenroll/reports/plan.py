@@ -10,6 +10,7 @@ from typing import Final
 
 from bulk_unenroll.errors import InputRefused, Next, Stop
 from bulk_unenroll.exits import Exit, ExitCode
+from bulk_unenroll.history.record import Customers, Record
 from bulk_unenroll.ledger.counts import Counts, callable_count, count
 from bulk_unenroll.ledger.facts import InvalidCount, Source, StateCount
 from bulk_unenroll.ledger.interface import LedgerReader
@@ -178,13 +179,16 @@ def survey(
     resend_after_s: float,
     max_invalid: Limit | None,
     allow: Collection[str],
+    here: Record | None = None,
+    records: Sequence[Record] = (),
     held: int = 0,
     until: datetime | None = None,
 ) -> Plan:
     """Return the plan of ``sources`` in the ledger of ``folder``.
 
     ``parts_of`` are the folders and globs that they are parts of; ``reading`` is the signature of
-    how they were read; ``remembered``, ``held`` and ``until`` see ``Plan``. With ``max_invalid``
+    how they were read; ``remembered``, ``held`` and ``until`` see ``Plan``;
+    ``here`` and ``records`` see ``Seen``. With ``max_invalid``
     None no number of invalid rows is refused. ``allow`` names the alarms that may pass.
     """
     by_target = reader.counts_by_target(sources)
@@ -205,6 +209,9 @@ def survey(
         noticed,
         invalid,
         reader.swapped_before(sources),
+        here,
+        records,
+        {source: Customers(**facts.get("sample", {})) for source, facts in noticed.items()},
     )
     told = alarms(seen)
     parts = plan_parts(shown, reading, destination, targets, told)

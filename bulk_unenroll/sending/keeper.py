@@ -22,7 +22,8 @@ TakeTurn = Callable[..., Awaitable[Turn]]
 class Keeper:
     """Takes one turn of the ledger after the other, each when there is something in it.
 
-    The intent of a claimed call is durable before the call can be sent.
+    The intent of a claimed call is durable before the call can be sent. ``hold`` says why the run
+    stops once its canary has passed; empty: it does not.
     """
 
     def __init__(
@@ -32,12 +33,14 @@ class Keeper:
         canary: Canary,
         breaker: CircuitBreaker,
         adaptive_rate: AdaptiveRate | None,
+        hold: str = "",
     ) -> None:
         self._turn = turn
         self._run = run
         self._canary = canary
         self._breaker = breaker
         self._adaptive_rate = adaptive_rate
+        self._hold = hold
 
     async def keep(self) -> None:
         """Take turns until all is recorded and nothing is left to send."""
@@ -46,6 +49,8 @@ class Keeper:
             if self._breaker_delay_s() != 0:
                 run.give_back_ready()
             run.keeper_wanted.clear()
+            if self._hold and self._canary.passed:
+                run.stop(ExitCode.LEFT_OVER, self._hold)
             claim = self._room(len(run.entries))
             turn = await self._take_turn(claim)
             if turn.blocked:

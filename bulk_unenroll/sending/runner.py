@@ -66,6 +66,7 @@ class Runner:
         known: Mapping[Target, Known] = MappingProxyType({}),
         protected: Callable[[Enrollment], bool] | None = None,
         limit: int | None = None,
+        hold: str = "",
         dice: Callable[[], float] = random.random,
     ) -> None:
         self._sender = sender
@@ -83,7 +84,7 @@ class Runner:
         adaptive_rate = AdaptiveRate(settings.rate.per_s) if settings.adaptive else None
         rate_limit = RateLimit(settings.rate, adaptive_rate)
         breaker = CircuitBreaker.of(settings.concurrency, rate_limit.interval_s)
-        self._keeper = Keeper(turn, self._run, self._canary, breaker, adaptive_rate)
+        self._keeper = Keeper(turn, self._run, self._canary, breaker, adaptive_rate, hold)
         self._departures = Departures(self._run, auth, breaker, rate_limit, adaptive_rate)
 
     @property

@@ -38,10 +38,11 @@ class RunRequest:
     """One run: what to call it, which sources, and what may stop it.
 
     ``known`` is what the folder knows of the targets; ``protected`` says who must never be called;
-    at most ``limit`` customers/targets are. ``time_is_up`` is asked whether the run must
-    stop by itself. ``end_now`` says that the process is the run's own: signals then stop it, a
-    second one calls ``end_now`` with the exit code (it must not return), and the garbage collector
-    is set up for it. Without ``end_now``, or outside the main thread, the process is left as it is.
+    at most ``limit`` customers/targets are. ``hold`` says why the run stops after its canary;
+    empty: it does not. ``time_is_up`` is asked whether the run must stop by itself. ``end_now``
+    says that the process is the run's own: signals then stop it, a second one calls ``end_now``
+    with the exit code (it must not return), and the garbage collector is set up for it. Without
+    ``end_now``, or outside the main thread, the process is left as it is.
     """
 
     run_id: str
@@ -51,6 +52,7 @@ class RunRequest:
     known: Mapping[Target, Known] = field(default_factory=dict)
     protected: Callable[[Enrollment], bool] | None = None
     limit: int | None = None
+    hold: str = ""
     time_is_up: Callable[[], bool] | None = None
     end_now: Callable[[int], None] | None = None
     stop: StopRequest | None = None
@@ -127,6 +129,7 @@ async def _send(
                 known=request.known,
                 protected=request.protected,
                 limit=request.limit,
+                hold=request.hold,
             )
             with _stoppable(runner, request, ledger, thread):
                 await runner.run(_begin(ledger, clock, settings, request))

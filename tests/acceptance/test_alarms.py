@@ -60,7 +60,8 @@ class TestEachAlarm:
     ) -> None:
         api = witness()
         desk.write("a.csv", WRONG[name])
-        ended = desk.do("run", "a.csv", *FAST, "--json", "--allow", name)
+        more = ("--allow", name, "--first-time", "go")
+        ended = desk.do("run", "a.csv", *FAST, "--json", *more)
         assert ended.code == 0, ended.err
         assert len(api.seen()) == len(WRONG[name])
         assert raised(ended.json) == [(name, True)]

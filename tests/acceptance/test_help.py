@@ -87,7 +87,15 @@ class TestCompletion:
             ("bulk-unenroll re", {"report", "resume", "retry"}),
             pytest.param(
                 "bulk-unenroll run --max-",
-                {"--max-attempts", "--max-failures", "--max-invalid", "--max-rows"},
+                {
+                    "--max-attempts",
+                    "--max-failures",
+                    "--max-invalid",
+                    "--max-rows",
+                    "--max-customers",
+                    "--max-target",
+                    "--max-not-enrolled",
+                },
                 marks=pytest.mark.thorough,
             ),
             pytest.param(

@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from bulk_unenroll.sending.open_files import OTHERS
-from tests.kit.command import CREDENTIALS, Desk, Witness, people
+from tests.kit.command import CREDENTIALS, Desk, Witness, know_targets, people
 from tests.kit.proxy import FORBIDDEN, HOST, WRONG_PASSWORD, Proxy
 from tests.kit.tiers import thorough
 
@@ -39,6 +39,7 @@ def behind(job: Desk, witness: Start) -> Iterator[Callable[..., tuple[Proxy, Wit
 
     def start(**options: object) -> tuple[Proxy, Witness]:
         api = witness()
+        know_targets(BEHIND)
         proxy = Proxy(api.base_url, job.folder, **options)  # type: ignore[arg-type]
         made.append(proxy)
         job.environment |= {

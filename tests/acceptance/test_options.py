@@ -261,14 +261,15 @@ class TestOutput:
         keys = set(json.loads(ended.out))
         assert keys == {"folder", "run_id", "exit", "rows", "status", "codes", "attempts",
                         "warnings", "seconds", "next", "alarms", "rehearsal", "advice",
-                        "settings", "job", "host"}  # fmt: skip
+                        "settings", "job", "host", "plan_id"}  # fmt: skip
 
     def test_ids_are_logged_only_if_asked_for(self, desk: Desk, witness: Start) -> None:
         witness()
         desk.write("a.csv", rows(range(423789336, 423789339)))
         ended = desk.do("run", "a.csv", *FAST, "-v", "--log-file", "a.log")
         assert "423789336" not in ended.err + ended.out + (desk.folder / "a.log").read_text()
-        desk.do("run", "a.csv", "--out", "b", *FAST, "-v", "--log-file", "b.log", "--log-ids")
+        more = ("--allow", "again", "-v", "--log-file", "b.log", "--log-ids")
+        desk.do("run", "a.csv", "--out", "b", *FAST, *more)
         assert "423789336" in (desk.folder / "b.log").read_text()
 
     def test_logs_are_json_off_a_terminal(self, desk: Desk, witness: Start) -> None:

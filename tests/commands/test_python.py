@@ -24,6 +24,7 @@ from bulk_unenroll.commands.options import settings_from
 from tests.kit.command import CREDENTIALS, REPO, SAMPLES, Witness
 
 SLOW = "[[rule]]\nevery = 1\ndelay_s = 0.05\n"
+BESIDE: Any = {"beside": True, "history": "off", "first_time": "go"}
 FAST: Any = {"rate": "1000/s", "canary": 0}
 
 
@@ -262,7 +263,7 @@ class TestGuest:
         ends: list[bu.Summary] = []
 
         def unenroll(number: int) -> None:
-            ends.append(bu.run("customers.csv", out=f"{number}.unenroll", **FAST))
+            ends.append(bu.run("customers.csv", out=f"{number}.unenroll", **FAST, **BESIDE))
 
         threads = [threading.Thread(target=unenroll, args=(number,)) for number in range(2)]
         for thread in threads:

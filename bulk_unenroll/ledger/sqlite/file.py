@@ -262,3 +262,18 @@ def _meta(connection: Connection, name: str) -> str:
     if value is None:
         raise damaged(f"it does not say {name!r}")
     return value
+
+
+def read_note(path: Path, name: str) -> str | None:
+    """One note of a ledger at ``path``, read past its log, locks and mark: it may be old.
+
+    Raises ``OSError``, ``sqlite3.Error``. Of a ledger that this process writes there is none: to
+    close another descriptor of it would drop SQLite's locks.
+    """
+    with OPENING:
+        if is_written_here(path):
+            return None
+        address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(address, uri=True)) as raw:
+            found = raw.execute(SQL["get_meta"], {"name": name}).fetchone()
+    return str(found[0]) if found else None

@@ -89,6 +89,11 @@ class SqliteLedger:
         with self.connection.transaction():
             self.connection.set_meta("failed_file", json.dumps(written, ensure_ascii=False))
 
+    def note(self, name: str, text: str) -> None:
+        """See ``Ledger.note``."""
+        with self.connection.transaction():
+            self.connection.set_meta(name, text)
+
     def note_plan(self, plan_id: str, parts: Mapping[str, object]) -> None:
         """See ``Ledger.note_plan``."""
         plans = self.reader.plans()

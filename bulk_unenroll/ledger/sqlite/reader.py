@@ -89,6 +89,10 @@ class SqliteReader:
         (line,) = self._connection.fetch_one("line_of_row", source=source, row=row)
         return None if line is None else int(line)
 
+    def note(self, name: str) -> str | None:
+        """See ``LedgerReader.note``."""
+        return self._connection.meta(name)
+
     def plans(self) -> dict[str, dict[str, Any]]:
         """See ``LedgerReader.plans``."""
         noted = self._connection.meta("plans")

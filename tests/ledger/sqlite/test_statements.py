@@ -19,7 +19,7 @@ ASKERS = {
     "views": {"file", "seal"},
     "loading": {"loading", "sources"},
     "claims": {"claims", "recording", "ledger"},
-    "reader": {"reader", "results", "connection"},
+    "reader": {"reader", "results", "connection", "file"},
     "report": {"reader"},
     "proof": {"proof"},
 }

@@ -1,0 +1,49 @@
+"""One rate for one API: who sends to which API with which credentials now, on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from bulk_unenroll.errors import FolderBusy
+
+
+@contextmanager
+def sending_alone(state: Path | None, place: str, user: str, folder: Path) -> Iterator[None]:
+    """Be the only sender of this user to an API; raises ``FolderBusy`` (75), naming the other one.
+
+    ``state`` is where that is noted; None: it is not. The lock is the system's, so a killed process
+    leaves none behind.
+    """
+    if state is None:
+        yield
+        return
+    name = hashlib.sha256(f"{place}\n{user}".encode()).hexdigest()[:24]
+    note = state / f"{name}.sender"
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = FileLock(state / f"{name}.lock", mode=0o600)
+        lock.acquire(timeout=0)
+    except Timeout:
+        other = ""
+        with suppress(OSError):
+            other = note.read_text("utf-8").strip()
+        raise FolderBusy(
+            other or "another folder",
+            f"another run sends to {place} with the same credentials, from {other or 'elsewhere'}:"
+            " together they would be faster than --rate",
+            "wait until it ends, or add --beside if there is rate for both",
+        ) from None
+    except OSError:  # no place for it: as before there was one
+        yield
+        return
+    try:
+        with suppress(OSError):
+            note.write_text(str(folder.absolute()), "utf-8")
+        yield
+    finally:
+        lock.release()
