@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from bulk_unenroll.history.record import Record
 from bulk_unenroll.ledger.opening import noted_history
@@ -21,6 +21,7 @@ NAME: Final = "history.sqlite"
 BUSY_S: Final = 5.0
 NEIGHBOURS_MOST: Final = 100
 TROUBLE: Final = (sqlite3.Error, OSError, ValueError, KeyError, TypeError)
+T = TypeVar("T")
 log = get_logger()
 
 
@@ -50,38 +51,43 @@ class History:
         """Note what is known of a folder, in place of what was."""
         if self._folder is None:
             return
-        with self._open() as connection:
+
+        def put(connection: sqlite3.Connection) -> None:
             connection.execute(
                 "INSERT INTO record (folder, place, record) VALUES (?, ?, ?) ON CONFLICT (folder)"
                 " DO UPDATE SET place = excluded.place, record = excluded.record",
                 (record.folder, record.place, json.dumps(record.as_json())),
             )
 
+        _with_database(self._folder, put)
+
     def _stored(self, place: str) -> list[Record]:
-        found: list[Record] = []
-        with self._open() as connection:
+        def get(connection: sqlite3.Connection) -> list[str]:
             rows = connection.execute("SELECT record FROM record WHERE place = ?", (place,))
-            for (text,) in rows:
-                with suppress(*TROUBLE):
-                    found.append(Record.from_json(json.loads(text)))
+            return [text for (text,) in rows]
+
+        found: list[Record] = []
+        for text in (_with_database(self._folder, get) if self._folder else None) or ():
+            with suppress(*TROUBLE):
+                found.append(Record.from_json(json.loads(text)))
         return found
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """A connection whose troubles are logged, and end only what is done with it."""
-        folder = self._folder or state_folder()
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path = folder / NAME
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            with closing(sqlite3.connect(path, timeout=BUSY_S)) as connection, connection:
-                connection.execute(
-                    "CREATE TABLE IF NOT EXISTS record"
-                    " (folder TEXT PRIMARY KEY, place TEXT NOT NULL, record TEXT NOT NULL)"
-                )
-                yield connection
-        except TROUBLE as error:
-            log.warning("no_history", why=str(error))
+
+def _with_database(folder: Path, work: Callable[[sqlite3.Connection], T]) -> T | None:
+    """Work with the database; None, and a line in the log, where that is not possible."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / NAME
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        with closing(sqlite3.connect(path, timeout=BUSY_S)) as connection, connection:
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS record"
+                " (folder TEXT PRIMARY KEY, place TEXT NOT NULL, record TEXT NOT NULL)"
+            )
+            return work(connection)
+    except TROUBLE as error:
+        log.warning("no_history", why=str(error))
+        return None
 
 
 def _neighbours(beside: Path) -> Iterator[Record]:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Final
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetVisibleEnum
 
 from bulk_unenroll.errors import InputRefused
+from bulk_unenroll.inputs.formats.hidden_rows import count_hidden_rows
 from bulk_unenroll.inputs.formats.records import grouped
 from bulk_unenroll.inputs.formats.workbook_limits import check_workbook
 from bulk_unenroll.inputs.ids import shown
@@ -44,7 +45,8 @@ class XlsxRecords:
             raise InputRefused(f"sheet {shown(self._sheet.name)} is empty", "choose another sheet")
         self._header_row = header_row or first[0]
         self.header = self.header_at(self._header_row)
-        self.noticed: dict[str, object] = {}
+        hidden = count_hidden_rows(handle, self._sheet.name, self._header_row)
+        self.noticed: dict[str, object] = {"hidden_rows": hidden} if hidden else {}
         self.may_grow = False
 
     def header_at(self, number: int) -> tuple[str, ...]:
