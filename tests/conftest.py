@@ -98,11 +98,12 @@ def proof(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 
 @pytest.fixture(autouse=True)
-def state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """What the user's programs remember: of this test alone."""
     folder = tmp_path_factory.mktemp("state")
-    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
-    return folder
+    with pytest.MonkeyPatch.context() as patch:  # not the test's own, which must end first
+        patch.setenv("XDG_STATE_HOME", str(folder))
+        yield folder
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ QUICK = {
 }
 ROUNDS = [0, *long(*range(1, 10))]
 SLOW = "[[rule]]\nact = 'apply'\ndelay_s = 0.03\n"
-SEND = ("--rate", "500/s", "--concurrency", str(CONCURRENCY), "--canary", "0", "-q")
+SEND = ("--rate", "500/s", "--concurrency", str(CONCURRENCY), "--canary", "0", "--beside", "-q")
 ALLOW = ("--allow", "short-ids")
 """Some files repeat their customers, to be large."""
 

@@ -25,7 +25,13 @@ CONCURRENCY = 4
 SLOW = "[[rule]]\nact = 'apply'\ndelay_s = 0.02\n"
 SEND = (
     *("--rate", "300/s", "--concurrency", str(CONCURRENCY), "--canary", "0", "-q", "--yes"),
-    *("--allow", "short-ids"),  # some files repeat their customers, to be large
+    *(
+        "--allow",
+        "short-ids",
+        "--allow",
+        "again",
+        "--beside",
+    ),  # files repeat customers, to be large
 )
 ERRORS = (errno.ENOSPC, errno.EIO)
 LAST_WRITE = 500

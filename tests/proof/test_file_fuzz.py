@@ -165,7 +165,7 @@ def test_only_ids_of_a_large_file_are_taken(
             "never closes, but read",
         ),
         ("codecs.getincrementaldecoder", controls.forgiving_decoder, "no text, but read"),
-        ("bulk_unenroll.inputs.loading._stage", controls.by_position(), "other keys"),
+        ("bulk_unenroll.inputs.staging._stage", controls.by_position(), "other keys"),
     ],
 )
 def test_a_reader_with_a_law_broken_is_found_out(

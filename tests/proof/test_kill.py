@@ -44,7 +44,7 @@ delay_s = 0.03
 act = "apply"
 delay_s = 0.03
 """
-SEND = ("--rate", "300/s", "--concurrency", str(CONCURRENCY), "--canary", "0", "-q")
+SEND = ("--rate", "300/s", "--concurrency", str(CONCURRENCY), "--canary", "0", "--beside", "-q")
 ALLOW = ("--allow", "short-ids")
 """Some files repeat their customers, to be large."""
 

@@ -50,7 +50,10 @@ def job(desk: Desk, witness: Witness, dice: random.Random) -> int:
         path = desk.folder / dice.choice(("a.csv", "a.csv", "b.csv"))
         path.write_text(written(rows, dice))
         command = dice.choice(("run", "run", "plan"))
-        send = ("--yes", "--rate", "2000/s", "--max-invalid", "100%", "--no-export")
+        send = (
+            *("--yes", "--rate", "2000/s", "--max-invalid", "100%", "--no-export", "--beside"),
+            *("--allow", "again", "--canary-good", "0%", "--max-not-enrolled", "100%"),
+        )
         before = len(witness.seen())
         options = send if command == "run" else ()
         ended = desk.do(command, path.name, "--json", "--out", "x.unenroll", *options)
@@ -104,7 +107,7 @@ def test_a_program_that_remembers_positions_is_caught(
     """The control."""
     caught = 0
     for number in range(5):
-        monkeypatch.setattr("bulk_unenroll.inputs.loading._stage", controls.by_position())
+        monkeypatch.setattr("bulk_unenroll.inputs.staging._stage", controls.by_position())
         try:
             job(*sending(number), random.Random(f"{seed}/position/{number}"))
         except AssertionError:

@@ -26,7 +26,13 @@ CONCURRENCY = 8
 SLOW = "[[rule]]\nact = 'apply'\ndelay_s = 0.02\n"
 SEND = (
     *("--rate", "300/s", "--concurrency", str(CONCURRENCY), "--canary", "0", "-q", "--yes"),
-    *("--allow", "short-ids"),  # some files repeat their customers, to be large
+    *(
+        "--allow",
+        "short-ids",
+        "--allow",
+        "again",
+        "--beside",
+    ),  # files repeat customers, to be large
 )
 LATEST_S = 2.0
 

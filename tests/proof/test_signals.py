@@ -21,7 +21,7 @@ Start = Callable[..., Witness]
 CUSTOMERS = 300
 REPEATED = 40
 SLOW = "[[rule]]\nact = 'apply'\ndelay_s = 0.1\n"
-SEND = ("--rate", "300/s", "--concurrency", "16", "--canary", "0", "-q")
+SEND = ("--rate", "300/s", "--concurrency", "16", "--canary", "0", "--beside", "-q")
 ALLOW = ("--allow", "short-ids")
 """Some files repeat their customers, to be large."""
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}

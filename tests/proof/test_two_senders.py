@@ -19,7 +19,7 @@ from tests.proof.sabotaged import program
 Start = Callable[..., Witness]
 CUSTOMERS = 60
 SLOW = "[[rule]]\nact = 'apply'\ndelay_s = 0.5\n"
-SEND = ("--rate", "10/s", "--concurrency", "4", "--canary", "0", "-q", "--yes")
+SEND = ("--rate", "10/s", "--concurrency", "4", "--canary", "0", "--beside", "-q", "--yes")
 
 
 def race(desk: Desk, witness: Witness, number: int, senders: int) -> float:
