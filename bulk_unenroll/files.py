@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -14,8 +16,9 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a new 0600 file, which replaces ``path`` when the block ends without an exception.
 
     A reader sees the old file or the complete new one. A symlink at ``path`` is replaced, not
-    followed.
+    followed. Raises ``OSError`` where ``path`` is a device or a pipe: it would be replaced, too.
     """
+    check_replaceable(path)
     part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)
     os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
@@ -26,6 +29,14 @@ def replacing(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise ``OSError`` if ``path`` is a device, a pipe or a socket."""
+    with suppress(FileNotFoundError):
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise OSError(errno.EINVAL, "it is a device or a pipe, not a file", str(path))
 
 
 def sync_directory(folder: Path) -> None:

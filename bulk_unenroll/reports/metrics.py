@@ -9,6 +9,7 @@ from typing import Final
 
 import prometheus_client as prometheus
 
+from bulk_unenroll.files import check_replaceable
 from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.model import Call, Decision, State
 
@@ -25,6 +26,7 @@ class MetricsFile:
     """
 
     def __init__(self, path: Path, folder: str, counts: Counts | None) -> None:
+        check_replaceable(path)
         self._path = path
         self._registry = prometheus.CollectorRegistry()
         self._folder = folder

@@ -720,6 +720,18 @@ class TestFiles:
         assert failed.value.reason == f"{to} cannot be written: the disk of {tmp_path} is full"
         assert failed.value.remedy == "free some room"
 
+    @pytest.mark.parametrize("kind", ["pipe", "link to a pipe"])
+    def test_what_is_no_file_is_never_replaced(self, tmp_path: Path, kind: str) -> None:
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        path = pipe
+        if kind != "pipe":
+            path = tmp_path / "link"
+            path.symlink_to(pipe)
+        with pytest.raises(OSError, match="not a file"), replacing(path) as part:
+            part.write_text("whole")
+        assert pipe.is_fifo()
+
     def test_what_a_killed_writer_left_is_swept_away(self, tmp_path: Path) -> None:
         (tmp_path / ".file.part").write_text("half")
         with replacing(tmp_path / "file") as part:
