@@ -7,7 +7,7 @@ import click
 from bulk_unenroll import __version__
 from bulk_unenroll.cli.init import init
 from bulk_unenroll.cli.job import job
-from bulk_unenroll.cli.look_commands import codes, explain, export, report, status, verify
+from bulk_unenroll.cli.look_commands import codes, explain, export, report, status, stop, verify
 from bulk_unenroll.cli.run_commands import plan, resume, retry, run
 from bulk_unenroll.cli.tool_commands import completion, sandbox
 
@@ -28,7 +28,7 @@ def cli() -> None:
 
 COMMANDS = (
     *(plan, run, resume, retry),
-    *(status, export, report, explain, verify, codes),
+    *(status, stop, export, report, explain, verify, codes),
     *(sandbox, completion),
     *(init, job),
 )

@@ -35,5 +35,6 @@ Commands:
   run         Plan, confirm, send, record, export.
   sandbox     Run a local fake of the API on 127.0.0.1, for rehearsals.
   status      Show the state of a run folder; works while a run is going.
+  stop        Stop whoever works in a run folder, cleanly: from any shell...
   verify      Verify the ledger: file integrity, row counts and attempts.
 """

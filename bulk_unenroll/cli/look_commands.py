@@ -1,4 +1,4 @@
-"""Commands that look at a run folder, and the table of codes. None changes anything in it."""
+"""Commands that look at a run folder or stop its run, and the table of codes."""
 
 from __future__ import annotations
 
@@ -45,6 +45,29 @@ def status(folder: Path, json: bool, follow: bool, every_s: float) -> int:
             if not (follow and found.going_on):
                 return 0
             time.sleep(every_s)
+
+
+@click.command()
+@FOLDER
+@click.option("--wait", is_flag=True, help="Return once the run has ended.")
+def stop(folder: Path, wait: bool) -> int:
+    """Stop whoever works in a run folder, cleanly: from any shell of the same user.
+
+    Calls in flight are waited for and recorded. Exits with 3 if nobody works there.
+
+    \b
+    bulk-unenroll stop customers.unenroll --wait
+    """
+    from bulk_unenroll.commands.stop import stop as stop_folder
+    from bulk_unenroll.errors import Next, Stop
+    from bulk_unenroll.exits import ExitCode
+
+    if not stop_folder(folder, wait=wait):
+        nobody = Stop(f"nobody works in {folder}", next=Next("status", (str(folder),)))
+        nobody.code = ExitCode.LEFT_OVER
+        raise nobody
+    click.echo(f"{folder}: {'stopped' if wait else 'stopping'}")
+    return 0
 
 
 @click.command()

@@ -53,7 +53,12 @@ from bulk_unenroll.history.senders import sending_alone
 from bulk_unenroll.inputs.never import Never, read_never
 from bulk_unenroll.ledger.counts import Counts, callable_count, count, known_by_target
 from bulk_unenroll.ledger.facts import confirmed_ids
-from bulk_unenroll.ledger.folder import existing_folder, who_works
+from bulk_unenroll.ledger.folder import (
+    existing_folder,
+    forget_stop,
+    is_asked_to_stop,
+    who_works,
+)
 from bulk_unenroll.ledger.interface import Ledger, LedgerReader, Reopening
 from bulk_unenroll.log import get_logger
 from bulk_unenroll.model import REOPENABLE, State, Target
@@ -337,6 +342,7 @@ class _Sending:
         run, state = self.settings.run, state_of(self.settings.run)
         alone = None if run.beside else state
         place, user = host_of(self.endpoint.base_url), self.endpoint.credentials.user
+        forget_stop(self.folder)  # asked of somebody else, before
         with sending_alone(alone, place, user, self.folder):
             hold = self._hold()
             summary, held = self._send_once(name, nothing, hold)
@@ -344,6 +350,7 @@ class _Sending:
                 self.past.note_asked(self.ledger, hold.targets)
                 if self.control.frontend.goes_on(hold.question):
                     summary, _ = self._send_once("resume", "", FirstTime())
+        forget_stop(self.folder)
         with suppress(LedgerFailed):  # the run is over, and its end is told
             self.past.note_end(self.ledger)
         self.control.frontend.ended(summary)
@@ -383,7 +390,7 @@ class _Sending:
             protected=self.never.covers if self.never else None,
             limit=settings.run.limit,
             hold=hold.reason,
-            time_is_up=partial(_time_is_up, settings.run),
+            why_stop=partial(_why_stop, self.folder, settings.run),
             end_now=end.end_now if frontend.owns_process else None,
             stop=self.control.stop,
         )
@@ -447,8 +454,10 @@ def _metrics(folder: Path, before: Counts, settings: RunSettings) -> list[Metric
         raise UsageError(f"cannot write {settings.metrics_file}: {error.strerror}") from None
 
 
-def _time_is_up(settings: RunSettings) -> bool:
-    return settings.time_is_up(datetime.datetime.now(), elapsed_s())
+def _why_stop(folder: Path, settings: RunSettings) -> str:
+    if is_asked_to_stop(folder):
+        return "stopped by `bulk-unenroll stop`"
+    return "time is up" if settings.time_is_up(datetime.datetime.now(), elapsed_s()) else ""
 
 
 def _check_window(settings: RunSettings) -> None:

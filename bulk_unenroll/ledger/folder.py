@@ -23,6 +23,8 @@ from bulk_unenroll.urls import is_remote
 
 LEDGER_NAME: Final = "ledger.sqlite"
 LOCK_NAME: Final = "lock"
+STOP_NAME: Final = "stop"
+"""A file of this name asks whoever works in the folder to stop."""
 PROBED_S: Final = 0.2
 """A ``status`` holds the lock for a moment, to see whether anybody does."""
 
@@ -114,6 +116,25 @@ def is_locked(folder: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def ask_to_stop(folder: Path) -> None:
+    """Ask whoever works in the folder to stop cleanly; raises ``FolderUnusable`` (73)."""
+    try:
+        os.close(os.open(folder / STOP_NAME, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+    except OSError as error:
+        raise _unusable(f"cannot write in {folder}: {error.strerror}") from None
+
+
+def is_asked_to_stop(folder: Path) -> bool:
+    """Whether somebody asked for a stop."""
+    return (folder / STOP_NAME).exists()
+
+
+def forget_stop(folder: Path) -> None:
+    """A stop that was asked for is done, or was asked of somebody else."""
+    with suppress(OSError):
+        (folder / STOP_NAME).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -22,9 +22,9 @@ from bulk_unenroll.sending.observers import Observer
 from bulk_unenroll.sending.runner import Runner
 from bulk_unenroll.sending.stopping import (
     StopRequest,
+    stopped_by_itself,
     stopped_by_request,
     stopped_by_signals,
-    stopped_in_time,
 )
 from bulk_unenroll.settings import SendSettings
 from bulk_unenroll.worker import Worker
@@ -39,7 +39,7 @@ class RunRequest:
 
     ``known`` is what the folder knows of the targets; ``protected`` says who must never be called;
     at most ``limit`` customers/targets are. ``hold`` says why the run stops after its canary;
-    empty: it does not. ``time_is_up`` is asked whether the run must stop by itself. ``end_now``
+    empty: it does not. ``why_stop`` is asked why the run must stop by itself. ``end_now``
     says that the process is the run's own: signals then stop it, a second one calls ``end_now``
     with the exit code (it must not return), and the garbage collector is set up for it. Without
     ``end_now``, or outside the main thread, the process is left as it is.
@@ -53,7 +53,7 @@ class RunRequest:
     protected: Callable[[Enrollment], bool] | None = None
     limit: int | None = None
     hold: str = ""
-    time_is_up: Callable[[], bool] | None = None
+    why_stop: Callable[[], str] | None = None
     end_now: Callable[[int], None] | None = None
     stop: StopRequest | None = None
 
@@ -147,7 +147,7 @@ def _stoppable(
         runner.stop(code, reason)
 
     with ExitStack() as stack:
-        stack.enter_context(stopped_in_time(request.time_is_up, runner.stop))
+        stack.enter_context(stopped_by_itself(request.why_stop, runner.stop))
         if request.stop:
             stack.enter_context(stopped_by_request(request.stop, runner.stop))
         if request.end_now and request.owns_process:

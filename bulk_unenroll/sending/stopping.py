@@ -69,12 +69,12 @@ def stopped_by_request(request: StopRequest, stop: Stop) -> Iterator[None]:
 
 
 @contextmanager
-def stopped_in_time(time_is_up: Callable[[], bool] | None, stop: Stop) -> Iterator[None]:
-    """While open, the run stops once ``time_is_up``: exit 3. None: it does not.
+def stopped_by_itself(why: Callable[[], str] | None, stop: Stop) -> Iterator[None]:
+    """While open, the run stops once ``why`` says why: exit 3. None: it does not.
 
     It is asked again and again, for the wall clock may be set, and the machine may sleep.
     """
-    if time_is_up is None:
+    if why is None:
         yield
         return
     loop = asyncio.get_running_loop()
@@ -82,8 +82,8 @@ def stopped_in_time(time_is_up: Callable[[], bool] | None, stop: Stop) -> Iterat
 
     def look() -> None:
         nonlocal timer
-        if time_is_up():
-            stop(ExitCode.LEFT_OVER, "time is up")
+        if reason := why():
+            stop(ExitCode.LEFT_OVER, reason)
         else:
             timer = loop.call_later(LOOKED_AT_EVERY_S, look)
 

@@ -1,0 +1,27 @@
+"""Stop whoever works in a run folder, cleanly."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+from bulk_unenroll.ledger.folder import ask_to_stop, existing_folder, is_locked
+
+LOOKED_EVERY_S: Final = 0.1
+
+
+def stop(folder: str | os.PathLike[str], *, wait: bool = False) -> bool:
+    """Ask whoever works in ``folder`` to stop cleanly; whether anybody did.
+
+    The run starts no more calls, and records the answers to those in flight. ``wait`` returns once
+    it has ended. To ask again does no harm: it is never a second signal.
+    """
+    folder = existing_folder(Path(folder))
+    if not is_locked(folder):
+        return False
+    ask_to_stop(folder)
+    while wait and is_locked(folder):
+        time.sleep(LOOKED_EVERY_S)
+    return True
