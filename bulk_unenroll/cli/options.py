@@ -168,6 +168,8 @@ OPTIONS: Final = (
            "The sheet to read, of a workbook with several."),
     Option("header_row", IntRange(*RANGES["header_row"]), READING_OR_INIT, "input",
            "The line of the header, or its row in Excel. [default: the first not empty]"),
+    Option("missing_ok", FLAG, READING, "input",
+           "An input that is not there is a good end: exit 0, and nothing is sent."),
     Option("max_invalid", LIMIT, READING, "limits",
            f"Refuse inputs with more invalid rows: N or P%. [default: {RUN_MAX_INVALID} for run]"),
     Option("max_rows", IntRange(*RANGES["max_rows"]), READING, "limits",

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from bulk_unenroll.cli.endings import begin, doing, finish, next_after, same_command
 from bulk_unenroll.cli.options import FOLDER, INPUTS, Given, options_of
-from bulk_unenroll.errors import Next, OptionValue, Stop
+from bulk_unenroll.errors import InputMissing, Next, OptionValue, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,10 @@ def plan(inputs: tuple[str, ...], **given: Any) -> int:
     from bulk_unenroll.reports.summary import Summary
 
     begin(given | {"inputs": inputs})
-    found = plan_inputs(*inputs, **options_from(click.get_current_context()))
+    try:
+        found = plan_inputs(*inputs, **options_from(click.get_current_context()))
+    except InputMissing as missing:
+        return _without_input(missing, given)
     if not given["json"]:
         screens.show_plan(screens.out(), found)
     summary = Summary(
@@ -71,7 +74,10 @@ def run(inputs: tuple[str, ...], **given: Any) -> int:
     from bulk_unenroll.commands.run import run as run_inputs
 
     begin(given | {"inputs": inputs})
-    return _send(partial(run_inputs, *inputs), given)
+    try:
+        return _send(partial(run_inputs, *inputs), given)
+    except InputMissing as missing:
+        return _without_input(missing, given)
 
 
 @click.command()
@@ -132,6 +138,20 @@ def _after_plan(plan: Plan) -> Next:
         return list_invalid(plan.folder).after("fix these rows in the input")
     kind: dict[str, OptionValue] = {"sandbox": True} if plan.destination.rehearsal else {}
     return same_command(kind, instead="run")
+
+
+def _without_input(missing: InputMissing, given: Given) -> int:
+    """How a command ends that has no input: well, if that may be so."""
+    from bulk_unenroll.exits import Exit
+    from bulk_unenroll.reports.summary import Summary
+
+    if not given["missing_ok"]:
+        raise missing
+    reason = f"{missing.reason}: nothing to do"
+    summary = Summary(doing.folder, Exit(0, reason), seconds=time.monotonic() - doing.began_s)
+    if not given["json"]:
+        click.echo(reason)
+    return finish(summary, json=given["json"], notify=given.get("notify") or "never", show=False)
 
 
 def _send(command: Callable[..., Summary], given: Given) -> int:

@@ -310,3 +310,20 @@ def test_a_name_that_begins_with_a_dash_leads_to_a_command_that_works(desk: Desk
     assert ended.code == 1, ended.err
     words = shlex.split(ended.last_lines[1].removeprefix("next: "))[1:]
     assert desk.do(*words).code == 1
+
+
+@pytest.mark.in_process
+def test_an_input_that_is_not_there_may_be_a_good_end(desk: Desk, witness: Start) -> None:
+    api = witness()
+    for command in (("plan", "none.csv"), ("run", "none.csv", "--yes")):
+        assert desk.do(*command).code == 66
+        ended = desk.do(*command, "--missing-ok")
+        assert ended.code == 0
+        assert "none.csv does not exist: nothing to do" in ended.out
+        found = desk.do(*command, "--missing-ok", "--json").json
+        assert found["exit"]["code"] == 0
+    (desk.folder / "night.toml").write_text(
+        '[input]\nfiles = "none.csv"\nmissing_ok = true\n[schedule]\nunattended = true\n'
+    )
+    assert desk.do("job", "run", "night.toml").code == 0
+    assert api.seen() == []

@@ -33,7 +33,7 @@ ARGUMENTS = {"inputs", "folder"}
 NOT_IN_A_JOB: Mapping[str, str] = {}
 """Options that a job file cannot say, each with the reason."""
 OF_THE_COMMAND_LINE = {
-    *("out", "max_invalid", "states", "codes", "targets", "plan", "dry_run"),
+    *("out", "max_invalid", "states", "codes", "targets", "plan", "dry_run", "missing_ok"),
     *("json", "yes", "notify", "verbose", "quiet", "log_file", "log_format"),
 }
 """Options that no settings hold: they choose what is done, not how."""
@@ -50,6 +50,7 @@ EXAMPLES: Mapping[str, tuple[str, str, object]] = {
     "encoding": ("cp1252", '"cp1252"', "cp1252"),
     "sheet": ("May", '"May"', "May"),
     "header_row": ("3", "3", 3),
+    "missing_ok": ("", "true", True),
     "max_rows": ("1000", "1000", 1000),
     "max_invalid": ("5", "5", Limit(5, percent=False)),
     "allow": ("phones", '["phones"]', ("phones",)),

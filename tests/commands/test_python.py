@@ -433,6 +433,7 @@ class TestPublicNames:
         }
         own = {"json", "notify", "yes", "quiet", "verbose", "log_format", "log_file", "out"}
         own |= {"plan", "dry_run"}  # parameters of the functions themselves
+        own |= {"missing_ok"}  # in Python it is an exception, which may be caught
         for command, names in keywords.items():
             typed = {option.name for option in OPTIONS if command in option.commands} - own
             if command == "plan":
