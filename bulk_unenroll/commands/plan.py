@@ -52,7 +52,9 @@ def plan(
     with working_ledger(given.folder) as ledger:
         settings = as_careful_as_last_time(settings, ledger.reader)
         to = destination(settings.run, ledger.reader)
-        found = load_and_survey(ledger, given, settings, settings.max_invalid, to).plan
+        surveyed = load_and_survey(ledger, given, settings, settings.max_invalid, to)
+        surveyed.past.note_plan(ledger, surveyed.sources, confirmed=False)
+        found = surveyed.plan
         ledger.note_alarms(found.alarms, now_s=time.time(), noted_by=who_works())
         check_conservation(ledger.reader)
     return found
@@ -171,5 +173,4 @@ def load_and_survey(
         until=settings.run.closes_at,
     )
     ledger.note_plan(found.id, found.parts)
-    past.note_plan(ledger, sources, confirmed=False)
     return Surveyed(sources, found, settings, never, past)

@@ -16,6 +16,7 @@ import pytest
 from bulk_unenroll.history.store import NAME, state_folder
 from tests.kit.command import Desk, Witness, people
 from tests.kit.terminal import talk
+from tests.kit.tiers import thorough
 
 Start = Callable[..., Witness]
 FAST = ("--rate", "2000/s", "--yes")
@@ -151,6 +152,7 @@ class TestFirstTime:
         desk.write("a.csv", [(who, 4001, 5001) for who in MANY])
         return desk, api
 
+    @pytest.mark.in_process
     def test_it_holds_after_the_canary_and_resume_goes_on(
         self, fresh: tuple[Desk, Witness]
     ) -> None:
@@ -164,6 +166,7 @@ class TestFirstTime:
         assert desk.do("resume", "a.unenroll", "--yes").code == 0
         assert len(api.seen()) == 60
 
+    @pytest.mark.in_process
     def test_a_nightly_job_meets_it_once(self, fresh: tuple[Desk, Witness]) -> None:
         desk, api = fresh
         assert desk.do("run", "a.csv", *FAST).code == 3
@@ -172,6 +175,7 @@ class TestFirstTime:
         assert desk.do("run", "b.csv", *FAST).code == 0
         assert len(api.seen()) == 120
 
+    @pytest.mark.in_process
     @pytest.mark.parametrize("words", [GO, ("--canary", "0"), ("--canary", "60")])
     def test_not_where_it_is_not_wanted(
         self, fresh: tuple[Desk, Witness], words: tuple[str, ...]
@@ -180,6 +184,7 @@ class TestFirstTime:
         assert desk.do("run", "a.csv", *FAST, *words).code == 0
         assert len(api.seen()) == 60
 
+    @pytest.mark.in_process
     def test_more_targets_than_the_canary_has_rows_are_asked_about_once(
         self, desk: Desk, witness: Start
     ) -> None:
@@ -201,7 +206,7 @@ class TestFirstTime:
 
 
 class TestBeside:
-    @pytest.mark.parametrize("beside", [False, True])
+    @pytest.mark.parametrize("beside", [False, *thorough(True)])
     def test_one_rate_for_one_api(self, desk: Desk, witness: Start, beside: bool) -> None:
         api = witness()
         desk.write("a.csv", [(who, 1001, 2001) for who in MANY])

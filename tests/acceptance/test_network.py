@@ -15,7 +15,6 @@ import pytest
 from bulk_unenroll.sending.open_files import OTHERS
 from tests.kit.command import CREDENTIALS, Desk, Witness, know_targets, people
 from tests.kit.proxy import FORBIDDEN, HOST, WRONG_PASSWORD, Proxy
-from tests.kit.tiers import thorough
 
 Start = Callable[..., Witness]
 BEHIND = f"https://{HOST}/v3.1"
@@ -72,10 +71,10 @@ REFUSALS: Final[dict[str, tuple[dict[str, object], str]]] = {
     "hangs up": ({"reply": b""}, ""),
     "no proxy at all": ({"reply": b"SSH-2.0-OpenSSH_9\r\n"}, ""),
 }
-QUICK, *REST = REFUSALS
 
 
-@pytest.mark.parametrize("refusal", [QUICK, *thorough(*REST)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("refusal", REFUSALS)
 def test_what_a_proxy_refuses_was_not_sent(job: Desk, behind: Behind, refusal: str) -> None:
     options, says = REFUSALS[refusal]
     proxy, api = behind(**options)

@@ -15,6 +15,7 @@ import pytest
 
 from tests.kit.command import REPO, Desk, Witness, people
 from tests.kit.in_process import InProcess
+from tests.kit.tiers import thorough
 
 Start = Callable[..., Witness]
 FAST = ("--rate", "500/s", "--yes")
@@ -128,7 +129,7 @@ main()
 class TestPaused:
     """A container that is paused, or Ctrl-Z: the process does not run, and then goes on."""
 
-    @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+    @pytest.mark.parametrize("loop", ["uvloop", *thorough("asyncio")])
     def test_an_answer_that_came_meanwhile_is_read_and_nobody_is_called_twice(
         self, job: Desk, witness: Start, loop: str
     ) -> None:

@@ -290,6 +290,7 @@ def test_a_wrong_order_reaches_nobody(
 
 
 @by_name
+@pytest.mark.thorough
 def test_control_without_guards_it_reaches_them(unattended: World, case: Case) -> None:
     if case.mistake is two_exports_in_one_file:
         pytest.skip("such a file is refused however careless one is")
