@@ -41,7 +41,10 @@ class Contender:
 def _program(*more: str) -> Callable[[Work], Sequence[str]]:
     def command(work: Work) -> Sequence[str]:
         options = ("--out", str(work.folder / "out"), "--rate", RATE_OUT_OF_REACH, *more)
-        send = ("--base-url", work.base_url, "--concurrency", str(work.concurrency), "--yes")
+        send = (
+            *("--base-url", work.base_url, "--concurrency", str(work.concurrency), "--yes"),
+            *("--history", "off", "--first-time", "go"),
+        )
         return (PYTHON, "-m", "bulk_unenroll", "run", str(work.input), *send, *options)
 
     return command

@@ -37,7 +37,16 @@ def _measure(server: Server, rate_per_s: int, seconds: float, concurrency: int) 
         input_ = write_input(folder / "input.csv", int(rate_per_s * seconds))
         command = (
             *(PYTHON, "-m", "bulk_unenroll", "run", str(input_), "--out", str(folder / "out")),
-            *("--base-url", server.base_url, "--yes", "--no-export", "--canary", "0"),
+            *(
+                "--base-url",
+                server.base_url,
+                "--yes",
+                "--no-export",
+                "--canary",
+                "0",
+                "--history",
+                "off",
+            ),
             *("--rate", f"{rate_per_s}/s", "--concurrency", str(concurrency)),
         )
         spent_by(command, server.base_url)
