@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
@@ -62,6 +62,23 @@ class Batch:
     cells: bytes
     ragged: dict[int, str] = field(default_factory=dict)
     lines: Mapping[int, int] = field(default_factory=dict)
+
+
+def refuse(batch: Batch, rows: Sequence[InvalidRow]) -> Batch:
+    """``batch`` with some of its rows that have an enrollment as invalid ones."""
+    if not rows:
+        return batch
+    import numpy as np
+
+    found = np.asarray(batch.rows)
+    kept = ~np.isin(found, [row.row - batch.first_row for row in rows])
+    return replace(
+        batch,
+        rows=found[kept],
+        customers=np.asarray(batch.customers)[kept],
+        target_places=np.asarray(batch.target_places)[kept],
+        invalid=[*batch.invalid, *rows],
+    )
 
 
 def staged_batch(staged: Sequence[StagedRow]) -> Batch:

@@ -112,9 +112,8 @@ def count(
     return counts
 
 
-def known_by_target(reader: LedgerReader) -> dict[Target, Known]:
-    """What the folder knows of the calls for each target, of all that was ever confirmed."""
-    sources = [source.id for source in reader.sources() if source.confirmed_s is not None]
+def known_by_target(reader: LedgerReader, sources: Sequence[int]) -> dict[Target, Known]:
+    """What the folder knows of the calls for each target, of the rows of these sources."""
     known: dict[Target, Known] = {}
     for some in reader.counts_by_target(sources):
         if some.state in SETTLED:

@@ -59,6 +59,33 @@ class Run(NamedTuple):
     reason: str | None
 
 
+class SenderFact(NamedTuple):
+    """A process that sends for a shared run now. ``name`` is ``user@host``.
+
+    ``settled`` counts the calls that it settled, ``seen_s`` when it took its last turn.
+    """
+
+    name: str
+    joined_s: float
+    seen_s: float
+    settled: int
+
+    @property
+    def settled_a_minute(self) -> float:
+        """How many calls it settled a minute, since it joined."""
+        return self.settled / max(self.seen_s - self.joined_s, 1.0) * 60
+
+    def as_json(self) -> dict[str, object]:
+        """The object of ``status --json``."""
+        return {
+            "name": self.name,
+            "joined_at": self.joined_s,
+            "seen_at": self.seen_s,
+            "settled": self.settled,
+            "settled_a_minute": round(self.settled_a_minute, 1),
+        }
+
+
 # ── rows and customers ───────────────────────────────────────────────────────────────────────────
 
 
@@ -108,9 +135,12 @@ class IdFacts:
     """How the customer ids of some rows look; ``noticed`` has it under ``ids``.
 
     ``digits[n]`` counts the ids of n digits. ``thousands``: they end in 000. ``cut``: over 15
-    digits, with zeros after the 15th. ``steps``: each is the one before plus 1. ``dates``: 8 digits
+    digits, with zeros after the 15th. ``steps``: each is the one before plus or minus
+    1; ``changes``: it is another one than that before. ``dates``: 8 digits
     that are a day. ``mobile``: they begin as mobile numbers do. ``customers`` is how many there
-    are, and ``width`` how wide the range is from which they seem to be taken; both are estimates.
+    are, and ``width`` how wide the range is from which those of 10 to 12 digits seem to be taken;
+    both are estimates.
+    ``shortest_row`` is the first row with the least digits; 0 where several inputs are together.
     """
 
     rows: int = 0
@@ -122,6 +152,8 @@ class IdFacts:
     mobile: int = 0
     customers: int = 0
     width: int = 0
+    shortest_row: int = 0
+    changes: int = 0
 
     def __add__(self, other: IdFacts) -> IdFacts:
         """Of both together."""
@@ -135,6 +167,7 @@ class IdFacts:
             self.mobile + other.mobile,
             self.customers + other.customers,
             max(self.width, other.width),
+            changes=self.changes + other.changes,
         )
 
 

@@ -87,7 +87,8 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold the folder alone; raises ``FolderBusy`` (75) if another process holds it, or
     ``FolderUnusable`` (73) where it cannot be locked or is not ours.
 
-    The lock is the system's (``flock``), so a killed process leaves none behind.
+    The lock is the system's (``flock``), so a killed process leaves none behind. A stop that was
+    asked of whoever held the folder before is forgotten; one that is asked from now on holds.
     """
     _check_owner(folder)
     lock = FileLock(folder / LOCK_NAME, mode=0o600)
@@ -98,6 +99,7 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise _unusable(f"cannot lock {folder}: {error.strerror}") from None
     try:
+        forget_stop(folder)
         yield
     finally:
         lock.release()

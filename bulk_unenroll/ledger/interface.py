@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
 
 from bulk_unenroll.ledger.batch import Batch
@@ -27,6 +28,7 @@ from bulk_unenroll.ledger.facts import (
     RowCounts,
     Run,
     RunCalls,
+    SenderFact,
     SentAgain,
     SlowCall,
     Source,
@@ -83,17 +85,82 @@ class Reopening:
 
 
 @dataclass(frozen=True, slots=True)
+class Sharing:
+    """How senders share a run. In seconds.
+
+    One that took no turn for ``ttl_s`` is given up: others call whom it would have called, and what
+    it had in flight is in doubt. So it takes one every ``beat_s``, but no more than one in
+    ``turn_s``, for each costs a round trip.
+    """
+
+    ttl_s: float
+    beat_s: float
+    turn_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a sender tells the others with a turn, and asks of what they share.
+
+    ``starts``: so many times of starts are wanted, none sooner than in ``lead_s``. ``pause_s``: the
+    API asks for a pause. ``stop``: exit code and reason for which all must stop.
+    """
+
+    starts: int = 0
+    lead_s: float = 0.0
+    pause_s: float = 0.0
+    canary_passed: bool = False
+    stop: tuple[int, str] | None = None
+
+
+class Part(StrEnum):
+    """What a sender may do: make the first calls, wait for those of another one, or send."""
+
+    CANARY = "canary"
+    WAIT = "wait"
+    SEND = "send"
+
+
+class Trust(StrEnum):
+    """What is taken for granted of a shared ledger that is opened to work.
+
+    ``USUAL``: it must know all that this folder saw, and where its last run did not end, somebody
+    must have been there lately. ``ATTENDED``: a person goes on with it. ``RESTORED``: a person does
+    though it is an older copy. ``LOOK``: nothing is sent.
+    """
+
+    USUAL = "usual"
+    ATTENDED = "attended"
+    RESTORED = "restored"
+    LOOK = "look"
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """What other senders of the run have settled, and how many of that ended badly."""
+
+    settled: int = 0
+    bad: int = 0
+    not_enrolled: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """What a turn gave.
 
     Calls to send; when the next one is due (Unix seconds); whether any is left beyond these; how
-    many were blocked unsent.
+    many were blocked unsent. Of a shared run also in how many seconds starts may be made, counted
+    from ``granted_s`` (``time.monotonic``), why all must stop, and what others have settled.
     """
 
     calls: list[Call]
     next_due_s: float | None
     more: bool
     blocked: int
+    starts_in_s: Sequence[float] = ()
+    granted_s: float = field(default=0.0, compare=False)
+    stop: tuple[int, str] | None = None
+    others: Others = Others()
 
 
 class LedgerReader(Protocol):
@@ -130,7 +197,7 @@ class LedgerReader(Protocol):
         """The line of a text file in which a row begins, counted from 1; None where not known."""
 
     def note(self, name: str) -> str | None:
-        """What was noted under ``name``: ``history``, ``asked_targets``."""
+        """What was noted under ``name``, such as ``history`` or ``asked_targets``."""
 
     def plans(self) -> dict[str, dict[str, Any]]:
         """What the last plans were made of, by their ids, the oldest first."""
@@ -143,6 +210,9 @@ class LedgerReader(Protocol):
 
     def runs(self) -> list[Run]:
         """Every run, the oldest first."""
+
+    def senders(self) -> list[SenderFact] | None:
+        """Who sends for a shared run now; None where a ledger is not shared."""
 
     def recent_starts(self, since_s: float) -> list[float]:
         """When calls of earlier runs were sent after ``since_s``, newest first (Unix seconds)."""
@@ -236,12 +306,39 @@ class LedgerReader(Protocol):
         """What is damaged, does not follow from the attempts, or does not add up."""
 
 
-class Ledger(Protocol):
-    """Changes the record. Used by one thread at a time; a step is durable once it returns."""
+class SharedRun(Protocol):
+    """What the senders of a run share. Used by the ledger's thread."""
 
     @property
-    def reader(self) -> LedgerReader:
-        """Asks the same record; it sees each change at once."""
+    def sharing(self) -> Sharing:
+        """How they share it."""
+
+    def share_rate(self, credential: str, interval_s: float) -> float:
+        """Take starts from those of ``credential``, which others use, too; their interval.
+
+        That is the longest of those that are asked for now.
+        """
+
+    def part(self) -> Part:
+        """What this sender may do now."""
+
+    def leave(self) -> None:
+        """Give back what it would have called."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivingPart:
+    """An input among several: how others find it, and what tells whether theirs is the same.
+
+    ``file`` is None where only who plans can read it.
+    """
+
+    file: Mapping[str, str] | None
+    content: str
+
+
+class Into(Protocol):
+    """Takes an input: a ledger, or the part of one that this process leased."""
 
     def load(
         self,
@@ -256,6 +353,75 @@ class Ledger(Protocol):
         is killed, nothing of the source stays. After the last one ``noticed`` is asked what was
         noticed while the source was read: values that JSON has.
         """
+
+
+class LeasedPart(Into, Protocol):
+    """A part that this process loads, and no other one meanwhile. ``number`` counts from 1.
+
+    The source that is loaded into it is planned only once all parts are in.
+    """
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def part(self) -> ArrivingPart: ...
+
+
+class SharedLoading(Protocol):
+    """How several processes load the parts of an order, of which one plans it.
+
+    What it comes to is the same as if one had loaded them by ``Ledger.load``, one after the other.
+    """
+
+    def begin(self, order: Mapping[str, object], parts: Sequence[ArrivingPart]) -> None:
+        """Let others load ``parts``, too. ``order`` tells them how: values that JSON has."""
+
+    def order(self) -> Mapping[str, Any] | None:
+        """How the parts are to be read that are being loaded now; None where none are."""
+
+    def lease(
+        self, before: int = ..., but: Collection[int] = ()
+    ) -> AbstractContextManager[LeasedPart | None]:
+        """The first part that nobody has loaded or leased, for as long as the context lasts.
+
+        If that ends by an error, or with its process, nothing of the part stays, and another loads
+        it. Of the numbers below ``before`` and not in ``but``; None where there is none.
+        """
+
+    def sort_out(self) -> bool:
+        """Find the repeats in a division of the customers, once all parts are in; if any is left.
+
+        By whoever loads, so that this is shared, too.
+        """
+
+    def loaded(self) -> dict[int, int]:
+        """The parts that are in, by number, and how many rows each brought."""
+
+    def finish(self) -> list[int]:
+        """All parts are in: find what repeats, and plan the sources; their ids, in order.
+
+        Raises ``Stop`` (70) where not every row is accounted for: then no source is planned.
+        """
+
+    def give_up(self) -> None:
+        """Drop what was loaded. Who still loads is ended."""
+
+
+class Ledger(Into, Protocol):
+    """Changes the record. Used by one thread at a time; a step is durable once it returns."""
+
+    @property
+    def reader(self) -> LedgerReader:
+        """Asks the same record; it sees each change at once."""
+
+    @property
+    def shared(self) -> SharedRun | None:
+        """What senders on several machines share; None: this process alone sends."""
+
+    @property
+    def loading(self) -> SharedLoading | None:
+        """How several processes load one order; None: this process alone loads."""
 
     def confirm(
         self,
@@ -326,6 +492,7 @@ class Ledger(Protocol):
         spread: bool = False,
         pace: str | None = None,
         clocks_parted: bool = False,
+        beat: Beat | None = None,
     ) -> Turn:
         """Record ``entries``, block what is blocked, claim up to ``claim`` calls: one commit.
 
@@ -333,10 +500,16 @@ class Ledger(Protocol):
         among these calls alone; ``spread`` takes the calls from as many targets as there are.
         ``pace`` is how an adaptive pace goes, for ``status``. ``clocks_parted``: nobody knows how
         long ago calls were sent, so what is in doubt is sent again only if a person says so.
+        ``beat`` is for the others of a shared run. Raises ``Fenced`` (75) where they gave this
+        sender up: then nothing is recorded or claimed.
         """
 
-    def end_run(self, exit_code: int, reason: str) -> None:
-        """The run ended; how."""
+    def end_run(self, exit_code: int, reason: str, *, for_all: bool = True) -> None:
+        """The run ended; how. One that others share ends with its last sender.
+
+        Unless it is ``for_all``: then this sender alone ends, and the run waits for the next one,
+        if it was not stopped for all.
+        """
 
     def close(self) -> None:
         """Close it. One that failed is left as it is: the next opening finds what it holds."""

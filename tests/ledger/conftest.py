@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,17 +12,34 @@ from bulk_unenroll.ledger.interface import Ledger
 from tests.ledger.kit import Place
 from tests.ledger.sqlite.kit import SqlitePlace
 
-KINDS: Mapping[str, Callable[[Path], Place]] = {"sqlite": SqlitePlace}
+MakePlace = Callable[[Path], Place]
+
+
+def _sqlite(_: pytest.FixtureRequest) -> MakePlace:
+    return SqlitePlace
+
+
+def _postgres(request: pytest.FixtureRequest) -> MakePlace:
+    server = request.getfixturevalue("server")  # before psycopg is asked for: it may be missing
+    from tests.ledger.postgres.kit import PostgresPlace
+
+    return partial(PostgresPlace.new, server)
+
+
+KINDS: Mapping[str, Callable[[pytest.FixtureRequest], MakePlace]] = {
+    "sqlite": _sqlite,
+    "postgres": _postgres,
+}
 
 
 @pytest.fixture(params=KINDS, scope="session")
-def make_place(request: pytest.FixtureRequest) -> Callable[[Path], Place]:
+def make_place(request: pytest.FixtureRequest) -> MakePlace:
     """Makes places for ledgers of one kind, each from a path of its own."""
-    return KINDS[request.param]
+    return KINDS[request.param](request)
 
 
 @pytest.fixture
-def place(make_place: Callable[[Path], Place], tmp_path: Path) -> Place:
+def place(make_place: MakePlace, tmp_path: Path) -> Place:
     return make_place(tmp_path / "job.unenroll")
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -23,6 +24,7 @@ from hypothesis.stateful import (
 from bulk_unenroll.ledger.counts import callable_count, count
 from bulk_unenroll.ledger.interface import Ledger
 from bulk_unenroll.model import Blocked, Enrollment, Invalid, State
+from tests.kit.tiers import thorough
 from tests.ledger.kit import (
     BAD_ID,
     NEVER_S,
@@ -298,10 +300,13 @@ class Accounting(RuleBasedStateMachine):
         }
 
 
-def test_the_accounting_closes_whatever_happens(make_place: Callable[[Path], Place]) -> None:
+@pytest.mark.parametrize("examples", [4, *thorough(60)])
+def test_the_accounting_closes_whatever_happens(
+    make_place: Callable[[Path], Place], examples: int
+) -> None:
     run_state_machine_as_test(
         type("Accounting", (Accounting,), {"make_place": staticmethod(make_place)}),
-        settings=settings(max_examples=60, stateful_step_count=30, deadline=None),
+        settings=settings(max_examples=examples, stateful_step_count=30, deadline=None),
     )
 
 

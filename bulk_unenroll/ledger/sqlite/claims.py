@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from bulk_unenroll.ledger.sqlite.connection import Row, Writer
-from bulk_unenroll.ledger.sqlite.places import LAST_ROW, place_of
+from bulk_unenroll.ledger.named import Row
+from bulk_unenroll.ledger.places import LAST_ROW, place_of
+from bulk_unenroll.ledger.sqlite.connection import Writer
 from bulk_unenroll.model import Call, Enrollment, Target
 from bulk_unenroll.settings import LONGEST_WAIT_S
 
@@ -31,12 +31,12 @@ class _Line:
 class Wanted(NamedTuple):
     """Which calls a turn may claim: of no halted org, and with ``only`` of these items alone.
 
-    Both are JSON lists. ``spread``: from as many targets as there are.
+    ``spread``: from as many targets as there are.
     """
 
     now_s: float
-    halted: str
-    only: str | None
+    halted: list[int]
+    only: list[int] | None
     spread: bool
 
     @classmethod
@@ -44,8 +44,8 @@ class Wanted(NamedTuple):
         cls, now_s: float, halted_orgs: Iterable[int], only: Collection[int] | None, *, spread: bool
     ) -> Wanted:
         """The same, of values."""
-        among = None if only is None else json.dumps(list(only))
-        return cls(now_s, json.dumps(list(halted_orgs)), among, spread)
+        among = None if only is None else list(only)
+        return cls(now_s, list(halted_orgs), among, spread)
 
 
 class Claims:

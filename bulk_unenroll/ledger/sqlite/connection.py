@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bulk_unenroll.errors import LedgerFailed
-from bulk_unenroll.ledger.sqlite.failures import ERRORS, LOCK_WAIT_S, failure, translated
+from bulk_unenroll.ledger.named import Row
+from bulk_unenroll.ledger.sqlite.failures import ERRORS, LOCK_WAIT_S, damaged, failure, translated
 from bulk_unenroll.ledger.sqlite.mark import Mark, seal
 from bulk_unenroll.ledger.sqlite.own_files import end_writing
 from bulk_unenroll.ledger.sqlite.seal import Schema
@@ -20,11 +22,9 @@ CACHE_KB: Final = 65_536
 READER_WAIT_S: Final = 5.0
 """How long somebody who reads is waited for, so that the log can be merged."""
 
-Row = tuple[Any, ...]
-
 
 class Connection:
-    """Runs the statements of ``statements`` on the ledger at ``path``.
+    """Runs the statements of ``statements`` on the ledger at ``path``; a list is a value of them.
 
     Every method raises ``LedgerFailed`` (74) where SQLite or the disk fails.
     """
@@ -36,14 +36,14 @@ class Connection:
     def execute(self, statement: str, /, **values: object) -> sqlite3.Cursor:
         """Run a statement; its rows are still to be fetched."""
         try:
-            return self.raw.execute(SQL[statement], values)
+            return self.raw.execute(SQL[statement], _values(values))
         except ERRORS as error:
             raise failure(error, self.path) from error
 
     def fetch_all(self, statement: str, /, **values: object) -> list[Row]:
         """All rows of a statement."""
         try:
-            return self.raw.execute(SQL[statement], values).fetchall()
+            return self.raw.execute(SQL[statement], _values(values)).fetchall()
         except ERRORS as error:
             raise failure(error, self.path) from error
 
@@ -56,6 +56,10 @@ class Connection:
         """What was noted under ``name``."""
         found = self.fetch_all("get_meta", name=name)
         return found[0][0] if found else None
+
+    def damaged(self, what: str) -> LedgerFailed:
+        """The error for a ledger that is not what it was."""
+        return damaged(what)
 
     def close(self) -> None:
         """Close it."""
@@ -144,6 +148,14 @@ class Writer(Connection):
             schema = Schema.of(self.raw)
             self.raw.close()
             seal(self.path, schema)
+
+
+def _values(values: Mapping[str, object]) -> dict[str, object]:
+    """Lists as JSON, which statements take apart with ``json_each``."""
+    return {
+        name: json.dumps(value) if isinstance(value, list) else value
+        for name, value in values.items()
+    }
 
 
 def connect(database: Path | str, *, uri: bool = False) -> sqlite3.Connection:

@@ -6,12 +6,13 @@ It is a SQLite database in WAL mode with ``synchronous=FULL``: what is committed
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from bulk_unenroll.errors import LedgerFailed, Misconfigured
+from bulk_unenroll.errors import LedgerFailed, Misconfigured, Moved, Next, OptionValue
 from bulk_unenroll.files import replacing, sync_directory
 from bulk_unenroll.ledger.sqlite.connection import Connection, Writer, checkpoint, connect
 from bulk_unenroll.ledger.sqlite.failures import (
@@ -41,6 +42,9 @@ from bulk_unenroll.ledger.sqlite.temporary import keep_temporary_files, sweep
 APPLICATION_ID: Final = 0x62756E72
 SCHEMA_VERSION: Final = 4
 OLDEST_VERSION: Final = 3
+MOVED_VERSION: Final = 1_000_000
+MOVED: Final = "moved"
+"""A ledger that was closed for good has this version; under this name it notes where its job is."""
 CHECK_BELOW_BYTES: Final = 256 << 20
 SYNCHRONOUS_FULL: Final = 2
 OLDEST_SQLITE: Final = (3, 37, 0)
@@ -102,7 +106,8 @@ def _create(path: Path) -> None:
     with replacing(path) as part, closing(sqlite3.connect(part)) as raw:
         raw.executescript(
             f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
-            f"BEGIN; {SQL['schema']} {SQL['schema_4']} {SQL['views']} {SQL['make_indexes']} COMMIT;"
+            f"BEGIN; {SQL['schema']} {SQL['schema_4']} {SQL['views']} {SQL['make_indexes']}"
+            f" {SQL['new_id']} COMMIT;"
         )
         # switched in its folder, a power cut could leave a journal that no reader can roll back
         raw.execute("PRAGMA journal_mode = WAL")
@@ -156,10 +161,24 @@ def open_read_only(path: Path) -> Connection:
             elif is_added_to:
                 check_added(connection, mark)
                 _check_pages(connection)
+            check_not_moved(connection)
         except BaseException:
             connection.close()
             raise
     return connection
+
+
+def check_not_moved(connection: Connection) -> None:
+    """Raise ``Moved`` (78) for a ledger whose job goes on elsewhere, and say where."""
+    if noted := connection.meta(MOVED):
+        to = json.loads(noted)
+        where: dict[str, OptionValue] = {"job": to["job"]}
+        where |= {"ledger": to["url"]} if to["url"] else {}
+        raise Moved(
+            f"{connection.path.parent} is closed: its job goes on as {to['job']} in {to['place']}",
+            "give --job, and --ledger or its variable, in place of the folder",
+            Next("status", (), where),
+        )
 
 
 def connect_read_only(path: Path) -> Connection:
@@ -192,7 +211,7 @@ def check_file(path: Path) -> None:
     if int.from_bytes(head[68:72], "big") != APPLICATION_ID:
         raise LedgerFailed(f"{path} was not made by bulk-unenroll", REMEDY)
     version = int.from_bytes(head[60:64], "big")
-    if version > SCHEMA_VERSION:
+    if SCHEMA_VERSION < version != MOVED_VERSION:
         raise LedgerFailed(f"{path} was made by a newer bulk-unenroll", "upgrade bulk-unenroll")
     if version < OLDEST_VERSION:
         raise LedgerFailed(f"{path} was made by an older bulk-unenroll", "go on with that one")

@@ -15,7 +15,7 @@ from typing import Final, Self
 from bulk_unenroll.ledger.batch import Batch
 from bulk_unenroll.ledger.facts import WrittenFile
 from bulk_unenroll.ledger.folder import ledger_path
-from bulk_unenroll.ledger.interface import Reopening, SourceInfo, Turn
+from bulk_unenroll.ledger.interface import Beat, Reopening, SourceInfo, Turn
 from bulk_unenroll.ledger.sqlite.claims import Claims, Wanted, begin_run
 from bulk_unenroll.ledger.sqlite.connection import Writer
 from bulk_unenroll.ledger.sqlite.failures import LedgerHeld
@@ -41,6 +41,8 @@ class SqliteLedger:
         self.connection = connection
         self.reader = SqliteReader(connection)
         self._claims = Claims(connection)
+        self.shared = None
+        self.loading = None
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -151,6 +153,7 @@ class SqliteLedger:
         spread: bool = False,
         pace: str | None = None,
         clocks_parted: bool = False,
+        beat: Beat | None = None,
     ) -> Turn:
         """See ``Ledger.turn``."""
         wanted = Wanted.of(now_s, halted_orgs, only, spread=spread)
@@ -169,7 +172,7 @@ class SqliteLedger:
             more = due_s is not None or full or self._claims.has_fresh(wanted)
         return Turn(calls, due_s, more, number)
 
-    def end_run(self, exit_code: int, reason: str) -> None:
+    def end_run(self, exit_code: int, reason: str, *, for_all: bool = True) -> None:
         """See ``Ledger.end_run``."""
         run, now = self._claims.run, time.time()
         with self.connection.transaction():

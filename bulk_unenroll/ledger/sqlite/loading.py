@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from functools import partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from bulk_unenroll.ledger.batch import Batch
 from bulk_unenroll.ledger.interface import SourceInfo
+from bulk_unenroll.ledger.places import place_of
 from bulk_unenroll.ledger.sqlite.connection import Writer
 from bulk_unenroll.ledger.sqlite.keys import Keys, keys_of
-from bulk_unenroll.ledger.sqlite.places import place_of
 from bulk_unenroll.ledger.sqlite.sources import add_source, drop_source, find_source
 from bulk_unenroll.model import Target
-from bulk_unenroll.worker import Worker
+from bulk_unenroll.worker import ahead
 
 if TYPE_CHECKING:
     from bulk_unenroll.ledger.sqlite.repeats import RepeatFinder
@@ -31,7 +30,6 @@ BULK_CACHE_KB: Final = 2_000
 BULK_THREADS: Final = 2
 """Sorting an index may use a second core: a fifth of its time. Later sorts would take memory."""
 
-_T = TypeVar("_T")
 Prepared = tuple[Batch, Keys | None]
 """A batch, and what will probably be its keys."""
 
@@ -80,8 +78,8 @@ class Loading:
     # ── beside what is there: the UNIQUE key of ``item`` finds the repeats ───────────────────────
 
     def _add(self, batches: Iterator[Batch]) -> None:
-        with closing(_ahead((batch, None) for batch in batches)) as ahead:
-            for group in _groups(ahead):
+        with closing(ahead((batch, None) for batch in batches)) as coming:
+            for group in _groups(coming):
                 with self._connection.transaction():
                     for batch, _ in group:
                         self._add_batch("add_new_items", batch)
@@ -94,8 +92,8 @@ class Loading:
 
         self._begin_bulk()
         repeats = RepeatFinder()
-        with closing(_ahead(_with_keys(batches))) as ahead:
-            for group in _groups(ahead):
+        with closing(ahead(_with_keys(batches))) as coming:
+            for group in _groups(coming):
                 with self._connection.transaction():
                     for batch, keys in group:
                         repeats.add(batch, self._add_batch("add_items", batch, keys))
@@ -196,16 +194,3 @@ def _groups(batches: Iterator[Prepared]) -> Iterator[Iterator[Prepared]]:
     for first in batches:
         most = COMMIT_ROWS // first[0].row_count
         yield chain((first,), islice(batches, most))
-
-
-def _ahead(items: Iterator[_T]) -> Generator[_T, None, None]:
-    """The same items, each made in another thread while the one before is in use.
-
-    To be closed: a thread that goes on waiting would keep the process from ending.
-    """
-    end = object()
-    with Worker("reading") as worker:
-        coming = worker.submit(partial(next, items, end))
-        while (item := coming.result()) is not end:
-            coming = worker.submit(partial(next, items, end))
-            yield item

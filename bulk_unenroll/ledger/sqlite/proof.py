@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Final
 
 from bulk_unenroll.ledger.sqlite.connection import Connection
 from bulk_unenroll.ledger.sqlite.failures import translated
 from bulk_unenroll.model import State
 
-KNOWN_STATES: Final = json.dumps(list(State))
+KNOWN_STATES: Final = list(State)
 LAWS: Final = (
     ("rows_read_twice", "rows are there twice"),
     ("rows_without_item", "rows name no customer/target"),

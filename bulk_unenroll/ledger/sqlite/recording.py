@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 
@@ -68,9 +67,9 @@ def reopen(connection: Writer, which: Reopening, now_s: float) -> int:
     """Reopen settled calls of confirmed sources; how many."""
     return connection.execute(
         "reopen",
-        states=json.dumps([state.value for state in which.states]),
-        codes=json.dumps(list(which.codes)) if which.codes else None,
-        targets=json.dumps(list(which.targets)) if which.targets else None,
+        states=[state.value for state in which.states],
+        codes=list(which.codes) if which.codes else None,
+        targets=list(which.targets) if which.targets else None,
         now=now_s,
     ).rowcount
 

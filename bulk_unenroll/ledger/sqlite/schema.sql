@@ -167,6 +167,10 @@ CREATE TABLE alarm_round (                  -- the alarms of a plan or run, and 
     alarms   TEXT NOT NULL                  -- JSON: name, text, allowed
 ) STRICT;
 
+-- name: new_id
+-- Copies of a ledger have it in common, and nothing else has.
+INSERT INTO meta (name, value) VALUES ('id', lower(hex(randomblob(16))));
+
 -- name: set_meta
 INSERT INTO meta (name, value) VALUES (:name, :value)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value;

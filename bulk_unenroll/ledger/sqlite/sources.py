@@ -87,13 +87,13 @@ def confirm(
     anew: bool,
 ) -> None:
     """See ``Ledger.confirm``; to be called within a transaction."""
-    now, confirmed = time.time(), json.dumps(list(sources))
+    now, confirmed = time.time(), list(sources)
     connection.set_meta("base_url", base_url)
     if anew:
         connection.execute("unconfirm", sources=confirmed)
     for source in sources:
         connection.execute("confirm_source", source=source, now=now)
-    names = json.dumps(sorted(given))
+    names = sorted(given)
     if connection.execute("supersede", sources=confirmed, given=names, now=now).rowcount:
         connection.execute("withdraw", now=now)
 

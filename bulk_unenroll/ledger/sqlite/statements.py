@@ -1,15 +1,11 @@
-"""The SQL files beside this module: each statement under its name, with its macros expanded.
-
-A macro is written ``{name argument, argument}``. It stands for text, so it costs nothing to run.
-"""
+"""The SQL files beside this module, and their macros."""
 
 from __future__ import annotations
 
-import re
-from importlib.resources import files
 from typing import Final
 
-from bulk_unenroll.ledger.sqlite.places import LAST_ROW, PLACE_BITS
+from bulk_unenroll.ledger.named import read_statements
+from bulk_unenroll.ledger.places import LAST_ROW, PLACE_BITS
 
 MACROS: Final = {
     "place": f"{{0}} << {PLACE_BITS} | {{1}}",
@@ -43,24 +39,5 @@ MACROS: Final = {
                   WHERE r.item = {0} AND s.run = :run))""",
 }
 
-_MACRO: Final = re.compile(r"\{(\w+) ([^{}]+)\}")
-_NAME: Final = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
-
-
-def _expand(text: str) -> str:
-    return _MACRO.sub(_text_of, text)
-
-
-def _text_of(macro: re.Match[str]) -> str:
-    name, arguments = macro.groups()
-    return _expand(MACROS[name].format(*arguments.split(", ")))
-
-
-def _read(file: str) -> dict[str, str]:
-    text = files(__package__).joinpath(f"{file}.sql").read_text("utf-8")
-    _, *parts = _NAME.split(_expand(text))
-    return dict(zip(parts[::2], parts[1::2], strict=True))
-
-
-FILES: Final = ("schema", "views", "loading", "claims", "reader", "report", "proof")
-SQL: Final = {name: text for file in FILES for name, text in _read(file).items()}
+FILES: Final = ("schema", "views", "loading", "claims", "reader", "report", "proof", "moving")
+SQL: Final = read_statements(__package__, FILES, MACROS)

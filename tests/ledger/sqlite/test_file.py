@@ -294,6 +294,7 @@ class TestDamage:
         refusal = damage_in(closed, ledger_path(closed), lambda path: shutil.copy(older, path))
         assert "it changed since it was closed" in refusal.reason
 
+    @pytest.mark.thorough
     def test_a_reader_beside_the_closing_program_does_not_spoil_it(self, closed: Path) -> None:
         ledger = SqliteLedger.open(closed)
         confirmed(ledger, keys(5001), "more.csv")

@@ -14,14 +14,17 @@ from bulk_unenroll.ledger.sqlite.statements import FILES, SQL
 HERE = Path(str(files(sqlite)))
 MODULES = {path.stem: path.read_text("utf-8") for path in HERE.glob("*.py")}
 del MODULES["statements"]
+for shared in ("reader", "results"):
+    MODULES[f"ledger.{shared}"] = (HERE.parent / f"{shared}.py").read_text("utf-8")
 ASKERS = {
     "schema": {"file", "connection", "sources", "loading", "seal"},
     "views": {"file", "seal"},
     "loading": {"loading", "sources"},
     "claims": {"claims", "recording", "ledger"},
-    "reader": {"reader", "results", "connection", "file"},
-    "report": {"reader"},
+    "reader": {"ledger.reader", "ledger.results", "reader", "connection", "file"},
+    "report": {"ledger.reader"},
     "proof": {"proof"},
+    "moving": {"moving"},
 }
 
 

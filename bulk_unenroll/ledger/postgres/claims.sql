@@ -1,0 +1,220 @@
+-- A run: its claims, and what is recorded of them.
+
+-- name: recover
+-- What was being sent when the program was killed is in doubt.
+WITH left_behind AS (DELETE FROM flight RETURNING *),
+told AS (
+    INSERT INTO attempt (item, attempt, run, sent_at, outcome, code, message)
+    SELECT item, attempts + 1, run, claimed_at, 'unanswered', 'killed',
+           'the program ended before the answer came'
+    FROM left_behind),
+remarked AS (
+    INSERT INTO remark (item, attempts, message, at)
+    SELECT item, attempts + 1, 'the program ended before the answer came', :now FROM left_behind
+    ON CONFLICT (item) DO UPDATE
+    SET attempts = excluded.attempts, message = excluded.message, at = excluded.at)
+INSERT INTO agenda (item, target, run, attempts, tries, not_before, doubt_at, doubtful, mismatch,
+                    code)
+SELECT item, target, run, attempts + 1, tries + 1, NULL, claimed_at, true, mismatch, 'killed'
+FROM left_behind;
+
+-- name: add_run
+INSERT INTO run (run_id, command, sources, started_at, started_by)
+VALUES (:run_id, :command, :sources, :now, :started_by) RETURNING id;
+
+-- name: end_run
+-- The last sender ends it; before that it goes on, whatever this one came to. Who was told to end
+-- by itself leaves it to the next one.
+UPDATE run SET ended_at = :now, exit_code = :exit_code, reason = :reason
+WHERE id = :run AND (:for_all OR stop_code IS NOT NULL) AND NOT EXISTS (
+    SELECT 1 FROM sender s WHERE s.run = :run AND s.id <> :sender
+    AND s.ended_at IS NULL AND s.fenced_at IS NULL);
+
+-- name: expired_backoffs
+UPDATE agenda SET not_before = 0 WHERE not_before > 0 AND NOT doubtful AND not_before <= :now;
+
+-- name: backoffs_by_a_clock_ahead
+UPDATE agenda g SET not_before = :now
+WHERE not_before > :now AND NOT doubtful
+  AND (not_before > :now::float8 + :longest
+       OR (SELECT s.updated_at FROM standing s WHERE s.id = g.item) > :now);
+
+-- name: end_backoffs
+UPDATE agenda SET not_before = :now WHERE not_before > :now AND NOT doubtful;
+
+-- name: schedule_doubts
+UPDATE agenda a SET not_before = CASE
+    WHEN NOT {in_sources a.item} THEN NULL
+    WHEN doubt_at IS NULL THEN coalesce(not_before, :now)
+    WHEN :resend AND doubt_at > :cutoff AND doubt_at <= :now
+        THEN least(coalesce(not_before, :now), :now::float8 + :longest)
+END
+WHERE doubtful;
+
+-- name: park_stale_doubts
+UPDATE agenda SET not_before = NULL
+WHERE not_before > 0 AND not_before <= :now AND doubtful AND doubt_at <= :cutoff;
+
+-- name: age_doubts
+-- 0: nobody knows when it was sent.
+UPDATE agenda SET not_before = NULL, doubt_at = 0
+WHERE not_before > 0 AND doubtful AND doubt_at IS NOT NULL;
+
+-- name: plan_by_index
+-- Statistics of tables that fill and empty within seconds mislead: whatever they say, a turn looks
+-- up what it needs by its key, in the order of an index, and is not planned anew.
+SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+       set_config('plan_cache_mode', 'force_generic_plan', true);
+
+-- name: plan_as_usual
+SELECT set_config('enable_seqscan', 'on', true), set_config('enable_bitmapscan', 'on', true),
+       set_config('plan_cache_mode', 'auto', true);
+
+-- name: claim
+WITH due AS MATERIALIZED ({due}),
+fresh AS MATERIALIZED ({fresh} LIMIT greatest(:most - (SELECT count(*) FROM due), 0)),
+chosen AS (SELECT * FROM due UNION ALL SELECT * FROM fresh),
+{flown};
+
+-- name: claim_due
+WITH chosen AS MATERIALIZED ({due}),
+{flown};
+
+-- name: claim_in_line
+WITH chosen AS MATERIALIZED ({in_line} LIMIT :most),
+{flown};
+
+-- name: claim_fresh
+WITH chosen AS MATERIALIZED ({fresh} LIMIT :most),
+{flown};
+
+-- name: claim_fresh_known
+WITH chosen AS MATERIALIZED ({fresh_known} LIMIT :most),
+{flown};
+
+-- name: claim_fresh_of_target
+WITH chosen AS MATERIALIZED ({fresh_of_target} LIMIT 1),
+{flown};
+
+-- name: in_line
+SELECT place FROM ({in_line} LIMIT 1) first;
+
+-- name: fresh
+SELECT place FROM ({fresh} LIMIT 1) first;
+
+-- name: fresh_known
+SELECT place FROM ({fresh_known} LIMIT 1) first;
+
+-- name: next_due
+SELECT a.not_before FROM agenda a
+WHERE a.not_before > 0
+  AND (:only::bigint[] IS NULL OR a.item = ANY (:only::bigint[]))
+  AND {not_halted a} AND {in_run a.item}
+ORDER BY a.not_before LIMIT 1;
+
+-- name: targets_of_ledger
+SELECT target, min(first_item) FROM share GROUP BY target ORDER BY min(first_item);
+
+-- name: record
+-- Each entry looks up its intent: two sets joined with each other could be walked n * n times.
+WITH entry AS MATERIALIZED (
+    SELECT e.*, f.target, f.run, f.attempts, f.tries, f.doubt_at AS older_doubt_at,
+           f.doubtful AS was_doubtful
+    FROM unnest(:items::bigint[], :states::state[], :not_before::float8[], :charged::integer[],
+                :mismatch::boolean[], :old::boolean[], :sent_at::float8[], :answered_at::float8[],
+                :outcomes::text[], :codes::text[], :messages::text[], :http_status::integer[],
+                :request_ids::text[])
+         AS e (item, state, not_before, charged, mismatch, old, sent_at, answered_at, outcome, code,
+               message, http_status, request_id)
+    CROSS JOIN LATERAL (SELECT * FROM flight WHERE flight.item = e.item OFFSET 0) f),
+landed AS (DELETE FROM flight WHERE item = ANY (:items::bigint[]) RETURNING 1),
+told AS (
+    INSERT INTO attempt (item, attempt, run, sent_at, answered_at, outcome, code, message,
+                         http_status, request_id)
+    SELECT item, attempts + 1, run, sent_at, answered_at, outcome, code, message, http_status,
+           request_id
+    FROM entry),
+settled AS (
+    INSERT INTO outcome (item, target, attempts, state, doubtful, mismatch, code)
+    SELECT item, target, attempts + 1, state, was_doubtful AND state = 'review', mismatch, code
+    FROM entry WHERE state NOT IN ('pending', 'in_doubt')),
+waiting AS (
+    INSERT INTO agenda (item, target, run, attempts, tries, not_before, doubt_at, doubtful,
+                        mismatch, code)
+    SELECT item, target, run, attempts + 1, tries + charged, not_before,
+           CASE WHEN outcome <> 'unanswered' THEN older_doubt_at WHEN old THEN 0 ELSE sent_at END,
+           state = 'in_doubt', mismatch, code
+    FROM entry WHERE state IN ('pending', 'in_doubt'))
+SELECT count(*) FROM landed;
+
+-- name: release
+WITH entry AS MATERIALIZED (
+    SELECT e.item, e.state, e.not_before, e.old, coalesce(e.code, f.code) AS code, f.target, f.run,
+           f.attempts, f.tries, f.doubt_at, f.doubtful, f.mismatch
+    FROM unnest(:items::bigint[], :states::state[], :not_before::float8[], :old::boolean[],
+                :codes::text[]) AS e (item, state, not_before, old, code)
+    CROSS JOIN LATERAL (SELECT * FROM flight WHERE flight.item = e.item OFFSET 0) f),
+landed AS (DELETE FROM flight WHERE item = ANY (:items::bigint[]) RETURNING 1),
+settled AS (
+    INSERT INTO outcome (item, target, attempts, state, doubtful, mismatch, code)
+    SELECT item, target, attempts, state, doubtful, mismatch, code
+    FROM entry WHERE state NOT IN ('pending', 'in_doubt')),
+waiting AS (
+    INSERT INTO agenda (item, target, run, attempts, tries, not_before, doubt_at, doubtful,
+                        mismatch, code)
+    SELECT item, target, run, attempts, tries, not_before, CASE WHEN old THEN 0 ELSE doubt_at END,
+           doubtful, mismatch, code
+    FROM entry WHERE state IN ('pending', 'in_doubt'))
+SELECT count(*) FROM landed;
+
+-- name: block
+-- Many at once, or a few: here the statistics of `item` serve, so this is planned as usual.
+WITH meant AS (
+    SELECT i.id, i.target, coalesce(a.attempts, 0) AS attempts, coalesce(a.mismatch, false) AS
+           mismatch
+    FROM item i LEFT JOIN agenda a ON a.item = i.id
+    WHERE i.target IN (SELECT id FROM target WHERE org_id = :org AND target_group_id = :group
+                       AND (:target::bigint IS NULL OR target_id = :target))
+      AND a.doubtful IS NOT TRUE
+      AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.item = i.id)
+      AND NOT EXISTS (SELECT 1 FROM flight f WHERE f.item = i.id)
+      AND {in_sources i.id}),
+gone AS (DELETE FROM agenda a USING meant m WHERE a.item = m.id),
+remarked AS (
+    INSERT INTO remark (item, attempts, message, at)
+    SELECT id, attempts, :message, :now FROM meant
+    ON CONFLICT (item) DO UPDATE
+    SET attempts = excluded.attempts, message = excluded.message, at = excluded.at),
+settled AS (
+    INSERT INTO outcome (item, target, attempts, state, doubtful, mismatch, code)
+    SELECT id, target, attempts, 'blocked', false, mismatch, :code FROM meant)
+SELECT count(*) FROM meant;
+
+-- name: reopen
+WITH meant AS MATERIALIZED (
+    SELECT s.*, coalesce(o.doubtful, g.doubtful) AS doubtful
+    FROM standing s
+    LEFT JOIN outcome o ON o.item = s.id LEFT JOIN agenda g ON g.item = s.id
+    JOIN target t ON t.id = s.target
+    WHERE (o.state = ANY (:states::state[])
+           OR (g.doubtful AND 'in_doubt' = ANY (:states::state[])))
+      AND (:codes::text[] IS NULL OR s.code = ANY (:codes::text[]))
+      AND (:targets::text[] IS NULL
+           OR t.target_group_id || '/' || t.target_id = ANY (:targets::text[]))
+      AND ({source_of s.id} IN (SELECT id FROM source
+                                WHERE confirmed_at IS NOT NULL AND superseded_at IS NULL)
+           OR EXISTS (SELECT 1 FROM row r JOIN source c ON c.id = r.source
+                      WHERE r.item = s.id AND c.confirmed_at IS NOT NULL
+                        AND c.superseded_at IS NULL))),
+unsettled AS (DELETE FROM outcome WHERE item IN (SELECT id FROM meant)),
+remarked AS (
+    INSERT INTO remark (item, attempts, message, at)
+    SELECT id, attempts, CASE WHEN doubtful THEN message END, :now FROM meant
+    ON CONFLICT (item) DO UPDATE
+    SET attempts = excluded.attempts, message = excluded.message, at = excluded.at)
+INSERT INTO agenda AS g (item, target, attempts, tries, not_before, doubtful, mismatch, code)
+SELECT id, target, attempts, 0, CASE WHEN doubtful THEN :now::float8 ELSE 0 END, doubtful, mismatch,
+       CASE WHEN doubtful THEN code END
+FROM meant
+ON CONFLICT (item) DO UPDATE
+SET tries = 0, not_before = excluded.not_before, doubt_at = NULL;

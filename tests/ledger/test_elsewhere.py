@@ -1,0 +1,36 @@
+"""Which addresses of a ledger may be shown and written down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bulk_unenroll.ledger.elsewhere import NAME, SharedJob, has_password, name_job
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:s3cret@h/d",
+        "postgresql://u:s3/cret@h/d",
+        "postgresql://u:s3?cret@h/d",
+        "postgresql://u:s3#cret@h/d",
+        "postgresql://u@h/d?password=s3cret",
+        "postgresql://u@h/d?sslpassword=s3cret",
+    ],
+)
+def test_one_with_a_password_is_never_written_down(tmp_path: Path, url: str) -> None:
+    assert has_password(url)
+    name_job(tmp_path, SharedJob("job", url))
+    assert "cret" not in (tmp_path / NAME).read_text()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://u@h/d", "postgresql:///d?host=/run/x&user=u", "postgres://u@h1:1,h2:2/d?a=b"],
+)
+def test_one_without_is(tmp_path: Path, url: str) -> None:
+    assert not has_password(url)
+    name_job(tmp_path, SharedJob("job", url))
+    assert url in (tmp_path / NAME).read_text()
