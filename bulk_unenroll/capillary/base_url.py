@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 from urllib.parse import urlsplit
 
 from bulk_unenroll.errors import Misconfigured
 from bulk_unenroll.settings import is_loopback
+
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def parse_base_url(text: str, name: str = "the base URL") -> str:
@@ -47,7 +50,7 @@ def same_api(one: str, other: str) -> bool:
     a, b = urlsplit(one), urlsplit(other)
     if (a.scheme, a.hostname, a.path) != (b.scheme, b.hostname, b.path):
         return False
-    default = {"http": 80, "https": 443}[a.scheme]
+    default = DEFAULT_PORTS[a.scheme]
     return is_loopback(a.hostname or "") or (a.port or default) == (b.port or default)
 
 
@@ -65,5 +68,7 @@ def check_scope(base_url: str, other_orgs: bool) -> None:
 
 
 def host_of(base_url: str) -> str:
-    """The host and port of an API."""
-    return urlsplit(base_url).netloc
+    """The host of an API, and its port if that is not the usual one."""
+    parts = urlsplit(base_url)
+    usual = parts.port == DEFAULT_PORTS.get(parts.scheme)
+    return parts.netloc.rpartition(":")[0] if usual else parts.netloc

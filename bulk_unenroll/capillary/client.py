@@ -50,36 +50,42 @@ class Deadline:
     """A time limit that takes what has arrived by then.
 
     Where the process did not run for a while (a paused container, Ctrl-Z), its timers are due
-    before it has read again. So once the time is up, ``LAST_READ_S`` are left for reading, in which
-    the process must have run.
+    before it has read again, and what it had begun to send may leave only now. So the limit begins
+    anew after such a time; and it ends with ``LAST_READ_S`` that are left for reading.
     """
 
-    __slots__ = ("_ends_s", "_loop", "_timeout", "_timer")
+    __slots__ = ("_due_s", "_is_last", "_loop", "_timeout", "_timeout_s", "_timer")
 
     def __init__(self, timeout: asyncio.Timeout) -> None:
         self._loop = asyncio.get_running_loop()
         self._timeout = timeout
         self._timer: asyncio.TimerHandle | None = None
-        self._ends_s: float | None = None
 
     def start(self, timeout_s: float) -> None:
         """Begin anew: the time is up in ``timeout_s``."""
         self.stop()
-        self._timer = self._loop.call_later(timeout_s, self._look)
+        self._timeout_s = timeout_s
+        self._is_last = False
+        self._wait(timeout_s)
 
     def stop(self) -> None:
         """There is no limit any more."""
-        self._ends_s = None
         if self._timer:
             self._timer.cancel()
 
+    def _wait(self, for_s: float) -> None:
+        self._due_s = self._loop.time() + for_s
+        self._timer = self._loop.call_at(self._due_s, self._look)
+
     def _look(self) -> None:
         now_s = self._loop.time()
-        if self._ends_s is not None and now_s - self._ends_s < AWAY_S:
+        if now_s - self._due_s >= AWAY_S:
+            self.start(self._timeout_s)
+        elif self._is_last:
             self._timeout.reschedule(now_s)
-            return
-        self._ends_s = now_s + LAST_READ_S
-        self._timer = self._loop.call_at(self._ends_s, self._look)
+        else:
+            self._is_last = True
+            self._wait(LAST_READ_S)
 
 
 class RequestProgress:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
-from aiohttp import encode_basic_auth
 from yarl import URL
 
 from bulk_unenroll.errors import Misconfigured
@@ -50,6 +49,8 @@ def _parse(text: str, variable: str) -> Proxy:
         raise _unusable(variable, f"names a proxy of the kind {parts.scheme or 'none'}")
     if parts.username is None:
         return Proxy(place)
+    from aiohttp import encode_basic_auth  # slow to import, and few have such a proxy
+
     try:
         secret = encode_basic_auth(unquote(parts.username), unquote(parts.password or ""))
     except ValueError:

@@ -13,7 +13,7 @@ from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.sending.adaptive_rate import AdaptiveRate
 from bulk_unenroll.sending.circuit_breaker import CallResult, CircuitBreaker, blames_api
 from bulk_unenroll.sending.landing import Flight, Landing
-from bulk_unenroll.sending.rate_limit import RateLimit
+from bulk_unenroll.sending.rate_limit import StartTimes
 from bulk_unenroll.sending.run_state import RunState
 from bulk_unenroll.sending.token_refusals import TokenRefusals
 
@@ -33,7 +33,7 @@ class Departures:
         run: RunState,
         auth: Auth,
         breaker: CircuitBreaker,
-        rate_limit: RateLimit,
+        rate_limit: StartTimes,
         adaptive_rate: AdaptiveRate | None,
     ) -> None:
         self._run = run

@@ -9,12 +9,17 @@ from typing import Final
 
 from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.ledger.interface import Turn
+from bulk_unenroll.observers import Stage
 from bulk_unenroll.sending.adaptive_rate import AdaptiveRate
 from bulk_unenroll.sending.circuit_breaker import CircuitBreaker
+from bulk_unenroll.sending.ramp import Ramp
 from bulk_unenroll.sending.run_state import RunState
 from bulk_unenroll.sending.safeguards import Canary
+from bulk_unenroll.sending.team import Team
 
 TOLD_WAIT_S: Final = 30.0
+IDLE_BEATS: Final = 10
+"""Where others alone have something to do, it is looked so much more often whether they have."""
 TakeTurn = Callable[..., Awaitable[Turn]]
 """``Ledger.turn``, wherever it is executed."""
 
@@ -23,7 +28,7 @@ class Keeper:
     """Takes one turn of the ledger after the other, each when there is something in it.
 
     The intent of a claimed call is durable before the call can be sent. ``hold`` says why the run
-    stops once its canary has passed; empty: it does not.
+    stops once its canary has passed; empty: it does not. ``team`` are the others that send.
     """
 
     def __init__(
@@ -33,14 +38,24 @@ class Keeper:
         canary: Canary,
         breaker: CircuitBreaker,
         adaptive_rate: AdaptiveRate | None,
+        ramp: Ramp,
         hold: str = "",
+        team: Team | None = None,
     ) -> None:
         self._turn = turn
         self._run = run
         self._canary = canary
         self._breaker = breaker
         self._adaptive_rate = adaptive_rate
+        self._ramp = ramp
         self._hold = hold
+        self._team = team
+
+    def look_at_canary(self) -> None:
+        """Once the canary has passed the other calls go, slowly at first if there is a ramp."""
+        if self._canary.passed and not self._run.sieve.stopped:
+            self._ramp.begin(self._run.clock.now_s())
+            self._run.observer.entered(Stage.SENDING)
 
     async def keep(self) -> None:
         """Take turns until all is recorded and nothing is left to send."""
@@ -79,7 +94,7 @@ class Keeper:
         entries, run.entries = run.entries, []
         blocks, run.blocks = run.blocks, []
         now_s = run.clock.wall_s()
-        return await self._turn(
+        turn = await self._turn(
             entries,
             blocks,
             claim=claim,
@@ -90,7 +105,11 @@ class Keeper:
             spread=not canary.passed,
             pace=self._adaptive_rate and self._adaptive_rate.as_json(),
             clocks_parted=clocks_parted,
+            beat=self._team and self._team.beat(claim),
         )
+        if self._team:
+            self._team.hear(turn)
+        return turn
 
     def _only(self) -> list[int] | None:
         """The calls that alone may be claimed again, if no others may."""
@@ -119,6 +138,7 @@ class Keeper:
         """Whether nothing more can come, now that no call is on its way."""
         if self._canary.waits and turn.next_due_s is None:
             self._canary.close()  # nothing more can come of it: ask for the other calls
+            self.look_at_canary()
             self._run.keeper_wanted.set()
             return False
         if self._canary.died and turn.more:
@@ -129,9 +149,15 @@ class Keeper:
 
     async def _until_wanted(self, due_s: float | None) -> None:
         """Sleep until there is something to record, room to claim, or a call is due."""
+        delay_s = self._delay_s(due_s)
+        if self._team:
+            beat_s = self._team.sharing.beat_s / (1 if self._run.busy else IDLE_BEATS)
+            delay_s = beat_s if delay_s is None else min(delay_s, beat_s)
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._delay_s(due_s)):
+            async with asyncio.timeout(delay_s):
                 await self._run.keeper_wanted.wait()
+        if self._team:
+            await self._team.rest()
 
     def _delay_s(self, due_s: float | None) -> float | None:
         """Seconds until a turn is due by the clock; None: only when the keeper is wanted."""

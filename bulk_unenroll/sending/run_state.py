@@ -13,8 +13,8 @@ from bulk_unenroll.capillary.verdicts import Block, Halt
 from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.log import get_logger
 from bulk_unenroll.model import PROTECTED, Blocked, Call, Entry, State, Target
+from bulk_unenroll.observers import Observer, Stage
 from bulk_unenroll.sending.clock import Clock
-from bulk_unenroll.sending.observers import Observer
 from bulk_unenroll.sending.safeguards import Pilot
 from bulk_unenroll.sending.sieve import Sieve
 from bulk_unenroll.settings import SendSettings
@@ -129,6 +129,7 @@ class RunState:
         """Start nothing more; what is in flight is awaited and recorded."""
         self.stop_reasons.setdefault(code, reason)
         self.sieve.stopped = True
+        self.observer.entered(Stage.STOPPING)
         self._sift()
 
     def block(self, target: Target, verdict: Block) -> None:

@@ -21,18 +21,22 @@ from bulk_unenroll.capillary.auth import Auth
 from bulk_unenroll.capillary.calls import Fault, Reply
 from bulk_unenroll.capillary.verdicts import Block, Halt
 from bulk_unenroll.exits import ExitCode
+from bulk_unenroll.ledger.interface import Sharing
 from bulk_unenroll.model import Enrollment, Known, Target
+from bulk_unenroll.observers import Observer, Stage
 from bulk_unenroll.sending.adaptive_rate import AdaptiveRate
 from bulk_unenroll.sending.circuit_breaker import CircuitBreaker
 from bulk_unenroll.sending.clock import Clock
 from bulk_unenroll.sending.departures import CalledOff, Departures
+from bulk_unenroll.sending.granted_rate import GrantedRate
 from bulk_unenroll.sending.keeper import Keeper, TakeTurn
 from bulk_unenroll.sending.landing import Flight, Landing, land
-from bulk_unenroll.sending.observers import Observer
-from bulk_unenroll.sending.rate_limit import RateLimit
+from bulk_unenroll.sending.lease import Lease
+from bulk_unenroll.sending.rate_limit import RateLimit, StartTimes
 from bulk_unenroll.sending.run_state import RunState
 from bulk_unenroll.sending.safeguards import Canary, OutcomeLimit, Pilot
 from bulk_unenroll.sending.sieve import Sieve
+from bulk_unenroll.sending.team import Team
 from bulk_unenroll.settings import SendSettings
 
 
@@ -67,6 +71,7 @@ class Runner:
         protected: Callable[[Enrollment], bool] | None = None,
         limit: int | None = None,
         hold: str = "",
+        sharing: Sharing | None = None,
         dice: Callable[[], float] = random.random,
     ) -> None:
         self._sender = sender
@@ -79,12 +84,22 @@ class Runner:
             OutcomeLimit.of_failures(settings.max_failures),
             OutcomeLimit.of_not_enrolled(settings.max_not_enrolled, known),
         )
-        sieve = Sieve(self._canary, protected)
+        sieve = Sieve(self._canary, protected, Lease(sharing))
         self._run = RunState(settings, clock, observer, sieve, Pilot(limit))
         adaptive_rate = AdaptiveRate(settings.rate.per_s) if settings.adaptive else None
-        rate_limit = RateLimit(settings.rate, adaptive_rate)
+        rate_limit: StartTimes
+        if sharing is None:
+            rate_limit = RateLimit(settings.rate, adaptive_rate, settings.ramp_s)
+        else:
+            wanting = self._run.keeper_wanted.set
+            rate_limit = GrantedRate(settings.rate, adaptive_rate, settings.ramp_s, wanting)
         breaker = CircuitBreaker.of(settings.concurrency, rate_limit.interval_s)
-        self._keeper = Keeper(turn, self._run, self._canary, breaker, adaptive_rate, hold)
+        team = None
+        if isinstance(rate_limit, GrantedRate) and sharing:
+            team = Team(sharing, self._run, self._canary, breaker, rate_limit, self._limits, hold)
+        self._keeper = Keeper(
+            turn, self._run, self._canary, breaker, adaptive_rate, rate_limit.ramp, hold, team
+        )
         self._departures = Departures(self._run, auth, breaker, rate_limit, adaptive_rate)
 
     @property
@@ -96,6 +111,10 @@ class Runner:
         """Start nothing more; what is in flight is awaited and recorded."""
         self._run.stop(code, reason)
 
+    def go_without_canary(self) -> None:
+        """Another sender of the run has made the first calls."""
+        self._canary.size = 0
+
     async def run(self, earlier_starts_s: Sequence[float] = ()) -> None:
         """Send until nothing is left to send, or ``stop``.
 
@@ -103,6 +122,8 @@ class Runner:
         (Unix seconds): they count against the rate. Raises ``LedgerFailed`` as soon as the ledger
         does; nothing is sent after that.
         """
+        self._run.observer.entered(Stage.CANARY)
+        self._keeper.look_at_canary()
         await self._departures.hold_off(earlier_starts_s)
         workers = (self._work() for _ in range(self._settings.concurrency))
         parts = (self._keeper.keep(), self._departures.dispatch(), *workers)
@@ -154,6 +175,7 @@ class Runner:
         run.observer.recorded(call, decision)
         if not self._canary.passed:
             self._canary.record(call, decision)
+            self._keeper.look_at_canary()
         for limit in self._limits:
             if limit.record(decision):
                 run.stop(ExitCode.API_FAILS, limit.reason)

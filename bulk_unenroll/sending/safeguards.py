@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
 
+from bulk_unenroll.ledger.interface import Others
 from bulk_unenroll.model import BAD, Call, Decision, Known, State, Target
 from bulk_unenroll.settings import Limit
 
@@ -131,6 +132,8 @@ class OutcomeLimit:
     words: str
     settled: int = 0
     counted: int = 0
+    others_settled: int = 0
+    others_counted: int = 0
 
     @classmethod
     def of_failures(cls, limit: Limit) -> Self:
@@ -151,7 +154,8 @@ class OutcomeLimit:
     @property
     def reason(self) -> str:
         """Why the run stops when the limit is exceeded."""
-        return f"{self.counted} of {self.settled} calls {self.words}"
+        counted, settled = self._all
+        return f"{counted} of {settled} calls {self.words}"
 
     def record(self, decision: Decision) -> bool:
         """Count a settled call; True when it is one too many."""
@@ -159,4 +163,22 @@ class OutcomeLimit:
             return False
         self.settled += 1
         self.counted += decision.state in self.states
-        return self.limit.exceeded(self.counted, self.settled, least=PERCENT_FROM)
+        return self.exceeded
+
+    def hear_of_others(self, others: Others) -> bool:
+        """What other senders of the run settled by now; True when it is one too many."""
+        self.others_settled = others.settled
+        self.others_counted = (
+            others.not_enrolled if State.NOT_ENROLLED in self.states else others.bad
+        )
+        return self.exceeded
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether it is one too many."""
+        counted, settled = self._all
+        return self.limit.exceeded(counted, settled, least=PERCENT_FROM)
+
+    @property
+    def _all(self) -> tuple[int, int]:
+        return self.counted + self.others_counted, self.settled + self.others_settled

@@ -9,16 +9,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from bulk_unenroll.capillary.auth import make_auth
+from bulk_unenroll.capillary.base_url import host_of
 from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.capillary.credentials import Endpoint
-from bulk_unenroll.ledger.interface import Ledger, Turn
+from bulk_unenroll.ledger.interface import Ledger, Part, SharedRun, Turn
 from bulk_unenroll.model import Enrollment, Known, Target
+from bulk_unenroll.observers import Observer
 from bulk_unenroll.sending.clock import Clock
+from bulk_unenroll.sending.granted_rate import interval_of
 from bulk_unenroll.sending.keeper import TakeTurn
-from bulk_unenroll.sending.observers import Observer
 from bulk_unenroll.sending.runner import Runner
 from bulk_unenroll.sending.stopping import (
     StopRequest,
@@ -29,6 +31,7 @@ from bulk_unenroll.sending.stopping import (
 from bulk_unenroll.settings import SendSettings
 from bulk_unenroll.worker import Worker
 
+T = TypeVar("T")
 COLLECT_AFTER: Final = 20_000
 """The garbage collector looks after this many objects were made beyond those freed: some 2 MB."""
 
@@ -39,10 +42,11 @@ class RunRequest:
 
     ``known`` is what the folder knows of the targets; ``protected`` says who must never be called;
     at most ``limit`` customers/targets are. ``hold`` says why the run stops after its canary;
-    empty: it does not. ``why_stop`` is asked why the run must stop by itself. ``end_now``
-    says that the process is the run's own: signals then stop it, a second one calls ``end_now``
-    with the exit code (it must not return), and the garbage collector is set up for it. Without
-    ``end_now``, or outside the main thread, the process is left as it is.
+    empty: it does not. ``joined``: others began the run, and this sender has joined it.
+    ``why_stop`` is asked why the run must stop by itself. ``end_now`` says that the process is the
+    run's own: signals then stop it, a second one calls ``end_now`` with the exit code (it must not
+    return), and the garbage collector is set up for it. Without ``end_now``, or outside the main
+    thread, the process is left as it is.
     """
 
     run_id: str
@@ -53,6 +57,7 @@ class RunRequest:
     protected: Callable[[Enrollment], bool] | None = None
     limit: int | None = None
     hold: str = ""
+    joined: bool = False
     why_stop: Callable[[], str] | None = None
     end_now: Callable[[int], None] | None = None
     stop: StopRequest | None = None
@@ -119,6 +124,7 @@ async def _send(
         async with client:
             clock, auth = Clock(), make_auth(api.credentials, client)
             turn = _in_thread(thread, ledger.turn)
+            shared = ledger.shared
             runner = Runner(
                 turn,
                 client,
@@ -130,10 +136,34 @@ async def _send(
                 protected=request.protected,
                 limit=request.limit,
                 hold=request.hold,
+                sharing=shared.sharing if shared else None,
             )
             with _stoppable(runner, request, ledger, thread):
-                await runner.run(_begin(ledger, clock, settings, request))
+                starts = _begin(ledger, clock, settings, request)
+                if shared:
+                    interval_s = interval_of(settings.rate)
+                    await _asked(thread, partial(shared.share_rate, _credential(api), interval_s))
+                    await _until_it_may_send(shared, runner, thread)
+                await runner.run(starts)
+                if shared:
+                    await _asked(thread, shared.leave)
     return runner.stop_reasons
+
+
+def _credential(api: Endpoint) -> str:
+    """What a rate is kept for: host and user, never a secret."""
+    return f"{api.credentials.user}@{host_of(api.base_url)}"
+
+
+async def _until_it_may_send(shared: SharedRun, runner: Runner, thread: Worker) -> None:
+    """Wait while another sender makes the first calls; those are made once."""
+    while not runner.stop_reasons:
+        part = await _asked(thread, shared.part)
+        if part is not Part.WAIT:
+            if part is Part.SEND:
+                runner.go_without_canary()
+            return
+        await asyncio.sleep(shared.sharing.beat_s / 4)
 
 
 @contextmanager
@@ -141,9 +171,8 @@ def _stoppable(
     runner: Runner, request: RunRequest, ledger: Ledger, thread: Worker
 ) -> Iterator[None]:
     def stop_and_note(code: int, reason: str) -> None:
-        thread.submit(
-            partial(ledger.end_run, code, reason)
-        )  # a second signal may leave no time for it
+        # a second signal may leave no time for it
+        thread.submit(partial(ledger.end_run, code, reason, for_all=not request.joined))
         runner.stop(code, reason)
 
     with ExitStack() as stack:
@@ -158,7 +187,12 @@ def _stoppable(
 def _begin(
     ledger: Ledger, clock: Clock, settings: SendSettings, request: RunRequest
 ) -> list[float]:
-    """Begin the run in the ledger; when calls of earlier runs started that count for the rate."""
+    """Begin the run in the ledger; when calls of earlier runs started that count for the rate.
+
+    Where senders share the run, the ledger itself counts them.
+    """
+    if request.joined:
+        return []
     now_s = clock.wall_s()
     starts = ledger.reader.recent_starts(now_s - settings.rate.unit_s)
     ledger.begin_run(
@@ -169,13 +203,18 @@ def _begin(
         resend_after_s=settings.resend_after_s(now_s),
         started_by=request.started_by,
     )
-    return starts
+    return [] if ledger.shared else starts
 
 
 def _in_thread(thread: Worker, turn: Callable[..., Turn]) -> TakeTurn:
     """``turn`` in the one thread that uses the ledger, so that no fsync holds up the loop."""
 
     async def call(*args: Any, **kwargs: Any) -> Turn:
-        return await asyncio.wrap_future(thread.submit(partial(turn, *args, **kwargs)))
+        return await _asked(thread, partial(turn, *args, **kwargs))
 
     return call
+
+
+async def _asked(thread: Worker, ask: Callable[[], T]) -> T:
+    """What the ledger answers in its thread: its server may be waited for, and signals come."""
+    return await asyncio.wrap_future(thread.submit(ask))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bulk_unenroll.model import Blocked, Call, Enrollment
+from bulk_unenroll.sending.lease import Lease
 from bulk_unenroll.sending.safeguards import Canary
 
 
@@ -17,11 +18,12 @@ from bulk_unenroll.sending.safeguards import Canary
 class Sieve:
     """What is forbidden by now: targets and groups, orgs, or everything.
 
-    ``protected`` says who must never be called.
+    ``protected`` says who must never be called; ``lease`` whether this sender may still call.
     """
 
     canary: Canary
     protected: Callable[[Enrollment], bool] | None = None
+    lease: Lease = field(default_factory=lambda: Lease(None))
     stopped: bool = False
     halted_orgs: set[int] = field(default_factory=set)
     _blocks: dict[tuple[int | None, int, int | None], Blocked] = field(default_factory=dict)
@@ -36,7 +38,7 @@ class Sieve:
 
     def passes(self, call: Call) -> bool:
         """Whether ``call`` may leave."""
-        if self.stopped or self.canary.died:
+        if self.stopped or self.canary.died or not self.lease.holds():
             return False
         if not (self._blocks or self.halted_orgs):  # nearly always
             return True

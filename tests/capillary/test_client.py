@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import math
 import os
 import re
 import resource
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
@@ -18,6 +20,7 @@ import aiohttp
 import pytest
 from aioresponses import aioresponses
 
+from bulk_unenroll.capillary import client
 from bulk_unenroll.capillary.calls import Fault, Loss, Reply
 from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.model import Enrollment, Target
@@ -210,6 +213,21 @@ async def test_nothing_is_sent_to_a_server_that_speaks_or_closes_first(greeting:
     assert isinstance(fault, Fault)
     assert fault.loss is Loss.UNSENT
     assert seen == [b""]
+
+
+async def test_after_a_pause_the_time_limit_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was begun before the pause may leave only after it: its answer needs time."""
+    monkeypatch.setattr(client, "AWAY_S", 0.1)
+    monkeypatch.setattr(client, "LAST_READ_S", 0.1)
+    loop = asyncio.get_running_loop()
+    went_on_s = math.inf
+    with suppress(TimeoutError):
+        async with asyncio.timeout(None) as timeout:
+            client.Deadline(timeout).start(0.2)
+            time.sleep(0.4)  # noqa: ASYNC251 - a pause is what is tried
+            went_on_s = loop.time()
+            await asyncio.sleep(5)
+    assert 0.3 <= loop.time() - went_on_s < 5
 
 
 async def test_a_timeout_does_not_affect_the_next_call() -> None:

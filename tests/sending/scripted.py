@@ -19,6 +19,7 @@ from bulk_unenroll.ledger.facts import confirmed_ids
 from bulk_unenroll.ledger.interface import Ledger, SourceInfo, Turn
 from bulk_unenroll.ledger.sqlite.ledger import SqliteLedger
 from bulk_unenroll.model import Call, Decision, Enrollment, Known, State, Target
+from bulk_unenroll.observers import Observer
 from bulk_unenroll.sending.clock import Clock
 from bulk_unenroll.sending.runner import Runner, Sender
 from bulk_unenroll.settings import Limit, Rate, SendSettings
@@ -101,7 +102,7 @@ class Basic:
 
 
 @dataclass
-class Watcher:
+class Watcher(Observer):
     decisions: list[Decision] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
 

@@ -89,6 +89,7 @@ async def test_it_comes_back_by_itself(job: Job) -> None:
     assert min(minutes[5:]) > 47
 
 
+@pytest.mark.thorough
 async def test_the_rate_of_now_is_in_the_ledger(job: Job) -> None:
     job.plan(keys(range(1, 3_001)))
     await job.run(WeakApi(), rate=Rate(100, 1.0), concurrency=64, pace="adaptive")

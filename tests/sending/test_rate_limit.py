@@ -173,3 +173,35 @@ def test_a_clock_that_was_set_back_costs_one_unit_at_most(rate: Rate) -> None:
     starts = [1e9 + 86_400.0] * rate.count
     hold_off_s = RateLimit(rate).hold_off_s(starts, 1e9)
     assert math.isclose(hold_off_s, rate.unit_s, rel_tol=0.02)
+
+
+class TestRamp:
+    """``--ramp``: from its begin on, the rate grows evenly to the full one."""
+
+    RATE = Rate(10, 1.0)
+
+    async def _starts(self, ramp_s: float, for_s: float) -> list[float]:
+        pace = RateLimit(self.RATE, ramp_s=ramp_s)
+        began_s = asyncio.get_running_loop().time()
+        pace.ramp.begin(began_s)
+        return [start_s - began_s for start_s in await take(pace, for_s)]
+
+    async def test_half_of_the_full_number_starts_within_it(self) -> None:
+        starts = await self._starts(60, 80)
+        within = [start_s for start_s in starts if start_s < 60]
+        assert 285 <= len(within) <= 305
+        for part in range(6):
+            of_part = [s for s in within if part * 10 <= s < (part + 1) * 10]
+            assert abs(len(of_part) - (part + 0.5) * 100 / 6) <= 3
+        assert 190 <= len(starts) - len(within) <= 200
+        assert_kept(self.RATE, starts)
+
+    async def test_what_did_not_start_is_not_made_up_for(self) -> None:
+        pace, loop = RateLimit(self.RATE, ramp_s=60), asyncio.get_running_loop()
+        pace.ramp.begin(loop.time())
+        await asyncio.sleep(30)
+        assert len(await take(pace, 6)) <= 35
+
+    async def test_before_it_begins_nothing_is_slowed(self) -> None:
+        slow, full = RateLimit(self.RATE, ramp_s=60), RateLimit(self.RATE)
+        assert len(await take(slow, 10)) == len(await take(full, 10))

@@ -235,14 +235,23 @@ class TestCanary:
         again = await job.run(api, canary=10)
         assert list(again) == [69], "what the folder knows does not help"
 
-    async def test_a_rerun_of_a_good_job_counts_what_the_folder_knows(self, job: Job) -> None:
+    async def test_a_list_that_goes_on_counts_what_the_folder_knows_of_it(self, job: Job) -> None:
         job.plan(keys(range(1, 101)))
         await job.run(ScriptedApi())
-        job.plan(keys(range(101, 151)), "b.csv")
+        grown = job.plan(keys(range(1, 151)))
         api = ScriptedApi(lambda key, attempt, at_s: error(310149))
-        known = known_by_target(job.ledger.reader)
+        known = known_by_target(job.ledger.reader, [grown])
         assert await job.run(api, canary=10, known=known) == {}
         assert len(api.starts) == 50
+
+    async def test_another_list_is_not_excused_by_a_good_one(self, job: Job) -> None:
+        job.plan(keys(range(1, 101)))
+        await job.run(ScriptedApi())
+        other = job.plan(keys(range(101, 151)), "b.csv")
+        api = ScriptedApi(lambda key, attempt, at_s: error(310149))
+        known = known_by_target(job.ledger.reader, [other])
+        assert list(await job.run(api, canary=10, known=known)) == [69]
+        assert len(api.starts) == 10
 
     async def test_many_that_are_not_enrolled_stop_the_run(self, job: Job) -> None:
         job.plan(keys(range(1, 1001)))
