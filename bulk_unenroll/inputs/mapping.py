@@ -20,7 +20,14 @@ FLAGS: Final = {
     "targetId": "--target-id",
     "orgId": "--data-scope-org",
 }
+WORDS: Final = {
+    "targetGroupId": {"group"},
+    "targetId": {"target", "milestone", "streak", "rule"},
+    "customerId": {"customer", "member", "user", "client"},
+}
+"""By which words a header speaks of an id, the first that fits: hints for a person, no more."""
 ADDED_PREFIX: Final = "unenroll_"
+STATUS_COLUMN: Final = "unenroll_status"
 LISTED_HEADERS: Final = 12
 
 
@@ -73,6 +80,13 @@ class ReadSettings:
         return json.dumps(given, ensure_ascii=False, sort_keys=True)
 
 
+def with_never(signature: str, never: str) -> str:
+    """A ``ReadSettings.signature`` with other never-lists, by their SHA-256; "" for none."""
+    values = json.loads(signature) | {"never": never}
+    given = {name: value for name, value in values.items() if value}
+    return json.dumps(given, ensure_ascii=False, sort_keys=True)
+
+
 def parse_column(value: str | tuple[str, str]) -> tuple[str, str]:
     """Return an id's name and the header of its column, from ``NAME=HEADER`` or a pair.
 
@@ -104,6 +118,30 @@ def header_label(header: str) -> str:
     return header if is_plain else shown(header)
 
 
+def column_label(place: int) -> str:
+    """``column C``: what a column is called that has no header of its own. Counts from 0."""
+    letters, left = "", place + 1
+    while left:
+        left, letter = divmod(left - 1, 26)
+        letters = chr(ord("A") + letter) + letters
+    return f"column {letters}"
+
+
+def addresses(header: Sequence[str]) -> list[str]:
+    """How each column of ``header`` is named in ``ReadSettings.columns``; "" for one that cannot.
+
+    That is its header, or ``column C`` where it is blank or not the only one of that name.
+    """
+    known = [normalized(text) for text in header]
+    labels = [column_label(place) for place in range(len(header))]
+    return [
+        text
+        if known[place] and known.count(known[place]) == 1
+        else ("" if normalized(labels[place]) in known else labels[place])
+        for place, text in enumerate(header)
+    ]
+
+
 def name_of(header: str) -> str | None:
     """Return the name of the id that ``header`` stands for, if any."""
     return _BY_HEADER.get(normalized(header))
@@ -117,6 +155,13 @@ def find_places(header: Sequence[str], reading: ReadSettings) -> dict[str, int]:
 
     Raises ``InputRefused`` (65) if an id has neither a column nor a constant, or more than one.
     """
+    places = columns_of(header, reading)
+    _check_constants(header, places, reading.constants())
+    return places
+
+
+def columns_of(header: Sequence[str], reading: ReadSettings) -> dict[str, int]:
+    """The same, though some ids may be missing."""
     places: dict[str, int] = {}
     for name, wanted in reading.columns:
         places[name] = _mapped_place(header, name, wanted, places)
@@ -124,7 +169,6 @@ def find_places(header: Sequence[str], reading: ReadSettings) -> dict[str, int]:
         found = None if name in places else _named_place(header, name, set(places.values()))
         if found is not None:
             places[name] = found
-    _check_constants(header, places, reading.constants())
     return places
 
 
@@ -134,6 +178,9 @@ def _mapped_place(header: Sequence[str], name: str, wanted: str, taken: Mapping[
     own = [place for place, text in enumerate(header) if text and not is_added(text)]
     found = [place for place in own if header[place] == wanted]
     found = found or [place for place in own if normalized(header[place]) == normalized(wanted)]
+    if not found and wanted:
+        pairs = enumerate(zip(header, addresses(header), strict=True))
+        found = [place for place, (text, one) in pairs if one == wanted != text]
     if not found and _is_data(header):
         raise _no_header(header)
     if len(found) != 1:
@@ -216,8 +263,18 @@ def _free(header: Sequence[str]) -> dict[str, str]:
 def _closest(header: Sequence[str], name: str) -> str:
     """The header most like the name of an id, or "". Never the header of another id."""
     free = _free(header)
-    near = get_close_matches(normalized(name), free, 1, 0.5)
-    return free[near[0]] if near and free[near[0]].isprintable() else ""
+    meant = {text: meaning(text) for text in free.values()}
+    near = [text for text, other in meant.items() if other == name]
+    if len(near) != 1:
+        open_ = {short: text for short, text in free.items() if meant[text] in (name, None)}
+        near = [open_[short] for short in get_close_matches(normalized(name), open_, 1, 0.5)]
+    return near[0] if near and near[0].isprintable() else ""
+
+
+def meaning(header: str) -> str | None:
+    """The name of the id that the words of a header speak of, if they speak of one."""
+    words = re.findall("[a-z]+", re.sub("(?<=[a-z])(?=[A-Z])", " ", header).lower())
+    return next((name for name, said in WORDS.items() if said & {*words}), None)
 
 
 def _remedy(name: str, near: str) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +18,8 @@ from bulk_unenroll.inputs.finding import InputFile, find_inputs
 from bulk_unenroll.inputs.mapping import REQUIRED, ReadSettings, name_of
 from bulk_unenroll.inputs.source import open_source, read_header
 from bulk_unenroll.inputs.staging import batch_of
-from bulk_unenroll.ledger.batch import Batch, InvalidRow
+from bulk_unenroll.ledger.batch import Batch, InvalidRow, refuse
+from bulk_unenroll.ledger.facts import IdFacts
 from bulk_unenroll.model import PROTECTED, Enrollment, Target
 
 if TYPE_CHECKING:
@@ -43,13 +44,26 @@ class _List:
 class Never:
     """Whom never to call. Eight bytes a customer, and four for its line."""
 
-    def __init__(self, lists: Sequence[tuple[Target, _List]] = (), sha256: str = "") -> None:
+    def __init__(
+        self,
+        lists: Sequence[tuple[Target, _List]] = (),
+        sha256: str = "",
+        paths: Sequence[Path] = (),
+        ids: Mapping[str, IdFacts] | None = None,
+    ) -> None:
         self._lists = lists
+        self.paths = paths
+        self.ids = ids or {}
+        """How the customer ids of each file look, by its name."""
         self.sha256 = sha256
         """Of the lists' contents; empty where there is none."""
 
     def __bool__(self) -> bool:
-        return bool(self._lists)
+        return bool(self.sha256)
+
+    def __len__(self) -> int:
+        """How many customers, or customers of a target, the lists name."""
+        return sum(len(one.customers) for _, one in self._lists)
 
     def covers(self, enrollment: Enrollment) -> bool:
         """Whether this customer must not be taken out of this target."""
@@ -85,15 +99,7 @@ class Never:
                     InvalidRow(row + batch.first_row, PROTECTED, f"line {line} of {one.name}")
                     for row, line in found
                 ]
-        if not invalid:
-            return batch
-        return replace(
-            batch,
-            rows=rows[kept],
-            customers=customers[kept],
-            target_places=places[kept],
-            invalid=[*batch.invalid, *invalid],
-        )
+        return refuse(batch, invalid)
 
 
 def read_never(paths: Sequence[Path]) -> Never:
@@ -103,22 +109,29 @@ def read_never(paths: Sequence[Path]) -> Never:
     or has an invalid row: half a list protects nobody.
     """
     lists: list[tuple[Target, _List]] = []
+    ids: dict[str, IdFacts] = {}
     digest = hashlib.sha256()
     for path in paths:
         try:
             files = find_inputs([str(path)])
         except InputMissing:
             raise Misconfigured(
-                f"the never-list {path} is not there", "put it back, or name another with --never"
+                f"the never-list {path} is not there",
+                "put it back; if it protects nobody any more, put a file with the header customerId"
+                " alone in its place",
             ) from None
         for file in files:
             with tempfile.TemporaryDirectory() as spool:
-                lists += _read(file, Path(spool), digest)
-    return Never(lists, digest.hexdigest() if lists else "")
+                lists += _read(file, Path(spool), digest, ids)
+    return Never(lists, digest.hexdigest() if paths else "", paths, ids)
 
 
-def _read(file: InputFile, spool: Path, digest: Any) -> Iterator[tuple[Target, _List]]:
+def _read(
+    file: InputFile, spool: Path, digest: Any, ids: dict[str, IdFacts]
+) -> Iterator[tuple[Target, _List]]:
     import numpy as np
+
+    from bulk_unenroll.inputs.tally import Tally
 
     header = read_header(file, ReadSettings(), spool)
     named = {name_of(name) for name in header}
@@ -129,6 +142,7 @@ def _read(file: InputFile, spool: Path, digest: Any) -> Iterator[tuple[Target, _
             "give it customerId alone, or with targetGroupId and targetId",
         )
     found: dict[Target, tuple[list[Numbers], list[Numbers]]] = {}
+    tally = Tally()
     with open_source(file, ReadSettings() if has_targets else _EVERY_TARGET, spool) as source:
         digest.update(source.sha256.encode())
         source.mapper.own = []  # the other cells are not kept
@@ -136,6 +150,7 @@ def _read(file: InputFile, spool: Path, digest: Any) -> Iterator[tuple[Target, _
             with source.naming():
                 batch = batch_of(piece, source.mapper)
             _check(batch, file)
+            tally.add(batch.customers, batch.rows, batch.first_row)
             customers = np.asarray(batch.customers, dtype=np.int64)
             places = np.asarray(batch.target_places)
             lines = _lines(batch)
@@ -144,6 +159,13 @@ def _read(file: InputFile, spool: Path, digest: Any) -> Iterator[tuple[Target, _
                 some = found.setdefault(where, ([], []))
                 some[0].append(customers[places == number])
                 some[1].append(lines[places == number])
+        if source.noticed.get("cut_off"):
+            raise InputRefused(
+                f"the never-list {file.display} ends within a line, and its last id is shorter than"
+                " all others: it is probably cut",
+                "copy it again",
+            )
+    ids[file.display] = tally.facts()
     for where, (every_customer, every_line) in found.items():
         customers, lines = np.concatenate(every_customer), np.concatenate(every_line)
         order = np.argsort(customers, kind="stable")

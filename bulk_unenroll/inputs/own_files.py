@@ -11,7 +11,7 @@ from bulk_unenroll.errors import Stop, UsageError
 from bulk_unenroll.inputs.finding import STDIN, InputFile
 from bulk_unenroll.inputs.mapping import ReadSettings, is_added
 from bulk_unenroll.inputs.source import read_header
-from bulk_unenroll.ledger.folder import ledger_path
+from bulk_unenroll.ledger.opening import has_ledger
 
 
 def is_own(header: Iterable[str]) -> bool:
@@ -61,7 +61,7 @@ def _home(file: InputFile) -> Path | None:
         return None
     as_given = Path(file.display).parent
     parent = as_given if as_given.name else Path(file.path).parent
-    return parent if ledger_path(parent).is_file() else None
+    return parent if has_ledger(parent) else None
 
 
 def _looks_own(file: InputFile, reading: ReadSettings) -> bool:

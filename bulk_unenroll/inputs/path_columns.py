@@ -32,9 +32,15 @@ class PathColumns:
     added: Pairs = ()
 
     @classmethod
-    def of(cls, path: str, header: Sequence[str], *, is_address: bool = False) -> Self:
-        """Those of a file with this ``header``. More may be percent-encoded in an address."""
-        pairs = tuple(_pairs(path, is_address))
+    def of(
+        cls, path: str, header: Sequence[str], *, is_address: bool = False, leads_to: str = ""
+    ) -> Self:
+        """Those of a file with this ``header``. More may be percent-encoded in an address.
+
+        ``leads_to`` is where the path leads by links: of that only ids count, for a link such as
+        ``latest`` may change day by day. Raises ``InputRefused`` (65) where the two contradict.
+        """
+        pairs = (*_pairs(path, is_address), *_ids_behind(path, leads_to))
         in_file = {normalized(text) for text in header} | set(filter(None, map(name_of, header)))
         return cls(
             pairs,
@@ -104,6 +110,23 @@ class PathColumns:
 
     def _cells(self) -> tuple[str | None, ...]:
         return tuple(None if value == NULL else value for _, value in self.added)
+
+
+def _ids_behind(path: str, leads_to: str) -> Iterator[tuple[str, str]]:
+    """The ids in the path that links lead to, but for those that ``path`` has itself."""
+    given = {name_of(name): (name, value) for name, value in _pairs(path, is_address=False)}
+    for name, value in _pairs(leads_to, is_address=False):
+        if (meaning := name_of(name)) is None:
+            continue
+        own_name, own = given.get(meaning, (name, value))
+        if own != value:
+            raise InputRefused(
+                f"the folder {shown(f'{own_name}={own}')} leads by a link to"
+                f" {shown(f'{name}={value}')}",
+                "give the file by its own path",
+            )
+        if meaning not in given:
+            yield name, value
 
 
 def _pairs(path: str, is_address: bool) -> Iterator[tuple[str, str]]:

@@ -197,12 +197,12 @@ def check_parquet(drawn: tuple[ReadSettings, bytes]) -> None:
 
 
 class TestSameByColumns:
-    @settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+    @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
     @given(texts())
     def test_text(self, drawn: tuple[ReadSettings, bytes]) -> None:
         check_text(drawn)
 
-    @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+    @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow], deadline=None)
     @given(parquets())
     def test_parquet(self, drawn: tuple[ReadSettings, bytes]) -> None:
         check_parquet(drawn)
@@ -236,6 +236,7 @@ class TestControls:
             ("formats.csv_columns", "_cells", lambda line, delimiter: line.split(delimiter)[:1]),
         ],
     )
+    @pytest.mark.thorough
     def test_a_broken_rule_for_text(
         self, monkeypatch: pytest.MonkeyPatch, module: str, name: str, broken: Any
     ) -> None:

@@ -101,6 +101,21 @@ class TestHeader:
         made = mapper("member no", "Member No", *HEADER[1:], columns=[("customerId", "Member No")])
         assert made.places["customerId"] == 1
 
+    def test_a_column_without_a_name_of_its_own_is_named_by_its_letter(self) -> None:
+        header = ("Store", "", "Store", *HEADER[1:])
+        for wanted, place in (("column B", 1), ("column C", 2)):
+            made = mapper(*header, columns=[("customerId", wanted)])
+            assert made.places["customerId"] == place
+
+    @pytest.mark.parametrize("wanted", ["Store", "column D", "column Z", "column E"])
+    def test_a_column_with_a_name_is_not(self, wanted: str) -> None:
+        with pytest.raises(InputRefused):
+            mapper("Store", "", "Store", *HEADER[1:], "", columns=[("customerId", wanted)])
+
+    def test_a_column_of_such_a_name_is_meant_before_one_without(self) -> None:
+        made = mapper("column B", "", *HEADER[1:], columns=[("customerId", "column B")])
+        assert made.places["customerId"] == 0
+
     @pytest.mark.parametrize(
         ("columns", "word"),
         [
@@ -121,6 +136,8 @@ class TestHeader:
             (("Customer No", *HEADER[1:]), '--column customerId="Customer No"'),
             (("Cust`rm`omer Id", *HEADER[1:]), "--column customerId=HEADER"),
             (("x", *HEADER[1:]), "--column customerId=HEADER"),
+            (("Milestone Id", "Member Id", *HEADER[1:]), '--column customerId="Member Id"'),
+            (("Milestone Id", "n", *HEADER[1:]), "--column customerId=HEADER"),
             # the closest header is that of another id
             (HEADER[:2], "--column targetId=HEADER or --target-id N"),
         ],

@@ -662,3 +662,32 @@ def test_damaged_compressed_and_parquet_files_are_read_or_refused(
         assert [record.row for record in records] == list(range(1, len(records) + 1)), (seed, turn)
     assert reasons
     assert not any("\n" in reason for reason in reasons)
+
+
+class TestLinks:
+    """A file of a Hive folder means the same by whatever name it is reached."""
+
+    @pytest.fixture
+    def part(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "day=1" / "targetId=7"
+        folder.mkdir(parents=True)
+        return text(folder, "customerId,targetGroupId\n423000007,1001\n")
+
+    @pytest.mark.parametrize("name", ["latest/a.csv", "other.csv"])
+    def test_the_target_of_the_folder_that_a_link_leads_to(
+        self, tmp_path: Path, part: Path, name: str
+    ) -> None:
+        if name == "other.csv":
+            (tmp_path / name).symlink_to(part)
+        else:
+            (tmp_path / "latest").symlink_to(part.parent)
+        (record,), found = read(tmp_path / name)
+        assert record.cells == ("7", "423000007", "1001")
+        assert found == [Enrollment(423000007, Target(None, 1001, 7))]
+        with pytest.raises(InputRefused, match="--target-id"):
+            read(tmp_path / name, target_id=8)
+
+    def test_a_link_that_contradicts_is_refused(self, tmp_path: Path, part: Path) -> None:
+        (tmp_path / "targetId=8").symlink_to(part.parent)
+        with pytest.raises(InputRefused, match=r'"targetId=8" leads by a link to "targetId=7"'):
+            read(tmp_path / "targetId=8" / "a.csv")

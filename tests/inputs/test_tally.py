@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,23 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulk_unenroll.inputs.tally import SAMPLE, Tally
-from bulk_unenroll.ledger.batch import Batch
 from bulk_unenroll.ledger.facts import IdFacts
-from bulk_unenroll.model import MAX_ID, Target
-
-TARGET = Target(None, 1001, 2001)
-
-
-def batch(ids: Sequence[int], first: int = 1, *, as_array: bool = False) -> Batch:
-    rows, places = list(range(len(ids))), [0] * len(ids)
-    found = Batch(first, len(ids), rows, list(ids), places, [TARGET], [], b"[]")
-    return replace(found, customers=np.array(ids, dtype=np.int64)) if as_array else found
+from bulk_unenroll.model import MAX_ID
 
 
 def tally(ids: Sequence[int], size: int = 1000, *, as_array: bool = False) -> IdFacts:
     found = Tally()
     for start in range(0, len(ids), size):
-        found.add(batch(ids[start : start + size], start + 1, as_array=as_array))
+        some = ids[start : start + size]
+        as_read = np.array(some, dtype=np.int64) if as_array else some
+        found.add(as_read, range(len(some)), start + 1)
     return found.facts()
 
 
@@ -45,8 +37,9 @@ def test_the_counts_are_those_of_the_rows(ids: list[int], size: int) -> None:
     assert list(found.digits) == [sum(len(str(one)) == n for one in ids) for n in range(20)]
     assert found.thousands == sum(str(one).endswith("000") for one in ids)
     assert found.cut == sum(len(str(one)) > 15 and not str(one)[15:].strip("0") for one in ids)
-    pairs = zip([-1, *ids], ids, strict=False)
-    assert found.steps == sum(after == before + 1 for before, after in pairs)
+    pairs = list(zip([-1, *ids], ids, strict=False))
+    assert found.steps == sum(abs(after - before) == 1 for before, after in pairs)
+    assert found.changes == sum(after != before for before, after in pairs)
     assert found.customers == len(set(ids))
 
 
@@ -91,6 +84,10 @@ class TestEstimates:
     def test_one_far_away_does_not_matter(self) -> None:
         ids = [*spread(200, 10**6), MAX_ID]
         assert tally(ids).width < 2 * 10**6
+
+    def test_shorter_ids_among_them_do_not_matter(self) -> None:
+        ids = [*spread(500, 10**9), *range(423_000_000, 423_000_400)]
+        assert tally(ids).width == pytest.approx(10**9, rel=0.35)
 
     def test_of_nothing(self) -> None:
         assert tally([]) == IdFacts()

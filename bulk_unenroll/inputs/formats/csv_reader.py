@@ -61,6 +61,7 @@ class CsvRecords:
             raise InputRefused(
                 "the header contains a NUL, so the file may be UTF-16", "save it as UTF-8"
             )
+        self.traits = {"delimiter": self._delimiter, "encoding": self._text.encoding}
         self.noticed: dict[str, object] = {
             "delimiter": self._delimiter,
             "bom": self._text.has_bom,
@@ -178,6 +179,9 @@ class _Framing:
             cells = next(reader, None) if is_exact else next(filter(any, reader), None)
         except csv.Error as error:
             raise InputRefused(f"the header cannot be read: {error}", QUOTE_REMEDY) from None
+        if is_exact and cells is None:
+            lines_read = f"{above:,} line{'s' * (above != 1)}"
+            raise InputRefused(f"the file has {lines_read}", "correct --header-row")
         if is_exact and not any(cells or ()):
             raise InputRefused(
                 f"line {skipped + 1} is empty: it is not the header", "correct --header-row"

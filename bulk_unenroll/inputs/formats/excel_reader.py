@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, BinaryIO, Final
 
@@ -17,6 +18,7 @@ from bulk_unenroll.errors import InputRefused
 from bulk_unenroll.inputs.formats.hidden_rows import count_hidden_rows
 from bulk_unenroll.inputs.formats.records import grouped
 from bulk_unenroll.inputs.formats.workbook_limits import check_workbook
+from bulk_unenroll.inputs.formats.workbook_parts import last_rows
 from bulk_unenroll.inputs.ids import shown
 from bulk_unenroll.inputs.rows import Mapper
 from bulk_unenroll.model import Record
@@ -24,6 +26,14 @@ from bulk_unenroll.model import Record
 EXACT_BELOW: Final = 10.0**15
 CHOOSE: Final = "choose one with --sheet NAME"
 Cell = str | int | bool
+_OTHERS: Final = {
+    b"\xd0\xcf\x11\xe0": (
+        "this is an old or a password-protected workbook",
+        "save it as .xlsx without a password",
+    ),
+    b"%PDF": ("this is a PDF, not a workbook", "save the table itself as .xlsx"),
+}
+"""Beginnings of files that are no such workbook, with what to say and what to do."""
 
 
 class XlsxRecords:
@@ -34,18 +44,15 @@ class XlsxRecords:
     """
 
     def __init__(self, handle: BinaryIO, sheet: str | None, header_row: int | None = None) -> None:
-        check_workbook(handle)
-        handle.seek(0)
-        try:
-            self._sheet = _chosen(CalamineWorkbook.from_filelike(handle), sheet)
-        except (CalamineError, OSError, ValueError) as error:
-            raise InputRefused(f"not a readable workbook: {error}", "save it again") from None
+        with _readable():
+            self._sheet = _chosen(_workbook(handle), sheet)
         first = next(self._rows(1), None)
         if first is None:
             raise InputRefused(f"sheet {shown(self._sheet.name)} is empty", "choose another sheet")
         self._header_row = header_row or first[0]
         self.header = self.header_at(self._header_row)
         hidden = count_hidden_rows(handle, self._sheet.name, self._header_row)
+        self.traits = {"sheet": self._sheet.name}
         self.noticed: dict[str, object] = {"hidden_rows": hidden} if hidden else {}
         self.may_grow = False
 
@@ -53,10 +60,11 @@ class XlsxRecords:
         """What the header would be if it was in row ``number``."""
         cells = next(islice(self._sheet.iter_rows(), number - 1, None), [])
         if _is_blank(cells):
-            raise InputRefused(
-                f"row {number} of sheet {shown(self._sheet.name)} is empty: it is not the header",
-                "correct --header-row",
-            )
+            height = sum(1 for _ in self._sheet.iter_rows())
+            sheet, remedy = f"sheet {shown(self._sheet.name)}", "correct --header-row"
+            if number > height:
+                raise InputRefused(f"{sheet} has {height:,} row{'s' * (height != 1)}", remedy)
+            raise InputRefused(f"row {number} of {sheet} is empty: it is not the header", remedy)
         return tuple(str(_plain(cell)) for cell in cells)
 
     def check(self, mapper: Mapper) -> None:
@@ -81,12 +89,45 @@ class XlsxRecords:
                 yield number, tuple(map(_plain, row))
 
 
-def _chosen(workbook: CalamineWorkbook, wanted: str | None) -> CalamineSheet:
-    visible = [
+def visible_sheets(handle: BinaryIO) -> dict[str, int | None]:
+    """A workbook's visible sheets by name, with the number of the last row where it says so.
+
+    Raises ``InputRefused`` (65).
+    """
+    names, rows = _visible(_workbook(handle)), last_rows(handle)
+    return {name: rows.get(name) for name in names}
+
+
+def _workbook(handle: BinaryIO) -> CalamineWorkbook:
+    handle.seek(0)
+    head = handle.read(max(map(len, _OTHERS)))
+    for start, refused in _OTHERS.items():
+        if head.startswith(start):
+            raise InputRefused(*refused)
+    check_workbook(handle)
+    handle.seek(0)
+    with _readable():
+        return CalamineWorkbook.from_filelike(handle)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except (CalamineError, OSError, ValueError) as error:
+        raise InputRefused(f"not a readable workbook: {error}", "save it again") from None
+
+
+def _visible(workbook: CalamineWorkbook) -> list[str]:
+    return [
         sheet.name
         for sheet in workbook.sheets_metadata
         if sheet.visible == SheetVisibleEnum.Visible
     ]
+
+
+def _chosen(workbook: CalamineWorkbook, wanted: str | None) -> CalamineSheet:
+    visible = _visible(workbook)
     if wanted is not None:
         if wanted not in workbook.sheet_names:
             raise InputRefused(

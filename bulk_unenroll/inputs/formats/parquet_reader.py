@@ -47,6 +47,7 @@ class ParquetRecords:
         except ERRORS as error:
             raise _unreadable(error) from None
         self.header: tuple[str, ...] = tuple(self._schema.names)
+        self.traits: dict[str, str] = {}
         self.noticed: dict[str, object] = {}
         self.may_grow = False
         self._names: dict[int, str] = {}
@@ -219,6 +220,9 @@ def _plain(value: Any) -> Cell:
 
 
 def _unreadable(error: BaseException | str) -> InputRefused:
+    if isinstance(error, MemoryError):
+        why = "its rows unpack to more than there is memory for"
+        return InputRefused(why, "export it again with the columns of ids alone")
     why = error if isinstance(error, str) else _first_line(error)
     return InputRefused(f"not a readable Parquet file: {why}", "export it again")
 

@@ -43,6 +43,10 @@ class Records(Protocol):
     header: tuple[str, ...]
 
     @property
+    def traits(self) -> Mapping[str, str]:
+        """How it is read: ``delimiter`` and ``encoding`` of a text, ``sheet`` of a workbook."""
+
+    @property
     def noticed(self) -> Mapping[str, object]:
         """What was noticed while the pieces were read, as in ``LedgerReader.noticed``."""
 

@@ -35,6 +35,7 @@ _READ_ERRORS: Final = (OSError, EOFError, zlib.error, lzma.LZMAError)
 _NOT_TEXT: Final = {
     b"PK\x03\x04": "an Excel workbook or a ZIP archive",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"%PDF": "a PDF",
     b"PAR1": "a compressed Parquet file",
     b"\x1f\x8b": "a file that was compressed twice",
 }

@@ -33,7 +33,7 @@ def test_they_raise_an_alarm(desk: Desk) -> None:
     found = desk.do("plan", "a.xlsx", "--sheet", "May & June", "--json").json
     (alarm,) = found["alarms"]
     assert alarm["name"] == "hidden-rows"
-    assert "A filter hides 3 rows of a.xlsx" in alarm["text"]
+    assert "3 rows of a.xlsx are hidden" in alarm["text"]
     assert found["plan"]["to_call"] == 30
 
 
