@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Self
 
-CONTENTS_KEPT: Final = 10
+CONFIRMED_KEPT: Final = 30
+PLANNED_KEPT: Final = 5
 HASH_BYTES: Final = 8
 LEAST_COMPARED: Final = 5
 """A share of fewer sampled customers than this says nothing."""
@@ -48,8 +49,9 @@ class Content:
 class Record:
     """What is remembered of a run folder.
 
-    ``place`` is the API's host and prefix. ``taken`` counts the customers that were taken out, by
-    target. ``salt`` is the key of the hashes, in hex.
+    ``place`` is the API's host; "" where nobody named it yet. ``taken`` counts the customers that
+    were taken out, by target. ``salt`` is the key of the hashes, in hex, and tells this folder from
+    a later one with the same path.
     """
 
     folder: str
@@ -66,13 +68,15 @@ class Record:
             for one in ids
         ]
 
+    def found_in(self, content: Content, customers: Customers) -> set[int]:
+        """Those of the sampled ``customers`` that are in the sample of a content, too."""
+        known = set(content.hashes)
+        pairs = zip(customers.ids, self.hashes(customers.ids), strict=True)
+        return {one for one, name in pairs if name in known}
+
     def share_in(self, content: Content, customers: Customers) -> float:
         """Which share of ``customers`` is in a content of this record, as far as samples show."""
-        pairs = zip(customers.ids, customers.mixes, strict=True)
-        ids = [one for one, mix in pairs if mix <= content.until]
-        if len(ids) < LEAST_COMPARED:
-            return 0.0
-        return len(set(content.hashes) & set(self.hashes(ids))) / len(ids)
+        return share_of(self.found_in(content, customers), customers, content.until)
 
     def with_content(self, content: Content) -> Record:
         """The same with an input as it is now; what was confirmed stays so."""
@@ -81,7 +85,7 @@ class Record:
         confirmed = [c.confirmed_s for c in same if c.confirmed_s is not None]
         if content.confirmed_s is None and confirmed:
             content = replace(content, confirmed_s=confirmed[-1])
-        return replace(self, contents=[*others, content][-CONTENTS_KEPT:])
+        return replace(self, contents=_latest([*others, content]))
 
     def as_json(self) -> dict[str, Any]:
         """The record as JSON has it."""
@@ -98,6 +102,20 @@ class Record:
             [Content(**content) for content in value["contents"]],
             {str(name): int(number) for name, number in value["taken"].items()},
         )
+
+
+def share_of(found: Collection[int], customers: Customers, until: int) -> float:
+    """Which share of ``customers`` was ``found``, where samples are compared up to this mix."""
+    pairs = zip(customers.ids, customers.mixes, strict=True)
+    ids = [one for one, mix in pairs if mix <= until]
+    return sum(one in found for one in ids) / len(ids) if len(ids) >= LEAST_COMPARED else 0.0
+
+
+def _latest(contents: Sequence[Content]) -> list[Content]:
+    """The last of them; what was only planned does not push out what was confirmed."""
+    confirmed = [content for content in contents if content.confirmed_s is not None]
+    planned = [content for content in contents if content.confirmed_s is None]
+    return [*confirmed[-CONFIRMED_KEPT:], *planned[-PLANNED_KEPT:]]
 
 
 def _key(content: Content) -> tuple[object, ...]:

@@ -6,10 +6,16 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from filelock import FileLock, Timeout
 
 from bulk_unenroll.errors import FolderBusy
+from bulk_unenroll.history.trouble import trouble_with
+from bulk_unenroll.log import get_logger
+
+UNSEEN: Final = "another run to the same API would not be noticed; together both exceed --rate"
+log = get_logger()
 
 
 @contextmanager
@@ -38,7 +44,8 @@ def sending_alone(state: Path | None, place: str, user: str, folder: Path) -> It
             " together they would be faster than --rate",
             "wait until it ends, or add --beside if there is rate for both",
         ) from None
-    except OSError:  # no place for it: as before there was one
+    except OSError as error:
+        log.warning("no_sender_lock", why=trouble_with(state, error), hint=UNSEEN)
         yield
         return
     try:

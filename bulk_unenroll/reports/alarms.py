@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 from typing import Any, Final
 
 from bulk_unenroll.errors import InputRefused
-from bulk_unenroll.history.record import Content, Customers, Record
+from bulk_unenroll.history.record import Content, Customers, Record, share_of
 from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.ledger.facts import IdFacts, InvalidCount, Source
-from bulk_unenroll.model import Alarm, Target, row_name
+from bulk_unenroll.model import Alarm, State, Target, row_name
 from bulk_unenroll.reports.problems import TargetFact
 
 SHARES_FROM: Final = 20
 """Alarms that weigh shares are silent with fewer customers/targets than this."""
 FAR_MORE: Final = 2
 PHONE_DIGITS: Final = slice(10, 13)
-CLEARLY_SHORTER: Final = 2
-"""So many digits less than a phone number has."""
+CLEARLY_SHORTER: Final = 9
+"""With fewer digits than this an id is no phone number that lost some."""
 ONE_BASE: Final = 50_000_000
 """Ids that seem to be taken from a range no wider than this are the ids of one programme."""
 FEW: Final = 3
@@ -36,7 +36,9 @@ class Seen:
 
     ``swapped_before``: customers were taken out of a target whose two ids are these, swapped.
     ``here`` is what the history knows of this folder, ``records`` of others that call the same API.
-    ``customers`` are samples, by source.
+    ``customers`` are samples, by source. ``some_done``: some customers were called before, and
+    ``ids``, the ids in ``noticed`` and ``customers`` are of the others alone. ``never`` tells how
+    the ids of each never-list look.
     """
 
     counts: Counts
@@ -50,6 +52,23 @@ class Seen:
     here: Record | None = None
     records: Sequence[Record] = ()
     customers: Mapping[int, Customers] = field(default_factory=dict)
+    some_done: bool = False
+    never: Mapping[str, IdFacts] = field(default_factory=dict)
+
+    @property
+    def to_call(self) -> int:
+        """How many customers/targets alarms are about."""
+        return self.counts.states[State.PENDING] if self.some_done else self.counts.unique
+
+    @property
+    def open_targets(self) -> list[TargetFact]:
+        """Their targets."""
+        return [
+            fact for fact in self.targets if not self.some_done or fact.states.get(State.PENDING)
+        ]
+
+
+Judge = Callable[[Seen], Iterator[str]]
 
 
 class AlarmsRaised(InputRefused):
@@ -67,7 +86,7 @@ class AlarmsRaised(InputRefused):
 
 def alarms(seen: Seen) -> list[Alarm]:
     """The alarms that these inputs raise, in the order of ``NAMES``."""
-    has_shares = seen.counts.unique >= SHARES_FROM
+    has_shares = seen.to_call >= SHARES_FROM
     return [
         Alarm(name, text)
         for name, (judge, weighs_shares) in _JUDGES.items()
@@ -79,39 +98,37 @@ def alarms(seen: Seen) -> list[Alarm]:
 # ── the customer ids ─────────────────────────────────────────────────────────────────────────────
 
 
-def _phones(seen: Seen) -> Iterator[str]:
-    ids, alike = seen.ids, sum(seen.ids.digits[PHONE_DIGITS])
+def _phones(ids: IdFacts, where: str) -> Iterator[str]:
+    alike = sum(ids.digits[PHONE_DIGITS])
+    others, shorter = ids.rows - alike, sum(ids.digits[:CLEARLY_SHORTER])
     most = alike * 2 > ids.rows and not _is_one_base(ids)
-    far_longer = 0 < _longest_other(ids) <= PHONE_DIGITS.start - CLEARLY_SHORTER
+    far_longer = 0 < others * 9 <= shorter * 10
     if most or (far_longer and alike * 10 >= ids.rows):
         yield (
-            f"{alike:,} of {ids.rows:,} customer ids have 10 to 12 digits"
+            f"{alike:,} of {ids.rows:,} customer ids{where} have 10 to 12 digits"
             f"{', the others far fewer' if far_longer else ' and lie far apart'}. They are probably"
             " phone numbers: use the column that holds the customers' ids."
         )
 
 
-def _longest_other(ids: IdFacts) -> int:
-    """The most digits of an id that is not as long as a phone number."""
-    others = [n for n, number in enumerate(ids.digits) if number and n not in range(10, 13)]
-    return max(others, default=0)
-
-
 def _is_one_base(ids: IdFacts) -> bool:
     """A programme's ids lie closer together than phone numbers do, but do not just count up."""
-    return ids.width < ONE_BASE and not _count_up(ids) and ids.mobile * 2 < ids.rows
+    mostly_mobile = ids.mobile * 2 > sum(ids.digits[PHONE_DIGITS])
+    return ids.width < ONE_BASE and not _count_up(ids) and not mostly_mobile
 
 
 def _count_up(ids: IdFacts) -> bool:
-    return ids.steps * 10 >= ids.rows * 9
+    return ids.steps * 10 >= ids.changes * 9 > 0
 
 
-def _rounded(seen: Seen) -> Iterator[str]:
-    ids, long = seen.ids, sum(seen.ids.digits[16:])
+def _rounded(ids: IdFacts, where: str) -> Iterator[str]:
+    long = sum(ids.digits[16:])
     if ids.rows and ids.thousands * 10 >= ids.rows * 9:
-        found = f"{ids.thousands:,} of {ids.rows:,} customer ids end in 000"
+        found = f"{ids.thousands:,} of {ids.rows:,} customer ids{where} end in 000"
     elif long and ids.cut * 2 >= long:
-        found = f"{ids.cut:,} of {long:,} long customer ids end in zeros after the 15th digit"
+        found = (
+            f"{ids.cut:,} of {long:,} long customer ids{where} end in zeros after the 15th digit"
+        )
     else:
         return
     yield (
@@ -120,71 +137,122 @@ def _rounded(seen: Seen) -> Iterator[str]:
     )
 
 
-def _short_ids(seen: Seen) -> Iterator[str]:
-    ids, counts = seen.ids, seen.counts
+def _short_ids(ids: IdFacts, where: str) -> Iterator[str]:
     short = sum(ids.digits[:4])
     if short * 2 >= ids.rows and short:
         yield (
-            f"{short:,} of {ids.rows:,} customer ids have 3 digits or fewer. They are probably row"
-            " numbers or the ids of shops: use the column that holds the customers' ids."
+            f"{short:,} of {ids.rows:,} customer ids{where} have 3 digits or fewer. They are"
+            " probably row numbers or the ids of shops: use the column that holds the"
+            " customers' ids."
         )
-    elif counts.duplicate * 2 > counts.read - counts.invalid:
+
+
+def _repeated(seen: Seen) -> Iterator[str]:
+    counts = seen.counts
+    if counts.duplicate * 2 > counts.read - counts.invalid:
         yield (
             f"{counts.duplicate:,} of {counts.read:,} rows repeat a customer. The column probably"
             " holds something else than customers, such as a shop or a date: check which is used."
         )
 
 
-def _in_sequence(seen: Seen) -> Iterator[str]:
-    ids = seen.ids
-    if ids.rows and _count_up(ids):
+def _in_sequence(ids: IdFacts, where: str) -> Iterator[str]:
+    if _count_up(ids):
         yield (
-            "The customer ids count up one by one. They are probably row numbers, or were filled in"
-            " by dragging in a spreadsheet: use the column that holds the customers' ids."
+            f"The customer ids{where} count up or down one by one. They are probably row numbers,"
+            " or were filled in by dragging in a spreadsheet: use the column that holds the"
+            " customers' ids."
         )
     elif ids.rows and ids.dates * 10 >= ids.rows * 9:
         yield (
-            f"{ids.dates:,} of {ids.rows:,} customer ids are dates, such as 20261126: use the"
-            " column that holds the customers' ids."
+            f"{ids.dates:,} of {ids.rows:,} customer ids{where} are dates, such as 20261126: use"
+            " the column that holds the customers' ids."
         )
 
 
-def _outliers(seen: Seen) -> Iterator[str]:
-    ids, short = seen.ids, 0
+def _outliers(ids: IdFacts, where: str) -> Iterator[str]:
+    short = 0
     for length, number in enumerate(ids.digits):
         short += number
         longer = ids.digits[length + 1 : length + 4]
         if number and short < ids.rows and not any(longer):
             if short <= max(1, (ids.rows - 1) // 100):
                 yield (
-                    f"{_many(short, 'customer id')} of at most {length} digits among {ids.rows:,}"
-                    " that are far longer. It is probably a total or a row number: delete such"
-                    " rows."
+                    f"{_many(short, 'customer id')}{where} of at most {length} digits among"
+                    f" {ids.rows:,} that are far longer{_first_short(ids)}. It is probably a total"
+                    " or a row number: delete such rows."
                 )
             return
+
+
+def _first_short(ids: IdFacts) -> str:
+    return f", the shortest in row {ids.shortest_row:,}" if ids.shortest_row else ""
+
+
+def _of_all_and_each(judge: Callable[[IdFacts, str], Iterator[str]]) -> Judge:
+    """Judges the ids of all inputs, then of each: among many good files a bad one still shows."""
+
+    def judge_all(seen: Seen) -> Iterator[str]:
+        each = {source.name: seen.noticed[source.id].get("ids") for source in seen.sources}
+        left = " that would be called" if seen.some_done else ""
+        of_each = [(IdFacts(**facts), f" of {name}{left}") for name, facts in each.items() if facts]
+        for ids, where in [(seen.ids, left), *(of_each if len(of_each) > 1 else ())]:
+            if ids.rows >= SHARES_FROM and (found := next(judge(ids, where), "")):
+                yield found
+                return
+
+    return judge_all
+
+
+def _of_never_lists_too(judge: Callable[[IdFacts, str], Iterator[str]]) -> Judge:
+    """A never-list of numbers that are no customers protects nobody."""
+
+    def judge_lists(seen: Seen) -> Iterator[str]:
+        for name, ids in seen.never.items():
+            if ids.rows >= SHARES_FROM:
+                yield from judge(ids, f" of the never-list {name}")
+
+    return _first_of(_of_all_and_each(judge), judge_lists)
+
+
+def _first_of(*judges: Judge) -> Judge:
+    return lambda seen: (
+        text for text in [*islice(chain.from_iterable(j(seen) for j in judges), 1)]
+    )
 
 
 # ── the targets ──────────────────────────────────────────────────────────────────────────────────
 
 
 def _swapped(seen: Seen) -> Iterator[str]:
-    if seen.swapped_before or _swapped_elsewhere(seen) or _one_rule_in_many_groups(seen.targets):
-        first = seen.targets[0].target
+    targets, customers = len(seen.open_targets), seen.ids.customers
+    if targets >= SHARES_FROM and customers * 2 < targets:
+        groups, rules = _groups(seen.open_targets), _rules(seen.open_targets)
+        other = "groups" if len(groups) > len(rules) else "targets"
         yield (
-            f"Ids of groups and targets look swapped: group {first.group} with target {first.rule},"
-            " for instance. A group holds several targets: compare both with the campaign."
+            f"{_many(customers, 'customer')} would be taken out of {targets:,} targets. The columns"
+            f" of customers and {other} look swapped: choose them the other way round."
         )
-    elif len(seen.targets) >= SHARES_FROM and seen.ids.customers * 2 < len(seen.targets):
+    elif seen.swapped_before or _swapped_elsewhere(seen):
+        first = seen.open_targets[0].target
         yield (
-            f"{_many(seen.ids.customers, 'customer')} would be taken out of {len(seen.targets):,}"
-            " targets. The columns of customers and targets look swapped: check the header."
+            f"Group {first.group} with target {first.rule} is new, but customers were taken out of"
+            f" group {first.rule} with target {first.group} before. The two columns look swapped:"
+            " choose them the other way round."
+        )
+    elif _one_rule_in_many_groups(seen.open_targets):
+        rules = _rules(seen.open_targets)
+        yield (
+            f"{_many(len(rules), 'target')} would stand in {len(seen.open_targets):,} groups, but a"
+            " target belongs to one group. The two columns look swapped: compare an id of each with"
+            " the campaign, and if they are, choose them the other way round."
         )
 
 
 def _swapped_elsewhere(seen: Seen) -> bool:
     """Whether the history knows these targets with their two ids the other way round."""
     taken = {name for record in seen.records for name in record.taken}
-    names = {fact.target for fact in seen.targets}
+    names = {fact.target for fact in seen.open_targets}
     return bool(names) and all(
         target_key(target) not in taken
         and target_key(target._replace(group=target.rule, rule=target.group)) in taken
@@ -194,23 +262,29 @@ def _swapped_elsewhere(seen: Seen) -> bool:
 
 def _one_rule_in_many_groups(targets: Sequence[TargetFact]) -> bool:
     """A target belongs to one group: one "target" in several "groups" suggests a swap."""
-    groups = {(fact.target.org, fact.target.group) for fact in targets}
-    rules = {(fact.target.org, fact.target.rule) for fact in targets}
-    return len(rules) < len(groups) == len(targets)
+    return len(_rules(targets)) < len(_groups(targets)) == len(targets)
+
+
+def _groups(targets: Sequence[TargetFact]) -> set[tuple[int | None, int]]:
+    return {(fact.target.org, fact.target.group) for fact in targets}
+
+
+def _rules(targets: Sequence[TargetFact]) -> set[tuple[int | None, int]]:
+    return {(fact.target.org, fact.target.rule) for fact in targets}
 
 
 def _own_targets(seen: Seen) -> Iterator[str]:
-    targets, customers = len(seen.targets), seen.ids.customers
+    targets, customers = len(seen.open_targets), seen.ids.customers
     if customers and targets * 5 >= customers * 4:
         yield (
-            f"There are {targets:,} targets for {customers:,} customers. The column probably holds"
-            " each customer's own target id: targetId is the id of the target rule, which all"
-            " customers of a milestone share."
+            f"There are {targets:,} targets for {customers:,} customer{'s' * (customers != 1)}."
+            " The column probably holds each customer's own target id: targetId is the id of the"
+            " target rule, which all customers of a milestone share."
         )
 
 
 def _targets_in_sequence(seen: Seen) -> Iterator[str]:
-    small = sorted(fact.target for fact in seen.targets if fact.unique <= FEW)
+    small = sorted(fact.target for fact in seen.open_targets if fact.unique <= FEW)
     run = longest = small[:1]
     for before, after in pairwise(small):
         run = [*run, after] if _follows(before, after) else [after]
@@ -240,7 +314,7 @@ def _more_rows(seen: Seen) -> Iterator[str]:
         (content.confirmed_s, content.path, content.rows)
         for record in seen.records
         for content in record.contents
-        if content.confirmed_s is not None
+        if content.confirmed_s is not None and not _is_pipe(content.path)
     )
     confirmed_rows = {path: rows for _, path, rows in known}
     for source in seen.every_source:
@@ -256,32 +330,68 @@ def _more_rows(seen: Seen) -> Iterator[str]:
 
 def _again(seen: Seen) -> Iterator[str]:
     for source in seen.sources:
-        for record in seen.records:
-            for content in record.contents:
-                if content.confirmed_s is None:
-                    continue
-                if found := _done_before(seen, source, record, content):
-                    yield found
-                    return
+        if found := _says_so_itself(seen, source) or _same_content(seen, source):
+            yield found
+        elif done := _same_customers(seen, source):
+            yield done
 
 
-def _done_before(seen: Seen, source: Source, record: Record, content: Content) -> str:
-    """What of an input was done in another folder; "" if little was."""
-    day = f"{datetime.fromtimestamp(content.confirmed_s or 0.0):%d %b %Y}"
-    where = f"{record.folder}, on {day}"
-    if content.sha256 == source.sha256:
-        return (
-            f"{source.name} was run before with the same content, in {where}. To go on with that"
-            " order, use that folder."
-        )
-    same_targets = {target_key(fact.target) for fact in seen.targets} & set(content.targets)
-    share = record.share_in(content, seen.customers[source.id]) if same_targets else 0.0
+def _says_so_itself(seen: Seen, source: Source) -> str:
+    """A file of results says of each row what became of it."""
+    done = seen.noticed[source.id].get("done", 0)
+    return done and (
+        f"{_many(done, 'row')} of {source.name} {'say' if done > 1 else 'says'} that the call"
+        " succeeded before. This is a file of results: failed.csv beside it holds the rows that are"
+        " left to mend."
+    )
+
+
+def _done_elsewhere(seen: Seen) -> list[tuple[Record, Content]]:
+    return [
+        (record, content)
+        for record in seen.records
+        for content in record.contents
+        if content.confirmed_s is not None
+    ]
+
+
+def _same_content(seen: Seen, source: Source) -> str:
+    for record, content in _done_elsewhere(seen):
+        if content.sha256 == source.sha256:
+            return (
+                f"{source.name} was run before with the same content, in {_where(record, content)}."
+                " Its customers would be called again. To go on with that order, do it there."
+            )
+    return ""
+
+
+def _same_customers(seen: Seen, source: Source) -> str:
+    """Whether much of an input was done before, in one input or in several that it joins."""
+    customers = seen.customers[source.id]
+    targets = {target_key(fact.target) for fact in seen.targets}
+    found = [
+        (hits, record, content)
+        for record, content in _done_elsewhere(seen)
+        if targets & set(content.targets) and (hits := record.found_in(content, customers))
+    ]
+    shares = [share_of(hits, customers, content.until) for hits, _, content in found]
+    if found:
+        every = set().union(*(hits for hits, _, _ in found))
+        shares.append(share_of(every, customers, min(content.until for _, _, content in found)))
+    share = max(shares, default=0.0)
     if share < KNOWN_SHARE:
         return ""
+    _, record, content = max(found, key=lambda one: len(one[0]))
+    more = f" and {_many(len(found) - 1, 'more input')}" if len(found) > 1 else ""
     return (
         f"About {share:.0%} of the customers of {source.name} were in a run before, for the same"
-        f" target, in {where}. This is probably an old list: compare it with the order."
+        f" target, in {_where(record, content)}{more}. They would be called again. This is probably"
+        " an old list: compare it with the order."
     )
+
+
+def _where(record: Record, content: Content) -> str:
+    return f"{record.folder}, on {datetime.fromtimestamp(content.confirmed_s or 0.0):%d %b %Y}"
 
 
 def _other_target(seen: Seen) -> Iterator[str]:
@@ -290,7 +400,8 @@ def _other_target(seen: Seen) -> Iterator[str]:
     for source in seen.sources:
         for record in records:
             for content in record.contents:
-                is_other = content.path == source.path and not now & set(content.targets)
+                is_same = content.path == source.path and not _is_pipe(content.path)
+                is_other = is_same and not now & set(content.targets)
                 if is_other and record.share_in(content, seen.customers[source.id]) > HALF:
                     before, new = min(content.targets), min(now, default="")
                     yield (
@@ -298,6 +409,11 @@ def _other_target(seen: Seen) -> Iterator[str]:
                         f" same customers. Now it is for {_short(new)}: check the target's id."
                     )
                     return
+
+
+def _is_pipe(path: str) -> bool:
+    """Whether a path says nothing of what is read: the next command reads something else there."""
+    return path.startswith(("-", "/dev/std", "/dev/fd/", "/proc/"))
 
 
 def target_key(target: Target) -> str:
@@ -314,8 +430,9 @@ def _hidden_rows(seen: Seen) -> Iterator[str]:
         hidden = seen.noticed[source.id].get("hidden_rows", 0)
         if hidden:
             yield (
-                f"A filter hides {_many(hidden, 'row')} of {source.name}, and they would be called"
-                " too. Copy the rows that are meant into a new sheet, or take the filter off."
+                f"{_many(hidden, 'row')} of {source.name} {'are' if hidden > 1 else 'is'} hidden,"
+                " and would be called too. To call only those that are shown, copy them into a new"
+                f" sheet. To call all {source.row_count:,}, show them: take the filter off."
             )
 
 
@@ -323,8 +440,9 @@ def _second_header(seen: Seen) -> Iterator[str]:
     for some in seen.invalid:
         if some.code == "second_header":
             yield (
-                f"The header stands again in {some.row_name}. Two exports were probably"
-                " joined: check that both belong to this order."
+                f"The header stands again in {some.row_name} of {some.source}. It is not called."
+                " Two exports were probably joined: check that the rows after it belong to this"
+                " order, too."
             )
 
 
@@ -344,14 +462,14 @@ def _many(number: int, noun: str) -> str:
 
 
 _JUDGES: Final = {
-    "phones": (_phones, True),
-    "rounded": (_rounded, True),
+    "phones": (_of_never_lists_too(_phones), True),
+    "rounded": (_of_never_lists_too(_rounded), True),
     "swapped": (_swapped, True),
     "own-targets": (_own_targets, True),
     "targets-in-sequence": (_targets_in_sequence, True),
-    "short-ids": (_short_ids, True),
-    "in-sequence": (_in_sequence, True),
-    "outliers": (_outliers, True),
+    "short-ids": (_first_of(_of_all_and_each(_short_ids), _repeated), True),
+    "in-sequence": (_of_all_and_each(_in_sequence), True),
+    "outliers": (_of_all_and_each(_outliers), True),
     "more-rows": (_more_rows, True),
     "second-header": (_second_header, False),
     "cut-off": (_cut_off, False),
@@ -366,4 +484,5 @@ NAMES: Final[Collection[str]] = tuple(_JUDGES)
 
 def ids_seen(noticed: Iterable[Mapping[str, Any]]) -> IdFacts:
     """How the ids of all sources look together."""
-    return sum((IdFacts(**facts["ids"]) for facts in noticed if "ids" in facts), IdFacts())
+    found = [IdFacts(**facts["ids"]) for facts in noticed if "ids" in facts]
+    return found[0] if len(found) == 1 else sum(found, IdFacts())

@@ -12,12 +12,13 @@ import prometheus_client as prometheus
 from bulk_unenroll.files import check_replaceable
 from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.model import Call, Decision, State
+from bulk_unenroll.observers import Observer
 
 EVERY_S: Final = 10.0
 PREFIX: Final = "bulk_unenroll"
 
 
-class MetricsFile:
+class MetricsFile(Observer):
     """An observer that rewrites ``path`` at most every ten seconds as calls end.
 
     ``counts`` are None if there are none. The file is replaced as a whole. Raises ``OSError`` if it

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from bulk_unenroll.errors import InputRefused, Next, Stop
 from bulk_unenroll.exits import Exit, ExitCode
 from bulk_unenroll.history.record import Customers, Record
 from bulk_unenroll.ledger.counts import Counts, callable_count, count
-from bulk_unenroll.ledger.facts import InvalidCount, Source, StateCount
+from bulk_unenroll.ledger.facts import IdFacts, InvalidCount, Source, StateCount
 from bulk_unenroll.ledger.interface import LedgerReader
-from bulk_unenroll.model import PROTECTED, Alarm, Target
+from bulk_unenroll.model import PROTECTED, Alarm, State, Target
 from bulk_unenroll.reports.alarms import Seen, alarms, ids_seen
 from bulk_unenroll.reports.plan_id import plan_id, plan_parts
 from bulk_unenroll.reports.problems import TargetFact
 from bulk_unenroll.settings import RUN_MAX_INVALID, Limit, Rate
 
 SHOWN_ORGS: Final = 3
+Noticed = Mapping[int, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ class Plan:
     ``id`` changes with its ``parts``: the contents of the inputs, how they are read, never-lists,
     targets with counts, destination and alarms. ``others`` are files that the folder holds beside
     those of the plan. ``known`` counts enrollments that the ledger had before, ``gone`` those no
-    longer in the file. ``protected`` rows are on a never-list, and invalid for that. ``exit`` is
+    longer in the file. ``protected`` rows are on a never-list, and invalid for that; ``listed`` is
+    how many customers the never-lists name, None without such a list. ``exit`` is
     how ``plan`` ends; ``run_refuses``: too many rows are invalid for a run. ``estimate_s`` is how
     long the calls take at ``rate``. ``remembered`` are settings that nobody gave, but which the
     folder remembers from its last run. ``held`` are in doubt, and so many that they are not sent
@@ -76,6 +78,7 @@ class Plan:
     gone: int
     alarms: list[Alarm]
     protected: int
+    listed: int | None
     run_refuses: bool
     estimate_s: float
     rate: Rate
@@ -107,7 +110,13 @@ class Plan:
                 for fact in self.targets
             ],
             "invalid": [
-                {"reason": fact.code, "rows": fact.number, "first_row": fact.first_row}
+                {
+                    "reason": fact.code,
+                    "rows": fact.number,
+                    "first_row": fact.first_row,
+                    "first_line": fact.line,
+                    "example": fact.example,
+                }
                 for fact in self.invalid
             ],
             "known": self.known,
@@ -115,6 +124,9 @@ class Plan:
             "gone": self.gone,
             "settled": self.counts.unique - self.counts.left,
             "held": self.held,
+            "never": None
+            if self.listed is None
+            else {"listed": self.listed, "rows": self.protected},
             "alarms": [alarm.as_json() for alarm in self.alarms],
             "to_call": self.to_call,
             "estimate_s": round(self.estimate_s, 3),
@@ -179,17 +191,21 @@ def survey(
     resend_after_s: float,
     max_invalid: Limit | None,
     allow: Collection[str],
+    noticed_of_pending: Callable[[LedgerReader, Sequence[int]], Noticed],
     here: Record | None = None,
     records: Sequence[Record] = (),
     held: int = 0,
+    listed: int | None = None,
+    never: Mapping[str, IdFacts] | None = None,
     until: datetime | None = None,
 ) -> Plan:
     """Return the plan of ``sources`` in the ledger of ``folder``.
 
     ``parts_of`` are the folders and globs that they are parts of; ``reading`` is the signature of
-    how they were read; ``remembered``, ``held`` and ``until`` see ``Plan``;
-    ``here`` and ``records`` see ``Seen``. With ``max_invalid``
+    how they were read; ``remembered``, ``held``, ``listed`` and ``until`` see ``Plan``;
+    ``here``, ``records`` and ``never`` see ``Seen``. With ``max_invalid``
     None no number of invalid rows is refused. ``allow`` names the alarms that may pass.
+    ``noticed_of_pending`` says, by source, how the customers look who are left to call.
     """
     by_target = reader.counts_by_target(sources)
     counts = count(reader, sources, by_target)
@@ -200,6 +216,10 @@ def survey(
     shown = [source for source in every_source if source.id in planned]
     invalid = reader.invalid_counts(sources)
     noticed = reader.noticed(sources)
+    some_done = 0 < counts.states[State.PENDING] < counts.unique
+    if some_done:
+        rest = noticed_of_pending(reader, sources)
+        noticed = {source: {**facts, **rest[source]} for source, facts in noticed.items()}
     seen = Seen(
         counts,
         ids_seen(noticed.values()),
@@ -212,6 +232,8 @@ def survey(
         here,
         records,
         {source: Customers(**facts.get("sample", {})) for source, facts in noticed.items()},
+        some_done=some_done,
+        never=never or {},
     )
     told = alarms(seen)
     parts = plan_parts(shown, reading, destination, targets, told)
@@ -236,6 +258,7 @@ def survey(
         gone=compared.gone,
         alarms=told,
         protected=protected,
+        listed=listed,
         run_refuses=(max_invalid or RUN_MAX_INVALID).exceeded(
             counts.invalid - protected, counts.read
         ),

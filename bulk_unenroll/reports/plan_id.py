@@ -19,9 +19,12 @@ WORDS: Final[Mapping[str, str]] = {
     "sources": "the contents of the inputs",
     "reading": "how the inputs are read, or the never-lists",
     "destination": "the destination",
+    "user": "the user of the API",
     "alarms": "the alarms",
 }
 """What a part of a plan is called. The targets are told one by one."""
+OPEN: Final = frozenset({"destination", "user"})
+"""Parts that may not be known yet when a plan is made."""
 
 
 def plan_parts(
@@ -31,12 +34,13 @@ def plan_parts(
     targets: Iterable[TargetFact],
     alarms: Sequence[Alarm],
 ) -> dict[str, Any]:
-    """What a plan is made of. A destination that is not known yet is None."""
+    """What a plan is made of. A destination or user that is not known yet is None."""
     known = destination.rehearsal or destination.base_url
     return {
         "sources": sorted(source.sha256 for source in sources),
         "reading": reading,
         "destination": destination.place if known else None,
+        "user": destination.user,
         "targets": {str(fact): fact.unique for fact in sorted(targets, key=str)},
         "alarms": sorted(alarm.name for alarm in alarms),
     }
@@ -48,10 +52,10 @@ def plan_id(parts: Mapping[str, object]) -> str:
 
 
 def differences(planned: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """What is not as it was planned, in words. A plan without a destination fits any."""
+    """What is not as it was planned, in words. A plan without a destination or user fits any."""
     for part, words in WORDS.items():
-        is_open = part == "destination" and planned[part] is None
-        if planned[part] != now[part] and not is_open:
+        is_open = part in OPEN and planned.get(part) is None
+        if planned.get(part) != now[part] and not is_open:
             yield words
     before, after = planned["targets"], now["targets"]
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]

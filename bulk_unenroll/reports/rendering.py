@@ -7,19 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bulk_unenroll.reports.marks import MARKS
 from bulk_unenroll.reports.wording import duration, visible
 
+OWN: Final = "bulk_unenroll.reports"
 
-def render(template: str, **values: Any) -> str:
-    """A template with these values, as HTML."""
+
+def render(template: str, package: str = OWN, /, **values: Any) -> str:
+    """A template of a package, which may use those of reports, with these values, as HTML."""
+    return environment_of(package).get_template(template).render(**values)
+
+
+@cache
+def environment_of(package: str) -> Environment:
+    """The templates of a package and those of reports."""
     environment = Environment(
-        loader=PackageLoader("bulk_unenroll.reports", "templates"),
+        loader=ChoiceLoader([PackageLoader(one, "templates") for one in (package, OWN)]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=lambda value: value if isinstance(value, Markup) else visible(value),
@@ -40,7 +49,7 @@ def render(template: str, **values: Any) -> str:
         "step": step,
     }
     environment.globals |= {"marks": MARKS}
-    return environment.get_template(template).render(**values)
+    return environment
 
 
 def moment(at_s: float | None) -> Markup:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from bulk_unenroll.errors import Next
 from bulk_unenroll.exits import PRECEDENCE, Exit, ExitCode
 from bulk_unenroll.ledger.counts import Counts
-from bulk_unenroll.ledger.facts import StateCount
+from bulk_unenroll.ledger.facts import SenderFact, StateCount
 from bulk_unenroll.model import BAD, Alarm, State, Target
 from bulk_unenroll.reports.problems import Problems
 
@@ -65,7 +65,8 @@ class Summary:
     fixed. ``rehearsal``: the calls went to the sandbox, and nobody was taken out of anything.
     ``alarms`` are those of the last plan or run, ``settings`` what the folder remembers.
     ``left_out`` says what the results lack, if so. ``plan`` is what was planned, ``plan_id`` its
-    id. After a dry run ``to_call`` and ``would_call`` say what would be called.
+    id. ``senders`` are those of a shared run. After a dry run ``to_call`` and ``would_call`` say
+    what would be called.
     """
 
     folder: str
@@ -83,6 +84,7 @@ class Summary:
     left_out: LeftOut | None = None
     plan: Plan | None = None
     plan_id: str = ""
+    senders: Sequence[SenderFact] | None = None
     to_call: int | None = None
     would_call: Sequence[WouldCall] = ()
 
@@ -90,6 +92,12 @@ class Summary:
     def failed_file(self) -> str:
         """The name of the file in which rows are to be fixed."""
         return PurePath(self.fix.arguments[0]).name if self.fix else "failed.csv"
+
+    def _sending(self) -> dict[str, Any]:
+        """How an adaptive pace and a shared run go, if they are that."""
+        senders = self.senders if self.senders is None else [one.as_json() for one in self.senders]
+        known = {"pace": self.pace and dict(self.pace), "senders": senders}
+        return {name: value for name, value in known.items() if value is not None}
 
     def as_json(self) -> dict[str, Any]:
         """The object of ``--json``."""
@@ -109,8 +117,7 @@ class Summary:
             tail["would_call"] = [one.as_json() for one in self.would_call]
         if self.left_out:
             tail["left_out"] = {"rows": self.left_out.rows, "export": str(self.left_out.export)}
-        if self.pace is not None:
-            tail["pace"] = dict(self.pace)
+        tail |= self._sending()
         end = {"exit": {"code": self.exit.code, "reason": self.exit.reason}}
         if self.counts is None:
             return {**head, **end, **tail}

@@ -9,13 +9,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from jinja2 import Environment
 
 from bulk_unenroll.errors import Next
 from bulk_unenroll.exits import Exit
 from bulk_unenroll.ledger.batch import Batch, staged_batch
 from bulk_unenroll.ledger.opening import open_ledger, open_reader
 from bulk_unenroll.model import Attempt, Call, Entry, Invalid, State
+from bulk_unenroll.reports import rendering
 from bulk_unenroll.reports.page import write_page
 from bulk_unenroll.reports.summary import Summary
 from tests.ledger.kit import BASE_URL, NOW_S, RECENT_S, batches, info, key, staged, turn
@@ -117,10 +117,9 @@ def page_of(
 
 def unsafe_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """Break the page: text of the ledger is taken for HTML."""
-    monkeypatch.setattr(
-        "bulk_unenroll.reports.rendering.Environment",
-        lambda **given: Environment(**(given | {"autoescape": False})),
-    )
+    unsafe = rendering.environment_of.__wrapped__(rendering.OWN)
+    unsafe.autoescape = False
+    monkeypatch.setattr(rendering, "environment_of", lambda _: unsafe)
 
 
 @dataclass
