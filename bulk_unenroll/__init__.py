@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from bulk_unenroll.commands.explain import Explained as Explained
     from bulk_unenroll.commands.explain import explain as explain
     from bulk_unenroll.commands.export import export as export
+    from bulk_unenroll.commands.move import move as move
     from bulk_unenroll.commands.options import PlanOptions as PlanOptions
     from bulk_unenroll.commands.options import ReadOptions as ReadOptions
     from bulk_unenroll.commands.options import RunOptions as RunOptions
     from bulk_unenroll.commands.options import SendOptions as SendOptions
+    from bulk_unenroll.commands.peek import peek as peek
     from bulk_unenroll.commands.plan import plan as plan
     from bulk_unenroll.commands.report import report as report
     from bulk_unenroll.commands.results import Results as Results
@@ -40,12 +42,17 @@ if TYPE_CHECKING:
     from bulk_unenroll.commands.run import resume as resume
     from bulk_unenroll.commands.run import retry as retry
     from bulk_unenroll.commands.run import run as run
+    from bulk_unenroll.commands.run import work as work
+    from bulk_unenroll.commands.shared import shared as shared
     from bulk_unenroll.commands.status import Status as Status
     from bulk_unenroll.commands.status import status as status
+    from bulk_unenroll.commands.stop import stop as stop
     from bulk_unenroll.commands.verify import verify as verify
     from bulk_unenroll.errors import Next as Next
     from bulk_unenroll.exits import Exit as Exit
     from bulk_unenroll.exits import ExitCode as ExitCode
+    from bulk_unenroll.inputs.peek import Peek as Peek
+    from bulk_unenroll.inputs.peek import PeekedRow as PeekedRow
     from bulk_unenroll.ledger.facts import ResultRow as ResultRow
     from bulk_unenroll.model import Alarm as Alarm
     from bulk_unenroll.model import Enrollment as Enrollment
@@ -64,15 +71,20 @@ _MODULES: Final = {
     "commands.events": ("Ended", "Paused", "Planned", "Started"),
     "commands.explain": ("Explained", "explain"),
     "commands.export": ("export",),
+    "commands.move": ("move",),
     "commands.options": ("PlanOptions", "ReadOptions", "RunOptions", "SendOptions"),
+    "commands.peek": ("peek",),
     "commands.plan": ("plan",),
     "commands.report": ("report",),
     "commands.results": ("Results", "results"),
-    "commands.run": ("resume", "retry", "run"),
+    "commands.run": ("resume", "retry", "run", "work"),
+    "commands.shared": ("shared",),
     "commands.status": ("Status", "status"),
+    "commands.stop": ("stop",),
     "commands.verify": ("verify",),
     "errors": ("Next",),
     "exits": ("Exit", "ExitCode"),
+    "inputs.peek": ("Peek", "PeekedRow"),
     "ledger.facts": ("ResultRow",),
     "model": ("Alarm", "Enrollment", "State", "Target"),
     "reports.plan": ("Destination", "Plan"),

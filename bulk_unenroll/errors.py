@@ -7,10 +7,13 @@ Stop                      what happened, the exit code, and what to do next
 ├── InputMissing     66   the input or folder does not exist
 ├── FolderUnusable   73   the run folder cannot be made or written
 ├── LedgerFailed     74   ledger damaged, disk full or I/O error
-│   └── LedgerOutOfReach  a disk or another program is in the way; the ledger itself is as it was
+│   ├── LedgerOutOfReach  a disk or another program is in the way; the ledger itself is as it was
+│   └── LedgerBehind      an older copy of the ledger: it does not know all who were called
 ├── OutsideWindow    3    it is not the time of day at which calls may be made
 ├── FolderBusy       75   another process works in this folder
+├── Fenced           75   other senders of the run gave this one up
 ├── Misconfigured    78   base URL, scope, missing credentials, redirect, certificate
+│   └── Moved             the ledger of this folder was closed for good, for another one
 └── Interrupted      130, 143   a signal came before anything was sent
 """
 
@@ -142,6 +145,16 @@ class LedgerOutOfReach(LedgerFailed):
     """A disk or another program is in the way; once it is not, the same command goes on."""
 
 
+class LedgerBehind(LedgerFailed):
+    """The ledger is an older copy, or may be one: it does not know all who were called."""
+
+    repeatable = False
+
+
+class LedgerAway(LedgerOutOfReach):
+    """The server of a shared ledger does not answer, or ended the connection."""
+
+
 class FolderBusy(Stop):
     """Another process works in ``folder``."""
 
@@ -151,6 +164,16 @@ class FolderBusy(Stop):
         why = reason or f"another process works in {folder}"
         super().__init__(why, remedy, Next("status", (folder,)))
         self.folder = folder
+
+
+class Fenced(Stop):
+    """Other senders of the run gave this one up; what it had in flight is in doubt.
+
+    It sends and records nothing any more. The same command joins the run again.
+    """
+
+    code = ExitCode.FOLDER_BUSY
+    repeatable = True
 
 
 class OutsideWindow(Stop):
@@ -164,6 +187,10 @@ class Misconfigured(Stop):
     """Base URL, scope, credentials, redirect or certificate are wrong."""
 
     code = ExitCode.CONFIG
+
+
+class Moved(Misconfigured):
+    """The ledger of this folder was closed for good: its job goes on in another one."""
 
 
 class Interrupted(Stop):

@@ -115,7 +115,10 @@ EXIT_CODES: Final[Mapping[int, ExitMeaning]] = {
         "free some room, `verify`",
     ),
     ExitCode.FOLDER_BUSY: ExitMeaning(
-        "another run works in the folder", "another process works in this folder", "wait"
+        "another run works in the folder, or its server is away",
+        "another process works in this folder; a sender of a shared job was given up, or its server"
+        " is away",
+        "wait, then start it again",
     ),
     ExitCode.CREDENTIALS: ExitMeaning(
         "the credentials were refused", "credentials refused", "correct them, `resume`"
@@ -139,6 +142,16 @@ PRECEDENCE: Final = (
     ExitCode.SIGTERM,
 )
 """Of several reasons to stop a run early, the first of these applies."""
+
+START_AGAIN: Final = frozenset({ExitCode.FOLDER_BUSY, ExitCode.SIGTERM})
+"""A sender of a shared job (``work``) that ended with one of these, or by a signal, is started
+again by whatever placed it; one that ended with another code is not."""
+
+STOPS_ALL: Final = frozenset({ExitCode.API_FAILS, ExitCode.CREDENTIALS, ExitCode.CONFIG})
+"""What stops one sender of a shared run stops all of them: the others would meet the same."""
+
+OF_ONE_SENDER: Final = frozenset({ExitCode.LEFT_OVER, ExitCode.SIGINT, ExitCode.SIGTERM})
+"""What ends one sender of a shared run by itself: the run waits for the next one, or goes on."""
 
 SETTLED: Final = frozenset({ExitCode.FINISHED, ExitCode.ROWS_FAILED, ExitCode.LEFT_OVER})
 """A run that ended with one of these settled all it could; any other end is a halt."""

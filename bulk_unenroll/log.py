@@ -50,6 +50,13 @@ def is_set_up() -> bool:
     return not _logger.propagate
 
 
+def is_watched() -> bool:
+    """Return whether somebody at a terminal reads the log, in words."""
+    in_words = isinstance(_processors[-1], structlog.dev.ConsoleRenderer)
+    to_stderr = any(isinstance(getattr(h, "stream", None), _Stderr) for h in _logger.handlers)
+    return in_words and to_stderr and sys.stderr.isatty()
+
+
 def set_up(
     *, json: bool, verbosity: int, file: TextIO | None = None, colours: bool = False
 ) -> None:

@@ -144,6 +144,12 @@ def _copy(url: str, to: Path) -> None:
         )
 
 
+def version(url: str) -> dict[str, object]:
+    """Return what tells this content of ``url`` from others; raises as ``copied``."""
+    with _own_errors(url):
+        return {name: str(value) for name, value in _version(*_open_system(url)).items()}
+
+
 def _version(files: Any, path: str) -> dict[str, object]:
     files.invalidate_cache()
     found = files.info(path)

@@ -227,6 +227,14 @@ def next_time(clock: datetime.time, after: datetime.datetime) -> datetime.dateti
     return at if at > after else at + datetime.timedelta(days=1)
 
 
+def parse_engine(given: str) -> str:
+    """``dask://HOST:PORT``; raises ``ValueError``."""
+    text = str(given).strip()
+    if not re.fullmatch(r"dask://[A-Za-z0-9_.\[\]:-]+:[0-9]{1,5}", text):
+        raise ValueError(f"{given!r} is not a valid engine: write dask://HOST:PORT")
+    return text
+
+
 def parse_delimiter(given: str) -> str:
     """One character, or the word ``tab``; raises ``ValueError``."""
     character = {"tab": "\t", "\\t": "\t"}.get(given, given)
@@ -247,8 +255,10 @@ RANGES: Final[Mapping[str, tuple[int, int | None]]] = {
     "canary": (0, None),
     "max_customers": (0, None),
     "limit": (0, None),
+    "senders": (1, None),
     "header_row": (1, None),
     "max_rows": (1, None),
+    "loaders": (1, 64),
 }
 """The least and the largest value of each option that is a whole number."""
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -319,6 +329,7 @@ class SendSettings:
     canary_good: Limit = field(default=Limit(50, percent=True), metadata=kept(_higher))
     max_not_enrolled: Limit = field(default=Limit(50, percent=True), metadata=kept(_stricter))
     max_failures: Limit = field(default=Limit(50, percent=True), metadata=kept(_stricter))
+    ramp_s: float = field(default=0.0, metadata=kept(max))
     in_doubt: Literal["resend", "hold"] = field(default="resend", metadata=kept(_any_but("resend")))
     pace: Literal["fixed", "adaptive"] = field(default="fixed", metadata=kept(_any_but("fixed")))
 
@@ -361,13 +372,17 @@ class RunSettings:
     limit: int | None = None
     history: str | None = None
     beside: bool = False
+    on: str | None = None
+    senders: int = 2
     first_time: Literal["hold", "go"] = "hold"
     allow: frozenset[str] = frozenset()
+    loaders: int = 1
     stop_after_s: float | None = None
     stop_at: datetime.time | None = None
     window: Window | None = field(default=None, metadata=kept(_any_but(None)))
     export: bool = True
     metrics_file: Path | None = None
+    progress_file: Path | None = None
     log_ids: bool = False
     began_at: datetime.datetime = field(default_factory=datetime.datetime.now)
     began_s: float = field(default_factory=elapsed_s)

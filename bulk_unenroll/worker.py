@@ -1,10 +1,11 @@
-"""A thread that does one task after the other."""
+"""A thread that does one task after the other, and what is made ahead in one."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
+from functools import partial
 from queue import SimpleQueue
 from typing import Self, TypeVar
 
@@ -15,12 +16,13 @@ class Worker:
     """Does one task after the other, in a thread called ``name``. A context manager.
 
     A ``ThreadPoolExecutor`` takes no more tasks once the main thread has ended; a run in another
-    thread must still be able to record its calls.
+    thread must still be able to record its calls. A signal may raise as the block is entered, which
+    then is never left: so the thread alone does not keep the process from ending.
     """
 
     def __init__(self, name: str) -> None:
         self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name=name)
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -48,3 +50,16 @@ class Worker:
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
             task()
+
+
+def ahead(items: Iterator[T]) -> Generator[T, None, None]:
+    """The same items, each made in another thread while the one before is in use.
+
+    To be closed: a thread that goes on waiting would keep the process from ending.
+    """
+    end = object()
+    with Worker("reading") as worker:
+        coming = worker.submit(partial(next, items, end))
+        while (item := coming.result()) is not end:
+            coming = worker.submit(partial(next, items, end))
+            yield item

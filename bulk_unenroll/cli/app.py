@@ -7,8 +7,19 @@ import click
 from bulk_unenroll import __version__
 from bulk_unenroll.cli.init import init
 from bulk_unenroll.cli.job import job
-from bulk_unenroll.cli.look_commands import codes, explain, export, report, status, stop, verify
-from bulk_unenroll.cli.run_commands import plan, resume, retry, run
+from bulk_unenroll.cli.look_commands import (
+    codes,
+    explain,
+    export,
+    peek,
+    report,
+    status,
+    stop,
+    verify,
+)
+from bulk_unenroll.cli.move import move
+from bulk_unenroll.cli.run_commands import plan, resume, retry, run, work
+from bulk_unenroll.cli.serve import serve
 from bulk_unenroll.cli.tool_commands import completion, sandbox
 
 
@@ -23,13 +34,14 @@ def cli() -> None:
     bulk-unenroll run customers.csv --base-url URL      do it
     bulk-unenroll resume customers.unenroll             continue after a stop
     bulk-unenroll retry customers.unenroll --code 310011
+    bulk-unenroll serve                                 all of this as a page in a browser
     """
 
 
 COMMANDS = (
-    *(plan, run, resume, retry),
-    *(status, stop, export, report, explain, verify, codes),
-    *(sandbox, completion),
+    *(plan, run, resume, retry, work, move),
+    *(peek, status, stop, export, report, explain, verify, codes),
+    *(serve, sandbox, completion),
     *(init, job),
 )
 for command in COMMANDS:

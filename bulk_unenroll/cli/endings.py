@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from bulk_unenroll.errors import PROGRAM, Next, OptionValue, Stop, UsageError, option_words
+from bulk_unenroll.errors import (
+    PROGRAM,
+    Interrupted,
+    Next,
+    OptionValue,
+    Stop,
+    UsageError,
+    option_words,
+)
 from bulk_unenroll.exits import Exit, is_halt
 from bulk_unenroll.urls import is_text, without_secrets
 
@@ -24,16 +32,25 @@ if TYPE_CHECKING:
     from bulk_unenroll.reports.summary import Summary
 
 NOTIFY_URLS: Final = "BULK_UNENROLL_NOTIFY_URLS"
-WORKING: Final = ("plan", "run", "resume", "retry", "job")
+WORKING: Final = ("plan", "run", "resume", "retry", "work", "job")
 """Commands that a scheduler starts: however they end, somebody wants to know."""
 
 
 @dataclass(slots=True)
 class Doing:
-    """What this process is doing: the options of its command, as far as they were understood."""
+    """What this process is doing: the options of its command, as far as they were understood.
+
+    ``interrupted`` is what a signal raised, before a run takes signals over.
+    """
 
     given: Mapping[str, Any] = field(default_factory=dict)
     began_s: float = field(default_factory=time.monotonic)
+    interrupted: Interrupted | None = None
+
+    def check_interrupted(self) -> None:
+        """Raise what a signal raised, if a library has swallowed it."""
+        if self.interrupted:
+            raise self.interrupted
 
     @property
     def folder(self) -> str:
@@ -65,7 +82,7 @@ def begin(given: Mapping[str, Any]) -> None:
 
 def forget() -> None:
     """This process begins a command."""
-    doing.given, doing.began_s = {}, time.monotonic()
+    doing.given, doing.began_s, doing.interrupted = {}, time.monotonic(), None
 
 
 # ── a command that did what it could ─────────────────────────────────────────────────────────────
@@ -139,11 +156,15 @@ def _tell(summary: Summary, notify: str) -> None:
 
 
 def _log_end(summary: Summary) -> None:
+    from bulk_unenroll.log import is_watched  # structlog is slow to import
+
     log = _log()
     counts = summary.counts
     states = {s.value: n for s, n in counts.states.items() if n} if counts else {}
     rows = {"rows": counts.read, "invalid": counts.invalid} if counts else {}
     say = log.warning if summary.exit.code else log.info
+    if is_watched():  # the last two lines say it already
+        say = log.debug
     say(
         "run_ended",
         exit=summary.exit.code,

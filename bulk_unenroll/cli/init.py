@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
+import tempfile
+from collections import Counter
+from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from bulk_unenroll.cli.option_types import PATH
 from bulk_unenroll.cli.options import options_of
 from bulk_unenroll.errors import FolderUnusable, Next, UsageError
+from bulk_unenroll.settings import TargetCap, Window
 from bulk_unenroll.urls import is_remote, without_secrets
 
 if TYPE_CHECKING:
     from bulk_unenroll.inputs.mapping import ReadSettings
+    from bulk_unenroll.reports.plan import Plan
+
+CAP: Final = 2
+"""A job is capped at so many times what its input holds today."""
+NEVER: Final = "A file of customers who must never be called, or nothing"
 
 
 @click.command()
@@ -43,12 +51,16 @@ def init(file: Path, input_: str | None, base_url: str | None, **given: Any) -> 
 
     if file.exists():
         raise UsageError(f"{file} already exists: nothing was written", "give another name")
-    asked = sys.stdin.isatty() and not input_
+    settings = settings_among(given)
+    asks = sys.stdin.isatty() and not input_
     name = input_ or _ask_input()
-    header, read_settings = _look(name, settings_among(given).read)
-    if asked and not base_url:
-        question = "Base URL with its prefix, or nothing for a rehearsal"
-        base_url = click.prompt(question, err=True, default="", show_default=False)
+    header, read_settings = _look(name, settings.read)
+    found = _planned(name, read_settings)
+    never, window = settings.run.never, settings.run.window
+    if asks:
+        base_url = base_url or _ask("Base URL with its prefix, or nothing for a rehearsal")
+        never = never or tuple(map(Path, filter(None, [_ask(NEVER)])))
+        window = window or _ask_window()
     start = Start(
         name=str(file),
         files=_seen_from(file, name),
@@ -56,10 +68,54 @@ def init(file: Path, input_: str | None, base_url: str | None, **given: Any) -> 
         header=header,
         read_settings=read_settings,
         base_url=parse_base_url(base_url) if base_url else None,
+        max_customers=CAP * found.to_call,
+        max_target=_caps(found),
+        never=[_seen_from(file, str(path)) for path in never],
+        window=window,
     )
     _write(file, job_text(start))
     click.echo(f"wrote {file}; next: {Next('job', ('check', str(file)))}")
     return 0
+
+
+def _planned(name: str, settings: ReadSettings) -> Plan:
+    """What the input of today would do, planned in a folder that is then thrown away."""
+    from bulk_unenroll.commands.plan import plan
+
+    reading = {f.name: value for f in fields(settings) if (value := getattr(settings, f.name))}
+    with tempfile.TemporaryDirectory() as apart:
+        return plan(_of_today(name), out=Path(apart) / "init.unenroll", history="off", **reading)
+
+
+def _caps(found: Plan) -> list[TargetCap]:
+    """Twice what each target has today."""
+    customers: Counter[str] = Counter()
+    for fact in found.targets:
+        customers[str(fact.target)] += fact.unique
+    return [TargetCap(target, CAP * number) for target, number in customers.items()]
+
+
+def _ask(question: str) -> str:
+    """What a person types, or nothing."""
+    answer: str = click.prompt(question, err=True, default="", show_default=False)
+    return answer.strip()
+
+
+def _ask_window() -> Window | None:
+    from bulk_unenroll.settings import parse_window
+
+    question = "Send only in a time of day, such as 22:00-05:00, or nothing for always"
+
+    def read(text: str) -> Window | None:
+        try:
+            return parse_window(text) if text.strip() else None
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+    window: Window | None = click.prompt(
+        question, err=True, default="", show_default=False, value_proc=read
+    )
+    return window
 
 
 def _ask_input() -> str:
@@ -74,9 +130,6 @@ def _ask_input() -> str:
 
 def _look(name: str, settings: ReadSettings) -> tuple[tuple[str, ...], ReadSettings]:
     """The header of an input, and how to read it; raises ``Stop`` where it cannot be read."""
-    import tempfile
-
-    from bulk_unenroll.cli.job_file import dated
     from bulk_unenroll.inputs.finding import STDIN, find_inputs
     from bulk_unenroll.inputs.source import open_source, read_header
 
@@ -84,12 +137,18 @@ def _look(name: str, settings: ReadSettings) -> tuple[tuple[str, ...], ReadSetti
         raise UsageError(
             "a job runs later, and cannot read this standard input", "give the path of a file"
         )
-    first = find_inputs([dated(name, datetime.now().astimezone().date())])[0]
+    first = find_inputs([_of_today(name)])[0]
     with tempfile.TemporaryDirectory() as spool:
         if sys.stdin.isatty():
             settings = _completed(read_header(first, settings, Path(spool)), settings)
         with open_source(first, settings, Path(spool)) as source:
             return source.header, settings
+
+
+def _of_today(name: str) -> str:
+    from bulk_unenroll.cli.job_file import dated
+
+    return dated(name, datetime.now().astimezone().date())
 
 
 def _completed(header: tuple[str, ...], settings: ReadSettings) -> ReadSettings:

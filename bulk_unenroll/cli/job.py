@@ -136,13 +136,19 @@ def _take_secrets(job_command: JobCommand) -> None:
 
 
 def _prepared(context: click.Context, job_command: JobCommand, more: list[str]) -> click.Context:
-    """The job's command with its options: the file's, unless ``more`` gives another."""
-    return _click_command(context, job_command).make_context(
+    """The job's command with its options: the file's, unless ``more`` gives another.
+
+    Never-lists of both hold.
+    """
+    inner = _click_command(context, job_command).make_context(
         job_command.command,
         [*more, "--", *job_command.arguments],
         parent=context,
         default_map=job_command.options,
     )
+    if inner.get_parameter_source("never") is ParameterSource.COMMANDLINE:
+        inner.params["never"] = [*inner.params["never"], *job_command.options.get("never", ())]
+    return inner
 
 
 def _keep_rehearsal_apart(inner: click.Context) -> None:
@@ -205,12 +211,13 @@ def _drop_wrong_options(context: click.Context, job_command: JobCommand) -> Iter
 
 def _faults_found_by_looking(inner: click.Context, job_command: JobCommand) -> list[Stop]:
     """What is wrong with the inputs, the folder, the URL and the credentials."""
-    from bulk_unenroll.cli.run_commands import options_from
+    from bulk_unenroll.cli.options import options_from
     from bulk_unenroll.commands.check import check, check_writing
     from bulk_unenroll.inputs.finding import default_folder
 
     options = options_from(inner)
-    faults = check_writing(inner.params["log_file"], inner.params["metrics_file"])
+    written = ("log_file", "metrics_file", "progress_file")
+    faults = check_writing(*(inner.params[name] for name in written))
     if job_command.command != "run":
         return faults + check(Path(job_command.arguments[0]), (), options)
     names = tuple(job_command.arguments)

@@ -18,6 +18,7 @@ Place = tuple[str, str]
 
 SECTIONS: Final[Mapping[str, str]] = {
     "input": "What to read. Without this section the job continues its folder.",
+    "ledger": "A shared job, whose ledger is in PostgreSQL.",
     "api": "Where to send. Credentials are never written here: name the variables that hold them.",
     "pace": "How fast.",
     "retry": "What to try again. With codes, states or targets the job reopens rows of its folder.",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from string import Template
 from typing import Final
 
 from bulk_unenroll.cli.options import OPTIONS, Option
 from bulk_unenroll.inputs.mapping import ReadSettings
-from bulk_unenroll.settings import RUN_MAX_INVALID
+from bulk_unenroll.settings import RUN_MAX_INVALID, TargetCap, Window
 
 _TEMPLATE: Final = Template("""\
 # A job of bulk-unenroll: what a command line says, kept under version control.
@@ -41,6 +41,9 @@ $pace
 $max_invalid
 $canary
 $max_failures
+$max_not_enrolled
+# More than this is no usual day, and sends nothing.$caps
+$never
 $expect
 
 [schedule]
@@ -53,6 +56,7 @@ $stop_after_s
 folder = $folder$another
 $log_file
 $metrics_file
+$progress_file
 
 [notify]
 $notify
@@ -68,9 +72,14 @@ _EXAMPLES: Final[Mapping[str, object]] = {
     "stop_after_s": "2h",
     "log_file": "unenroll.log",
     "metrics_file": "/var/lib/node_exporter/unenroll.prom",
+    "progress_file": "unenroll.progress.json",
+    "max_customers": 10_000,
+    "max_target": ["1001/2001=5000"],
+    "never": ["never.csv"],
 }
 """Values of options that a job may well have, but does not begin with."""
 _COMMENTS_AT: Final = 38
+_CAPPED_TARGETS: Final = 20
 _REHEARSAL: Final = """\
 # A rehearsal: nothing leaves this machine. For the real API take this line out and give base_url.
 sandbox = true
@@ -80,7 +89,8 @@ sandbox = true
 @dataclass(frozen=True, slots=True)
 class Start:
     """What is known of a job: its file's name, paths as the file shall name them, the input's
-    columns. Without ``base_url`` it is a rehearsal.
+    columns. Without ``base_url`` it is a rehearsal. ``max_customers`` and ``max_target`` are caps,
+    None and empty where there are none to propose.
     """
 
     name: str
@@ -89,27 +99,39 @@ class Start:
     header: tuple[str, ...]
     read_settings: ReadSettings
     base_url: str | None
+    max_customers: int | None = None
+    max_target: Sequence[TargetCap] = ()
+    never: Sequence[str] = ()
+    window: Window | None = None
 
 
 def job_text(start: Start) -> str:
     """The job file, as TOML."""
-    lines = {option.name: _option_line(option) for option in OPTIONS}
+    known: dict[str, object] = {
+        "max_customers": start.max_customers,
+        "max_target": list(map(str, start.max_target))[:_CAPPED_TARGETS],
+        "never": list(start.never),
+        "window": start.window and str(start.window),
+    }
+    lines = {option.name: _option_line(option, known.get(option.name)) for option in OPTIONS}
     own = {
         "name": _one_line(start.name),
         "files": _quoted(start.files),
         "input": "".join(f"{line}\n" for line in _input_lines(start)),
         "api": f"base_url = {_quoted(start.base_url)}" if start.base_url else _REHEARSAL,
+        "caps": "".join(f"\n{lines[name]}" for name in ("max_customers", "max_target")),
         "folder": _quoted(start.folder),
         "another": "" if start.base_url else "  # the real API needs another one",
     }
     return _TEMPLATE.substitute(lines | own)
 
 
-def _option_line(option: Option) -> str:
-    """A key with its default, or with an example that is commented out; and what it is for."""
+def _option_line(option: Option, known: object) -> str:
+    """A key with what is known, its default, or an example that is commented out; and its help."""
     _, key = option.place_in_job
-    value = _EXAMPLES.get(option.name, RUN_MAX_INVALID if key == "max_invalid" else option.default)
-    mark = "# " if option.name in _EXAMPLES else ""
+    default = RUN_MAX_INVALID if key == "max_invalid" else option.default
+    value = known or _EXAMPLES.get(option.name, default)
+    mark = "# " if option.name in _EXAMPLES and not known else ""
     about = option.job_help or option.help
     return f"{mark}{key} = {_toml(value)}".ljust(_COMMENTS_AT - 2) + f"  # {about}"
 
@@ -133,6 +155,8 @@ def _input_lines(start: Start) -> Iterator[str]:
 def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
     return str(value) if isinstance(value, int) else _quoted(str(value))
 
 

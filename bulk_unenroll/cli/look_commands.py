@@ -1,18 +1,40 @@
-"""Commands that look at a run folder or stop its run, and the table of codes."""
+"""Commands that look at an input or a run folder or stop its run, and the table of codes."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
 from bulk_unenroll.cli.endings import print_json
 from bulk_unenroll.cli.option_types import ID, SECONDS, TARGET
-from bulk_unenroll.cli.options import FOLDER, options_of
+from bulk_unenroll.cli.options import FOLDER, OnFolder, options_from, options_of
 
 
 @click.command()
+@click.argument("input_", type=click.Path(), metavar="INPUT")
+@options_of("peek")
+def peek(input_: str, json: bool, **given: Any) -> int:
+    """Show how INPUT is read: its format, its columns and its first rows. Makes no run folder.
+
+    \b
+    bulk-unenroll peek members.xlsx
+    bulk-unenroll peek members.xlsx --sheet May --column customerId="Member No" --json
+    """
+    from bulk_unenroll.cli import screens
+    from bulk_unenroll.commands.peek import peek as look
+
+    found = look(input_, **options_from(click.get_current_context()))
+    if json:
+        print_json(found.as_json())
+    else:
+        screens.show_peek(screens.out(), found)
+    return 0
+
+
+@click.command(cls=OnFolder)
 @FOLDER
 @options_of("status")
 @click.option("--follow", is_flag=True, help="Show it again and again, until the run ends.")
@@ -47,7 +69,7 @@ def status(folder: Path, json: bool, follow: bool, every_s: float) -> int:
             time.sleep(every_s)
 
 
-@click.command()
+@click.command(cls=OnFolder)
 @FOLDER
 @click.option("--wait", is_flag=True, help="Return once the run has ended.")
 def stop(folder: Path, wait: bool) -> int:
@@ -70,7 +92,7 @@ def stop(folder: Path, wait: bool) -> int:
     return 0
 
 
-@click.command()
+@click.command(cls=OnFolder)
 @FOLDER
 @click.option(
     "--to",
@@ -117,7 +139,7 @@ def export(
     return 0
 
 
-@click.command()
+@click.command(cls=OnFolder)
 @FOLDER
 @click.option(
     "--to",
@@ -140,7 +162,7 @@ def report(folder: Path, to: str | None) -> int:
     return 0
 
 
-@click.command()
+@click.command(cls=OnFolder)
 @FOLDER
 @click.argument("customer_id", type=ID)
 def explain(folder: Path, customer_id: int) -> int:
@@ -156,7 +178,7 @@ def explain(folder: Path, customer_id: int) -> int:
     return 0
 
 
-@click.command()
+@click.command(cls=OnFolder)
 @FOLDER
 def verify(folder: Path) -> int:
     """Verify the ledger: file integrity, row counts and attempts.

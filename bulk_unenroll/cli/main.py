@@ -34,7 +34,8 @@ def _run() -> int:
     try:
         return cli.main(prog_name=PROGRAM, standalone_mode=False) or ExitCode.FINISHED
     except Exception as error:
-        return end_early(_as_stop(error), cli.commands)
+        # what was raised within a library may come out of it as something else
+        return end_early(doing.interrupted or _as_stop(error), cli.commands)
 
 
 def _as_stop(error: Exception) -> Stop:
@@ -62,4 +63,5 @@ def _handle_signals() -> None:
 
 def _interrupt(number: int, _: FrameType | None) -> None:
     name = signal.Signals(number)
-    raise Interrupted(SIGNALS[name], f"interrupted by {name.name}")
+    doing.interrupted = Interrupted(SIGNALS[name], f"interrupted by {name.name}")
+    raise doing.interrupted

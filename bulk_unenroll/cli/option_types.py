@@ -15,6 +15,7 @@ import click
 from bulk_unenroll.settings import (
     parse_delimiter,
     parse_duration_s,
+    parse_engine,
     parse_expectation,
     parse_limit,
     parse_percent,
@@ -86,6 +87,7 @@ PERCENT: Final = Parsed("P%", parse_percent)
 SECONDS: Final = Parsed("S", parse_timeout_s, in_job=float)
 DURATION: Final = Parsed("DURATION", parse_duration_s)
 TIME_OF_DAY: Final = Parsed("HH:MM", parse_time_of_day)
+ENGINE: Final = Parsed("dask://HOST:PORT", parse_engine)
 WINDOW: Final = Parsed("HH:MM-HH:MM|always", parse_window)
 DELIMITER: Final = Parsed("C", parse_delimiter)
 ID: Final = Parsed("N", _parse_id, in_job=int)

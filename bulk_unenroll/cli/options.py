@@ -22,18 +22,22 @@ only one command takes, and no job file holds, are written at that command.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 from click import Choice, IntRange
+from click.core import ParameterSource
 
 from bulk_unenroll.cli.option_types import (
     CODE,
     COLUMN,
     DELIMITER,
     DURATION,
+    ENGINE,
     EXPECT,
     FLAG,
     ID,
@@ -50,6 +54,7 @@ from bulk_unenroll.cli.option_types import (
     URL,
     WINDOW,
 )
+from bulk_unenroll.errors import UsageError
 from bulk_unenroll.inputs.mapping import ReadSettings
 from bulk_unenroll.model import REOPENABLE
 from bulk_unenroll.reports.alarms import NAMES as ALARMS
@@ -65,10 +70,13 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 RETRY: Final = ("retry",)
 SENDING: Final = ("run", "resume", "retry")
 READING: Final = ("plan", "run")
-READING_OR_INIT: Final = (*READING, "init")
+READING_OR_PEEK: Final = (*READING, "peek")
+READING_OR_INIT: Final = (*READING_OR_PEEK, "init")
 STATES: Final = sorted(state.value for state in REOPENABLE)
 ALL: Final = ("plan", *SENDING)
-ALL_AND_STATUS: Final = (*ALL, "status")
+SENDING_OR_WORK: Final = (*SENDING, "work")
+ALL_OR_WORK: Final = (*ALL, "work")
+ALL_AND_LOOKS: Final = (*ALL_OR_WORK, "status", "peek")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +158,15 @@ OPTIONS: Final = (
     Option("out", PATH, READING, "output.folder",
            "The run folder. [default: named after the input, with .unenroll]",
            job_help="The run folder; {date} as in input.files."),
+    Option("ledger", NAME, READING, "ledger.url",
+           "Keep the ledger in PostgreSQL, where other machines can join:"
+           " postgresql://USER@HOST/DATABASE. [env: BULK_UNENROLL_LEDGER_URL]"),
+    Option("job", NAME, READING, "ledger.job",
+           "The name of the job in that ledger. [default: named after the input]"),
+    Option("on", ENGINE, SENDING, "ledger.engine",
+           "Place further senders of a shared job on a Dask cluster, while the run goes on here."),
+    Option("senders", IntRange(*RANGES["senders"]), SENDING, "ledger",
+           "How many senders to place there."),
     Option("columns", COLUMN, READING_OR_INIT, "input",
            "Read the id NAME from the column HEADER.",
            flags="--column", multiple=True,
@@ -158,11 +175,11 @@ OPTIONS: Final = (
            "The group of all rows, for files without that column."),
     Option("target_id", ID, READING_OR_INIT, "input",
            "The target (rule) of all rows, for files without that column."),
-    Option("data_scope_org", ID, READING, "api",
+    Option("data_scope_org", ID, READING_OR_PEEK, "api",
            "Make the calls for this connected org (DATA-SCOPE: OTHER)."),
-    Option("delimiter", DELIMITER, READING, "input",
+    Option("delimiter", DELIMITER, READING_OR_PEEK, "input",
            "The character between fields. [default: , ; | or tab, as in the header]"),
-    Option("encoding", NAME, READING, "input",
+    Option("encoding", NAME, READING_OR_PEEK, "input",
            "The text encoding, such as cp1252. [default: UTF-8, or UTF-16 with BOM]"),
     Option("sheet", NAME, READING_OR_INIT, "input",
            "The sheet to read, of a workbook with several."),
@@ -170,6 +187,8 @@ OPTIONS: Final = (
            "The line of the header, or its row in Excel. [default: the first not empty]"),
     Option("missing_ok", FLAG, READING, "input",
            "An input that is not there is a good end: exit 0, and nothing is sent."),
+    Option("loaders", IntRange(*RANGES["loaders"]), READING, "input",
+           "Read the parts of a folder or glob with N processes; needs a shared job."),
     Option("max_invalid", LIMIT, READING, "limits",
            f"Refuse inputs with more invalid rows: N or P%. [default: {RUN_MAX_INVALID} for run]"),
     Option("max_rows", IntRange(*RANGES["max_rows"]), READING, "limits",
@@ -177,8 +196,9 @@ OPTIONS: Final = (
     Option("allow", Choice(ALARMS), READING, "limits",
            "Let the alarm of this name pass.",
            multiple=True),
-    Option("never", PATH, ALL, "limits",
-           "A file of customers or customer/target rows never to call. [env: BULK_UNENROLL_NEVER]",
+    Option("never", PATH, (*ALL_OR_WORK, "init"), "limits",
+           "A file of customers or customer/target rows never to call. Adds to what the folder"
+           " remembers. [env: BULK_UNENROLL_NEVER]",
            multiple=True),
     Option("history", NAME, ALL, "limits",
            "A folder for what was done before, for alarms, or off. [default: of this user]"),
@@ -187,7 +207,7 @@ OPTIONS: Final = (
            "Start at most N calls in any sliding window: N/s, N/min or N/h."),
     Option("in_doubt", Choice(CHOICES["in_doubt"]), ALL, "retry",
            "Calls without an answer: resend within 15 minutes, or hold for a person."),
-    Option("base_url", URL, ALL, "api",
+    Option("base_url", URL, ALL_OR_WORK, "api",
            "The API, prefix included: https://HOST/v3.1. [env: BULK_UNENROLL_BASE_URL]"),
     Option("sandbox", FLAG, SENDING, "api",
            "Send to a local fake of the API instead."),
@@ -195,7 +215,9 @@ OPTIONS: Final = (
            "A TOML file that says how the fake misbehaves."),
     Option("pace", Choice(CHOICES["pace"]), SENDING, "pace.mode",
            "adaptive: slower while the API struggles, never above --rate."),
-    Option("concurrency", IntRange(*RANGES["concurrency"]), SENDING, "api",
+    Option("ramp_s", DURATION, SENDING, "pace.ramp",
+           "After the canary let the rate grow to --rate over this time: 90s, 15m, 1h30m."),
+    Option("concurrency", IntRange(*RANGES["concurrency"]), SENDING_OR_WORK, "api",
            "Keep at most N calls in flight."),
     Option("max_attempts", IntRange(*RANGES["max_attempts"]), SENDING, "retry",
            "Call a customer/target at most N times in a run."),
@@ -212,11 +234,11 @@ OPTIONS: Final = (
            "Stop when more than N or P% were not enrolled. 100% never."),
     Option("max_failures", LIMIT, SENDING, "limits",
            "Stop when more than N or P% failed. 0 stops at the first, 100% never."),
-    Option("stop_after_s", DURATION, SENDING, "schedule.stop_after",
+    Option("stop_after_s", DURATION, SENDING_OR_WORK, "schedule.stop_after",
            "Stop cleanly this long after the start: 90s, 15m, 1h30m."),
-    Option("stop_at", TIME_OF_DAY, SENDING, "schedule",
+    Option("stop_at", TIME_OF_DAY, SENDING_OR_WORK, "schedule",
            "Stop cleanly at this local time: HH:MM. One that has passed is tomorrow's."),
-    Option("window", WINDOW, SENDING, "schedule",
+    Option("window", WINDOW, (*SENDING_OR_WORK, "init"), "schedule",
            "Send only in this time of day, such as 22:00-05:00. Else end with 3 at once."),
     Option("expect", EXPECT, SENDING, "limits",
            "Refuse to start unless N would be called; about:N allows 20 % more or less."),
@@ -228,6 +250,8 @@ OPTIONS: Final = (
            "Refuse to start unless all is as in this plan, whose id `plan` printed."),
     Option("dry_run", FLAG, ("resume", "retry"), "schedule",
            "Show what would be called, and send nothing."),
+    Option("begin_only", FLAG, ("run",), "schedule",
+           "Begin the run of a shared job, and send nothing: that is left to `work`."),
     Option("max_customers", IntRange(*RANGES["max_customers"]), SENDING, "limits",
            "Refuse to start if more customers/targets would be called."),
     Option("max_target", TARGET_CAP, SENDING, "limits",
@@ -242,27 +266,72 @@ OPTIONS: Final = (
            "Do not write results.csv, failed.csv and report.html.",
            flags="--no-export",
            job_help="false: do not write results.csv, failed.csv and report.html."),
-    Option("metrics_file", PATH, SENDING, "output",
+    Option("metrics_file", PATH, SENDING_OR_WORK, "output",
            "Write metrics to this file, for Prometheus' textfile collector."),
+    Option("progress_file", PATH, ALL_OR_WORK, "output",
+           "Write how far it is to this file, as one JSON object, once a second."),
     Option("notify", Choice(["end", "halt", "never"]), SENDING, "notify.when",
            "halt: only if the run could not finish. [env: BULK_UNENROLL_NOTIFY_URLS]",
            own_default="end"),
-    Option("json", FLAG, ALL_AND_STATUS, "output.json_summary",
+    Option("json", FLAG, ALL_AND_LOOKS, "output.json_summary",
            "Print the result as one JSON object on standard output."),
-    Option("log_format", Choice(["console", "json"]), ALL, "output",
+    Option("log_format", Choice(["console", "json"]), ALL_OR_WORK, "output",
            "The format of the log. [default: console on a terminal, else json]"),
-    Option("log_file", PATH, ALL, "output",
+    Option("log_file", PATH, ALL_OR_WORK, "output",
            "Write the log to this file. [default: standard error]",
            flags="--log-file --log-path"),
-    Option("verbose", FLAG, ALL, "output", "Log every call.", flags="-v --verbose"),
-    Option("quiet", FLAG, ALL, "output",
+    Option("verbose", FLAG, ALL_OR_WORK, "output", "Log every call.", flags="-v --verbose"),
+    Option("quiet", FLAG, ALL_OR_WORK, "output",
            "Log warnings only, and show no progress.",
            flags="-q --quiet"),
-    Option("log_ids", FLAG, ALL, "output", "Write customer ids into the log."),
+    Option("log_ids", FLAG, ALL_OR_WORK, "output", "Write customer ids into the log."),
 )
 # fmt: on
 BY_NAME: Final[Mapping[str, Option]] = {option.name: option for option in OPTIONS}
-FOLDER: Final = click.argument("folder", type=PATH)
+LEDGER: Final = click.option(
+    "--ledger", metavar="URL",
+    help="The PostgreSQL server of a shared job: postgresql://USER@HOST/DATABASE, without a"
+    " password. [env: BULK_UNENROLL_LEDGER_URL]",
+)  # fmt: skip
+JOB: Final = click.option("--job", metavar="NAME", help="The shared job, in place of a run folder.")
+
+
+class OnFolder(click.Command):
+    """A command on a run folder, which ``--ledger`` and ``--job`` may take the place of."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """With ``--job`` there is no argument FOLDER."""
+        if any(word == "--job" or word.startswith("--job=") for word in args):
+            ctx.meta["without_folder"] = True
+        return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The parameters of this command line."""
+        params = super().get_params(ctx)
+        if ctx.meta.get("without_folder"):
+            return [param for param in params if param.name != "folder"]
+        return params
+
+
+def on_folder(function: Callable[..., int]) -> Callable[..., int]:
+    """Give a command its ``folder``: the argument, or the one that names a shared job."""
+
+    @functools.wraps(function)
+    def command(
+        *, folder: Path | None = None, ledger: str | None, job: str | None, **given: Any
+    ) -> int:
+        if job is not None:
+            from bulk_unenroll.commands.shared import shared
+
+            folder = shared(job, ledger=ledger)
+        elif ledger is not None:
+            raise UsageError("--ledger needs the job", "add --job NAME")
+        return function(folder=folder, **given)
+
+    return click.argument("folder", type=PATH)(LEDGER(JOB(command)))
+
+
+FOLDER: Final = on_folder
 INPUTS: Final = click.argument(
     "inputs", nargs=-1, required=True, type=click.Path(), metavar="INPUT..."
 )
@@ -278,3 +347,18 @@ def options_of(command: str) -> Callable[[Decorated], Decorated]:
         return function
 
     return decorate
+
+
+def options_from(context: click.Context) -> dict[str, Any]:
+    """The options that were given, on the command line or by a job file, and that commands take.
+
+    The others are the command line's own, or defaults, which a command has itself: a run folder
+    may remember another value.
+    """
+    from bulk_unenroll.commands.options import KEYWORDS
+
+    return {
+        name: value
+        for name, value in context.params.items()
+        if name in KEYWORDS and context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }

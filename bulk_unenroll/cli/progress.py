@@ -16,6 +16,7 @@ from bulk_unenroll.cli.screens import window
 from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.log import get_logger
 from bulk_unenroll.model import TROUBLED, Call, Decision, State
+from bulk_unenroll.observers import Observer
 from bulk_unenroll.reports.progress import Progress, ProgressCounter
 from bulk_unenroll.reports.wording import duration
 
@@ -28,7 +29,7 @@ WAITING: Final = (State.PENDING, State.SENDING)
 log = get_logger()
 
 
-class ProgressDisplay:
+class ProgressDisplay(Observer):
     """Shows the progress of one run, whose folder holds ``counts`` from earlier ones.
 
     ``to_call``: how many calls the run will make. ``live``: somebody draws it; otherwise progress
@@ -50,8 +51,10 @@ class ProgressDisplay:
         self._counter.blocked(number)
         self._log()
 
-    def paused(self, seconds: float, why: str) -> None:
-        """No call starts for a while: nothing to show."""
+    def others_settled(self, settled: int, not_enrolled: int, bad: int) -> None:
+        """Other senders of the run have settled so many by now."""
+        self._counter.others_settled(settled, not_enrolled, bad)
+        self._log()
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> Iterator[Text]:
         yield line(self._counter.progress(time.monotonic()), options.max_width)

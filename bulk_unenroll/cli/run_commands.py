@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
-from click.core import ParameterSource
 
 from bulk_unenroll.cli.endings import begin, doing, finish, next_after, same_command
-from bulk_unenroll.cli.options import FOLDER, INPUTS, Given, options_of
+from bulk_unenroll.cli.options import FOLDER, INPUTS, Given, OnFolder, options_from, options_of
 from bulk_unenroll.errors import InputMissing, Next, OptionValue, Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from bulk_unenroll.reports.plan import Plan
     from bulk_unenroll.reports.summary import Summary
@@ -41,9 +40,9 @@ def plan(inputs: tuple[str, ...], **given: Any) -> int:
 
     begin(given | {"inputs": inputs})
     try:
-        found = plan_inputs(*inputs, **options_from(click.get_current_context()))
+        found = plan_inputs(*inputs, **_options(inputs, given))
     except InputMissing as missing:
-        return _without_input(missing, given)
+        return _without_input(missing, inputs, given)
     if not given["json"]:
         screens.show_plan(screens.out(), found)
     summary = Summary(
@@ -75,15 +74,21 @@ def run(inputs: tuple[str, ...], **given: Any) -> int:
 
     begin(given | {"inputs": inputs})
     try:
-        return _send(partial(run_inputs, *inputs), given)
+        return _send(partial(run_inputs, *inputs), given, _options(inputs, given))
     except InputMissing as missing:
-        return _without_input(missing, given)
+        return _without_input(missing, inputs, given)
 
 
-@click.command()
+@click.command(cls=OnFolder)
 @FOLDER
 @options_of("resume")
-def resume(folder: Path, **given: Any) -> int:
+@click.option(
+    "--restored",
+    is_flag=True,
+    help="Go on with a shared ledger that was restored from an older copy: who was called since is"
+    " called again.",
+)
+def resume(folder: Path, restored: bool, **given: Any) -> int:
     """Continue what is confirmed and not settled; needs no input file.
 
     \b
@@ -93,10 +98,11 @@ def resume(folder: Path, **given: Any) -> int:
     from bulk_unenroll.commands.run import resume as resume_folder
 
     begin(given | {"folder": folder})
-    return _send(partial(resume_folder, folder), given)
+    command = partial(resume_folder, folder, restored=restored)
+    return _send(command, given, options_from(click.get_current_context()))
 
 
-@click.command()
+@click.command(cls=OnFolder)
 @FOLDER
 @options_of("retry")
 def retry(folder: Path, **given: Any) -> int:
@@ -109,25 +115,31 @@ def retry(folder: Path, **given: Any) -> int:
     from bulk_unenroll.commands.run import retry as retry_folder
 
     begin(given | {"folder": folder})
-    return _send(partial(retry_folder, folder), given)
+    return _send(partial(retry_folder, folder), given, options_from(click.get_current_context()))
+
+
+@click.command(cls=OnFolder)
+@FOLDER
+@options_of("work")
+def work(folder: Path, **given: Any) -> int:
+    """Join the run of a shared job as a further sender, on this machine or any other.
+
+    While the job's inputs are still being read, it reads parts of them; then it sends. Exits with 0
+    once the run is complete, and with 75 if it was given up, or the run has not begun: then start
+    it again. All senders together keep --rate.
+
+    \b
+    bulk-unenroll work --ledger postgresql://unenroll@db/unenroll --job cleanup
+    bulk-unenroll work --job cleanup --stop-after 1h
+    """
+    from bulk_unenroll.commands.run import work as join
+
+    given |= {"yes": True, "notify": "never"}
+    begin(given | {"folder": folder})
+    return _send(partial(join, folder), given, options_from(click.get_current_context()))
 
 
 # ── what the commands share ──────────────────────────────────────────────────────────────────────
-
-
-def options_from(context: click.Context) -> dict[str, Any]:
-    """The options that were given, on the command line or by a job file, and that commands take.
-
-    The others are the command line's own, or defaults, which a command has itself: a run folder
-    may remember another value.
-    """
-    from bulk_unenroll.commands.options import KEYWORDS
-
-    return {
-        name: value
-        for name, value in context.params.items()
-        if name in KEYWORDS and context.get_parameter_source(name) is not ParameterSource.DEFAULT
-    }
 
 
 def _after_plan(plan: Plan) -> Next:
@@ -140,12 +152,15 @@ def _after_plan(plan: Plan) -> Next:
     return same_command(kind, instead="run")
 
 
-def _without_input(missing: InputMissing, given: Given) -> int:
-    """How a command ends that has no input: well, if that may be so."""
+def _without_input(missing: InputMissing, inputs: Sequence[str], given: Given) -> int:
+    """How a command ends that has no input: well, if that may be so.
+
+    Where only some of several inputs are missing, the others would be left out silently.
+    """
     from bulk_unenroll.exits import Exit
     from bulk_unenroll.reports.summary import Summary
 
-    if not given["missing_ok"]:
+    if not given["missing_ok"] or any(map(_is_there, inputs)):
         raise missing
     reason = f"{missing.reason}: nothing to do"
     summary = Summary(doing.folder, Exit(0, reason), seconds=time.monotonic() - doing.began_s)
@@ -154,14 +169,35 @@ def _without_input(missing: InputMissing, given: Given) -> int:
     return finish(summary, json=given["json"], notify=given.get("notify") or "never", show=False)
 
 
-def _send(command: Callable[..., Summary], given: Given) -> int:
+def _is_there(name: str) -> bool:
+    from bulk_unenroll.inputs.finding import STDIN, find_inputs
+
+    try:
+        files = find_inputs([name])
+    except Stop:
+        return False
+    return any(file.url or file.path == STDIN or Path(file.path).exists() for file in files)
+
+
+def _options(inputs: Sequence[str], given: Given) -> dict[str, Any]:
+    """The options of plan and run, with the run folder that a shared job has on this machine."""
+    options = options_from(click.get_current_context())
+    if given["ledger"] is None and given["job"] is None:
+        return options
+    from bulk_unenroll.commands.shared import shared_folder
+
+    out = options.get("out")
+    return options | {"out": shared_folder(inputs, given["ledger"], given["job"], out)}
+
+
+def _send(command: Callable[..., Summary], given: Given, options: dict[str, Any]) -> int:
     from bulk_unenroll.cli.terminal import Terminal
     from bulk_unenroll.exits import Exit
     from bulk_unenroll.reports.summary import Summary
 
     context = click.get_current_context()
     try:
-        summary = command(frontend=Terminal(given), **options_from(context))
+        summary = command(frontend=Terminal(given), **options)
     except Stop as stop:
         plan = stop.plan
         if plan is None:

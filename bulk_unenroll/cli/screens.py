@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final, Self
@@ -22,6 +22,7 @@ from rich.text import Text
 from bulk_unenroll.capillary.codes import CODES, WORDS, advice
 from bulk_unenroll.errors import Next
 from bulk_unenroll.ledger.counts import Counts
+from bulk_unenroll.ledger.facts import SenderFact
 from bulk_unenroll.model import State
 from bulk_unenroll.reports.next_command import rerun
 from bulk_unenroll.reports.plan import Plan
@@ -33,6 +34,7 @@ from bulk_unenroll.settings import RUN_MAX_INVALID
 if TYPE_CHECKING:
     from bulk_unenroll.commands.explain import Explained
     from bulk_unenroll.commands.status import Status
+    from bulk_unenroll.inputs.peek import Peek
     from bulk_unenroll.ledger.facts import CustomerAttempt
 
 SHOWN_TARGETS: Final = 20
@@ -67,6 +69,30 @@ def window(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
     sizes = ("COLUMNS", "LINES")
     environment = {name: value for name, value in os.environ.items() if name not in sizes}
     return Console(stderr=stderr, highlight=False, soft_wrap=soft_wrap, _environ=environment)
+
+
+# ── peek ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def show_peek(console: Console, found: Peek) -> None:
+    """Print how an input is read, and its first rows."""
+    traits = [found.format, *(f"{name} {value}" for name, value in found.traits)]
+    console.print(f"[bold]{escape(found.name)}[/]  {escape(', '.join(traits))}")
+    if len(found.sheets) > 1:
+        console.print(f"sheets: {escape(', '.join(found.sheets))}")
+    table = Table(box=None, pad_edge=False)
+    names = {header: name for name, header in found.columns.items() if header != name}
+    for header in found.header:
+        table.add_column(Text(f"{header} → {names[header]}" if header in names else header))
+    for row in found.rows:
+        table.add_row(*map(Text, row.cells))
+    if found.header:
+        console.print(table)
+    for row in found.rows:
+        if row.invalid:
+            console.print(f"[yellow]row {row.row}:[/] {escape(row.invalid.message)}")
+    if found.problem:
+        console.print(f"[yellow]a plan would refuse it:[/] {escape(str(found.problem))}")
 
 
 # ── plan ─────────────────────────────────────────────────────────────────────────────────────────
@@ -156,6 +182,12 @@ def _calls(plan: Plan) -> Iterator[str]:
         f"[bold]{plan.to_call:,} to call[/], at {plan.rate} about {duration(plan.estimate_s)};"
         f" run folder {escape(plan.folder)}; plan {plan.id}"
     )
+    if plan.listed is not None:
+        tone = "default" if plan.listed else "yellow"
+        yield (
+            f"[{tone}]{plan.listed:,} on the never-lists[/], {plan.protected:,} rows of them here:"
+            " not called"
+        )
     if plan.held:
         yield (
             f"[yellow]{plan.held:,} in doubt are held[/]: so many at once look like an outage;"
@@ -355,6 +387,14 @@ def _done(status: Status) -> str:
     return f"{counts.unique - counts.left:,} of {counts.unique:,} done"
 
 
+def _show_senders(console: Console, senders: Iterable[SenderFact]) -> None:
+    for sender in senders:
+        console.print(
+            f"sends now: {escape(sender.name)}, {sender.settled:,} settled,"
+            f" {sender.settled_a_minute:,.0f} a minute"
+        )
+
+
 def show_status(console: Console, status: Status) -> None:
     """Print the state of a folder, what it remembers, and its runs."""
     _show_rehearsal(console, status.summary)
@@ -362,6 +402,7 @@ def show_status(console: Console, status: Status) -> None:
         show_counts(console, status.summary.counts)
     if status.summary.pace:
         console.print(_pace_line(status.summary.pace))
+    _show_senders(console, status.summary.senders or ())
     if status.summary.settings:
         console.print(f"settings: {escape(settings_line(status.summary.settings))}")
     table = Table("run", "command", "started", "ended", "exit", "reason", box=None, pad_edge=False)
@@ -384,7 +425,10 @@ def show_status(console: Console, status: Status) -> None:
 def settings_line(settings: Mapping[str, object]) -> str:
     """Settings as one line, in the words of the command line."""
     shown = {name.replace("_", "-"): value for name, value in settings.items() if name != "sandbox"}
-    return ", ".join(f"{name} {value}" for name, value in shown.items())
+    return ", ".join(
+        f"{name} {' '.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in shown.items()
+    )
 
 
 def _pace_line(pace: Mapping[str, float]) -> str:

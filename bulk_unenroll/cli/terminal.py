@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, TypeVar
 
 from bulk_unenroll.cli import questions, screens
-from bulk_unenroll.cli.endings import print_abandoned
+from bulk_unenroll.cli.endings import doing, print_abandoned
 from bulk_unenroll.cli.log_options import is_json
 from bulk_unenroll.cli.progress import watching
 from bulk_unenroll.errors import Unanswered, UsageError
@@ -43,6 +43,7 @@ class Terminal:
 
         Raises ``AlarmsRaised`` (65) if nobody is asked, and ``UsageError`` (2) for a wrong answer.
         """
+        doing.check_interrupted()
         self._show(plan)
         if plan.to_call == 0:
             return ()
@@ -84,6 +85,7 @@ class Terminal:
 
     def watch(self, before: Counts, to_call: int) -> AbstractContextManager[ProgressDisplay]:
         """Show the progress: live on a terminal, by log lines otherwise."""
+        doing.check_interrupted()
         live = not (self._given["quiet"] or self._given["json"])
         return watching(before, to_call, live=live)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bulk_unenroll.log import get_logger, logs_calls
 from bulk_unenroll.model import GOOD, Call, Decision
+from bulk_unenroll.observers import Observer
 
 log = get_logger()
 
 
-class CallLog:
+class CallLog(Observer):
     """An observer that logs. Customer ids are personal data: they are logged with ``log_ids``."""
 
     def __init__(self, *, log_ids: bool) -> None:

@@ -21,10 +21,10 @@ from bulk_unenroll.commands.connect import (
 )
 from bulk_unenroll.commands.memory import as_last_time
 from bulk_unenroll.commands.options import Settings, settings_among
-from bulk_unenroll.commands.plan import find_given, load_and_survey
+from bulk_unenroll.commands.plan import find_given, load_and_survey, with_listed
+from bulk_unenroll.commands.progress_file import ProgressFile
 from bulk_unenroll.errors import FolderUnusable, Next, Stop, UsageError
-from bulk_unenroll.ledger.folder import existing_folder, ledger_path
-from bulk_unenroll.ledger.opening import open_reader
+from bulk_unenroll.ledger.opening import existing_folder, has_ledger, open_reader
 from bulk_unenroll.reports.alarms import AlarmsRaised
 from bulk_unenroll.reports.plan import Destination, TooManyInvalid
 from bulk_unenroll.sending.open_files import allow_open_files
@@ -47,7 +47,7 @@ def check(folder: Path, names: Sequence[str], options: Mapping[str, Any]) -> lis
     ``names`` are the inputs; a job that continues its folder has none. ``options`` are those of
     the job's command.
     """
-    settings = settings_among(options)
+    settings = with_listed(settings_among(options))
     faults: list[Stop] = []
     orgs = False
     with _collecting(faults):
@@ -88,7 +88,9 @@ def _check_inputs(names: Sequence[str], folder: Path, settings: Settings) -> boo
     with tempfile.TemporaryDirectory() as apart, working_ledger(Path(apart)) as ledger:
         max_invalid = settings.max_invalid or RUN_MAX_INVALID
         to = Destination(rehearsal=settings.run.sandbox)
-        plan = load_and_survey(ledger, given, settings, max_invalid, to, spool=Path(apart)).plan
+        plan = load_and_survey(
+            ledger, given, settings, max_invalid, to, ProgressFile(None, folder), spool=Path(apart)
+        ).plan
         if plan.run_refuses:
             raise TooManyInvalid(plan.counts.invalid, plan.counts.read)
         if plan.alarms_raised:
@@ -96,10 +98,13 @@ def _check_inputs(names: Sequence[str], folder: Path, settings: Settings) -> boo
         return ledger.reader.has_other_orgs()
 
 
-def check_writing(log_file: Path | None, metrics_file: Path | None) -> list[Stop]:
+def check_writing(
+    log_file: Path | None, metrics_file: Path | None, progress_file: Path | None
+) -> list[Stop]:
     """Return which of the files beside the run folder a job cannot write. Makes none."""
     faults: list[Stop] = []
-    for option, path in (("log-file", log_file), ("metrics-file", metrics_file)):
+    named = {"log-file": log_file, "metrics-file": metrics_file, "progress-file": progress_file}
+    for option, path in named.items():
         if path is not None and (why := _why_not_written(path)):
             faults.append(UsageError(f"--{option} {path} cannot be written: {why}"))
     if metrics_file is not None:
@@ -124,7 +129,7 @@ def _why_not_written(path: Path) -> str:
 
 def _check_folder(folder: Path, settings: Settings, *, new: bool) -> Bound:
     """Return what the folder is bound to; raise ``Stop`` where it is of the other kind."""
-    if new and not ledger_path(folder).exists():
+    if new and not has_ledger(folder):
         nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
             raise FolderUnusable(f"{folder} cannot be made in {nearest}", "give another folder")

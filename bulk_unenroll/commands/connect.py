@@ -12,7 +12,10 @@ from bulk_unenroll.capillary.base_url import check_scope, parse_base_url, same_a
 from bulk_unenroll.capillary.credentials import Basic, Endpoint, credentials, read_environment
 from bulk_unenroll.capillary.proxies import proxy_for
 from bulk_unenroll.errors import (
+    Fenced,
     Interrupted,
+    LedgerAway,
+    LedgerBehind,
     LedgerFailed,
     LedgerOutOfReach,
     Misconfigured,
@@ -21,9 +24,8 @@ from bulk_unenroll.errors import (
     UsageError,
 )
 from bulk_unenroll.inputs.finding import twin
-from bulk_unenroll.ledger.folder import ledger_path
-from bulk_unenroll.ledger.interface import Ledger, LedgerReader
-from bulk_unenroll.ledger.opening import open_ledger
+from bulk_unenroll.ledger.interface import Ledger, LedgerReader, Trust
+from bulk_unenroll.ledger.opening import has_ledger, open_ledger
 from bulk_unenroll.reports.next_command import run_again
 from bulk_unenroll.reports.plan import Destination
 from bulk_unenroll.reports.rehearsal import kind_of
@@ -31,12 +33,20 @@ from bulk_unenroll.settings import RunSettings
 
 
 @contextmanager
-def working_ledger(folder: Path) -> Iterator[Ledger]:
-    """``open_ledger``, whose failures name the next command."""
-    with ExitStack() as stack:
+def working_ledger(
+    folder: Path, *, make: bool = True, trust: Trust = Trust.USUAL
+) -> Iterator[Ledger]:
+    """``open_ledger``, whose failures name the next command.
+
+    Raises ``Fenced`` (75) where the server of a shared job is away.
+    """
+    with sharing_server(), ExitStack() as stack:
         try:
-            ledger = stack.enter_context(open_ledger(folder))
+            ledger = stack.enter_context(open_ledger(folder, make=make, trust=trust))
         except LedgerOutOfReach:
+            raise
+        except LedgerBehind as stop:
+            stop.next = look_first(folder)
             raise
         except LedgerFailed as stop:
             stop.next = Next("verify", (str(folder),))
@@ -46,9 +56,25 @@ def working_ledger(folder: Path) -> Iterator[Ledger]:
         except Interrupted as stop:
             stop.next = Next("status", (str(folder),))
             raise
+        except LedgerAway:
+            raise
         except LedgerFailed as stop:
             stop.next = stop.next or Next("resume", (str(folder),))
             raise
+
+
+@contextmanager
+def sharing_server() -> Iterator[None]:
+    """Raise ``Fenced`` (75) where the server of a shared job is away, in whatever is done."""
+    try:
+        yield
+    except LedgerAway as away:
+        raise Fenced(away.reason, "once it answers, start again: nobody is lost") from None
+
+
+def look_first(folder: Path) -> Next:
+    """What to do about a ledger that is behind: see what it would call."""
+    return Next("resume", (str(folder),), {"dry-run": True})
 
 
 @contextmanager
@@ -158,7 +184,7 @@ def check_goes_on(
     url = given.get("base_url")
     options: dict[str, OptionValue] = {"base-url": parse_base_url(url)} if url else {}
     other = twin(folder, rehearsal=not kind)
-    if ledger_path(other).exists():
+    if has_ledger(other):
         then = replace(go_on, arguments=(str(other),)).with_options(**options)
         raise Misconfigured(_other_kind(folder, kind), f"go on in {other}", then)
     where = options if kind else {"sandbox": True}

@@ -15,6 +15,7 @@ from bulk_unenroll.errors import Interrupted
 from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.model import Call, Decision
+from bulk_unenroll.observers import Observer
 from bulk_unenroll.reports.alarms import AlarmsRaised
 from bulk_unenroll.reports.plan import Plan
 from bulk_unenroll.reports.progress import Progress, ProgressCounter
@@ -151,7 +152,7 @@ class EventFrontend:
             self._agreed.set()
 
 
-class EventObserver:
+class EventObserver(Observer):
     """Turns what a run does into events, with at most one ``Progress`` per ``PROGRESS_EVERY_S``."""
 
     def __init__(self, counter: ProgressCounter, on_event: OnEvent) -> None:
@@ -169,6 +170,10 @@ class EventObserver:
     def blocked(self, number: int) -> None:
         """``number`` enrollments will not be sent."""
         self._counter.blocked(number)
+
+    def others_settled(self, settled: int, not_enrolled: int, bad: int) -> None:
+        """Other senders of the run have settled so many by now."""
+        self._counter.others_settled(settled, not_enrolled, bad)
 
     def paused(self, seconds: float, why: str) -> None:
         """No call starts for ``seconds``."""

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bulk_unenroll.ledger.facts import CustomerAttempt, CustomerRow
-from bulk_unenroll.ledger.folder import existing_folder
-from bulk_unenroll.ledger.opening import open_reader
+from bulk_unenroll.ledger.opening import existing_folder, open_reader
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from bulk_unenroll.commands.results import selection
 from bulk_unenroll.errors import FolderUnusable, LedgerFailed, UsageError
 from bulk_unenroll.exports import export as exporting
 from bulk_unenroll.exports.attempts import export_attempts, export_attempts_as_csv
-from bulk_unenroll.ledger.folder import LEDGER_NAME, existing_folder
+from bulk_unenroll.ledger.folder import LEDGER_NAME
 from bulk_unenroll.ledger.interface import LedgerReader
-from bulk_unenroll.ledger.opening import open_reader
+from bulk_unenroll.ledger.opening import existing_folder, open_reader
 from bulk_unenroll.urls import is_remote, without_secrets
 
 STANDARD_OUTPUT: Final = "-"

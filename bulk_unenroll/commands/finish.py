@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from bulk_unenroll.commands.frontend import Frontend
 from bulk_unenroll.commands.memory import kept_of
 from bulk_unenroll.commands.options import Settings
-from bulk_unenroll.errors import LedgerFailed, Next
-from bulk_unenroll.exits import Exit, ExitCode
+from bulk_unenroll.errors import LedgerAway, LedgerFailed, Next
+from bulk_unenroll.exits import OF_ONE_SENDER, Exit, ExitCode
 from bulk_unenroll.exports.result_files import results_path, write_results
 from bulk_unenroll.ledger.counts import Counts, count
 from bulk_unenroll.ledger.facts import confirmed_ids
@@ -34,7 +33,8 @@ class RunEnd:
     """The ways in which a run may end: it finished, its ledger failed, or a second signal came.
 
     ``nothing`` says that there was nothing to do, and why; it is empty where there was. ``plan_id``
-    is that of the plan which was carried out, if there was one.
+    is that of the plan which was carried out, if there was one. ``abandoned`` tells of the end by
+    a second signal. ``joined``: others began the run.
     """
 
     folder: Path
@@ -42,9 +42,10 @@ class RunEnd:
     sources: Sequence[int]
     run_id: str
     settings: Settings
-    frontend: Frontend
+    abandoned: Callable[[Summary], None]
     nothing: str = ""
     plan_id: str = ""
+    joined: bool = False
 
     def finish(self, stop_reasons: dict[int, str]) -> Summary:
         """Write the results and the page of a run that sends no more.
@@ -78,7 +79,7 @@ class RunEnd:
     def end_now(self, code: int) -> None:
         """Report that a second signal ends the run: the process is about to exit."""
         why = "ended at once by a second signal: calls in flight stay in doubt"
-        self.frontend.abandoned(self._summary(Exit(code, why), self._resume(), None))
+        self.abandoned(self._summary(Exit(code, why), self._resume(), None))
 
     def _conclude(self, stop_reasons: dict[int, str], left_out: int = 0) -> Summary:
         reader, folder = self.ledger.reader, str(self.folder)
@@ -87,7 +88,8 @@ class RunEnd:
         ended = conclude(counts, stop_reasons, reader.doubts_left())
         if self.nothing:
             ended = Exit(ended.code, f"{self.nothing}: {ended.reason}")
-        self.ledger.end_run(ended.code, ended.reason)
+        alone = self.joined and any(code in OF_ONE_SENDER for code in stop_reasons)
+        self.ledger.end_run(ended.code, ended.reason, for_all=not alone)
         resend_after_s = self.settings.send.resend_after_s(time.time())
         then = after_run(reader, folder, ended, counts, self.sources, resend_after_s)
         summary = self._summary(ended, then, counts)
@@ -123,6 +125,8 @@ class RunEnd:
 def _noting_failure(stop_reasons: dict[int, str]) -> Iterator[None]:
     try:
         yield
+    except LedgerAway:
+        raise
     except LedgerFailed as failed:
         reason = f"the results could not be written: {failed.reason}"
         stop_reasons[ExitCode.LEDGER_FAILED] = reason

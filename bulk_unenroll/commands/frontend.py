@@ -11,7 +11,7 @@ from bulk_unenroll.reports.plan import Plan
 from bulk_unenroll.reports.summary import Summary
 
 if TYPE_CHECKING:
-    from bulk_unenroll.sending.observers import Observer
+    from bulk_unenroll.observers import Observer
 
 T = TypeVar("T")
 

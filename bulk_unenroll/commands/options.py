@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import time
 from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar
 
@@ -27,6 +28,7 @@ from bulk_unenroll.settings import (
     Window,
     parse_delimiter,
     parse_duration_s,
+    parse_engine,
     parse_expectation,
     parse_limit,
     parse_percent,
@@ -55,6 +57,7 @@ class SendOptions(TypedDict, total=False):
     sandbox_scenario: str | os.PathLike[str]
     rate: str | Rate
     pace: Literal["fixed", "adaptive"]
+    ramp: float | str
     concurrency: int
     max_attempts: int
     read_timeout: float
@@ -71,12 +74,15 @@ class SendOptions(TypedDict, total=False):
     limit: int
     history: str | os.PathLike[str]
     beside: bool
+    on: str
+    senders: int
     first_time: Literal["hold", "go"]
     stop_after: float | str
     stop_at: str | time
     window: str | Window
     export: bool
     metrics_file: str | os.PathLike[str]
+    progress_file: str | os.PathLike[str]
     log_ids: bool
 
 
@@ -97,6 +103,7 @@ class ReadOptions(TypedDict, total=False):
     max_invalid: int | str | Limit
     max_rows: int
     allow: str | Sequence[str]
+    loaders: int
 
 
 class PlanOptions(ReadOptions, total=False):
@@ -107,6 +114,7 @@ class PlanOptions(ReadOptions, total=False):
     history: str | os.PathLike[str]
     rate: str | Rate
     in_doubt: Literal["resend", "hold"]
+    progress_file: str | os.PathLike[str]
 
 
 class RunOptions(ReadOptions, SendOptions, total=False):
@@ -129,14 +137,28 @@ class Settings:
     remembered: Mapping[str, Any] = field(default_factory=dict)
 
     def with_remembered(self, values: Mapping[str, Any]) -> Settings:
-        """The same, with ``values``, by field, for what was not given."""
+        """The same, with ``values``, by field, for what was not given.
+
+        Never-lists are added: one that was forgotten would protect nobody.
+        """
         missing = {name: value for name, value in values.items() if name not in self.given}
+        never = joined_paths(self.run.never, values.get("never", ()))
+        if never != self.run.never:
+            missing["never"] = never
         return replace(
             self,
             send=replace(self.send, **_of(SendSettings, missing)),
             run=replace(self.run, **_of(RunSettings, missing)),
             remembered=missing,
         )
+
+
+def joined_paths(*lists: Iterable[Path]) -> tuple[Path, ...]:
+    """The paths of all lists, each once, as it was given first."""
+    given: dict[Path, Path] = {}
+    for path in chain.from_iterable(lists):
+        given.setdefault(path.absolute(), path)
+    return tuple(given.values())
 
 
 def holding_doubts(settings: Settings) -> Settings:
@@ -270,6 +292,7 @@ _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "read_timeout_s": parse_timeout_s,
     "connect_timeout_s": parse_timeout_s,
     "stop_after_s": parse_duration_s,
+    "ramp_s": parse_duration_s,
     "stop_at": parse_time_of_day,
     "window": parse_window,
     "delimiter": parse_delimiter,
@@ -278,6 +301,7 @@ _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "expect": parse_expectation,
     "never": _paths,
     "history": os.fspath,
+    "on": parse_engine,
     "max_target": _caps,
     "target_group_id": checked_id,
     "target_id": checked_id,
@@ -286,6 +310,7 @@ _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     **dict.fromkeys(("sandbox", "export", "log_ids", "beside"), _flag),
     "sandbox_scenario": Path,
     "metrics_file": Path,
+    "progress_file": Path,
     **{name: _in_range(name) for name in RANGES},
     **{name: _choice(name) for name in CHOICES},
 }
@@ -295,5 +320,5 @@ FIELDS: Final = {"max_invalid"} | {
     for field in fields(kind)
     if not field.name.startswith("began_")
 }
-KEYWORDS: Final = FIELDS | {"out", "states", "codes", "targets", "plan", "dry_run"}
+KEYWORDS: Final = FIELDS | {"out", "states", "codes", "targets", "plan", "dry_run", "begin_only"}
 """Every option that a command takes."""

@@ -12,12 +12,16 @@ from bulk_unenroll.reports.problems import TargetFact
 from bulk_unenroll.settings import RunSettings
 
 
-def pending_by_target(facts: Iterable[TargetFact]) -> dict[str, int]:
-    """How many customers are to be called, by ``group/target``, whatever their org."""
+def pending_by_target(facts: Iterable[TargetFact], *, doubts: bool = False) -> dict[str, int]:
+    """How many customers are to be called, by ``group/target``, whatever their org.
+
+    ``doubts``: those in doubt may be called, too.
+    """
+    states = (State.PENDING, State.IN_DOUBT) if doubts else (State.PENDING,)
     pending: dict[str, int] = {}
     for fact in facts:
         name = str(fact.target)
-        pending[name] = pending.get(name, 0) + fact.states.get(State.PENDING, 0)
+        pending[name] = pending.get(name, 0) + sum(fact.states.get(s, 0) for s in states)
     return pending
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bulk_unenroll.capillary.base_url import host_of
 from bulk_unenroll.history.record import Content, Record
 from bulk_unenroll.history.store import History, state_folder
 from bulk_unenroll.ledger.counts import known_by_target
@@ -20,6 +21,9 @@ from bulk_unenroll.reports.plan import Destination
 from bulk_unenroll.settings import RunSettings
 
 OFF = "off"
+ASKED = "asked_targets"
+HELD = "held_targets"
+"""Under these names the ledger notes targets: a person was asked about them, or is to be asked."""
 
 
 def state_of(settings: RunSettings) -> Path | None:
@@ -33,38 +37,41 @@ def state_of(settings: RunSettings) -> Path | None:
 class Past:
     """What is known of a folder and of others that call the same API.
 
-    ``place`` is empty where it is not known which API that is, or for a rehearsal: then there is
+    ``place`` is empty where it is not known which API that is, and None for a rehearsal, which has
     no past.
     """
 
     history: History
-    place: str
+    place: str | None
     folder: str
 
     @classmethod
     def of(cls, settings: RunSettings, to: Destination, folder: Path) -> Past:
         """The past of a run folder."""
-        place = "" if to.rehearsal or not to.base_url else to.place
+        place = None if to.rehearsal else host_of(to.base_url or "")
         return cls(History(state_of(settings)), place, str(folder.absolute()))
 
     def here(self, reader: LedgerReader) -> Record | None:
         """What is known of this folder; None if nothing is."""
         noted = reader.note("history")
-        if not self.place or not noted:
+        if self.place is None or not noted:
             return None
         record = Record.from_json(json.loads(noted))
-        return record if record.place == self.place else None
+        if self.place and record.place not in ("", self.place):
+            return None
+        return replace(record, place=record.place or self.place, folder=self.folder)
 
-    def others(self) -> list[Record]:
-        """What is known of other folders."""
+    def others(self, reader: LedgerReader) -> list[Record]:
+        """What is known of other folders, also of one that had the path of this one before."""
         if not self.place:
             return []
+        here = self.here(reader)
         found = self.history.records(self.place, Path(self.folder))
-        return [record for record in found if record.folder != self.folder]
+        return [record for record in found if here is None or record.salt != here.salt]
 
     def note_plan(self, ledger: Ledger, sources: Sequence[int], *, confirmed: bool) -> None:
         """Note the inputs of a plan, or of a run."""
-        if not self.place:
+        if self.place is None:
             return
         reader, now_s = ledger.reader, time.time()
         record = self.here(reader) or Record(self.folder, self.place)
@@ -90,27 +97,50 @@ class Past:
         record = self.here(ledger.reader)
         if record is None:
             return
-        known = known_by_target(ledger.reader)
-        taken = {target_key(t): one.succeeded for t, one in known.items() if one.succeeded}
-        self._save(ledger, replace(record, taken=taken))
+        open_ = _noted(ledger.reader, HELD) - _noted(ledger.reader, ASKED)
+        self._save(ledger, replace(record, taken=_taken(ledger.reader, open_)))
 
     def unknown(self, ledger: Ledger, targets: Sequence[Target]) -> list[Target]:
-        """Those of ``targets`` out of which nobody was ever taken, and nobody was asked about."""
+        """Those of ``targets`` that a person must be asked about.
+
+        Nobody was ever taken out of them, or only by a canary that was cut short, so that nobody
+        was asked. For that they are noted here, before the first call, until ``note_asked``.
+        """
         if not self.place:
             return []
-        asked = set(json.loads(ledger.reader.note("asked_targets") or "[]"))
-        here = {target_key(t) for t, one in known_by_target(ledger.reader).items() if one.succeeded}
-        taken = here | asked | {name for record in self.others() for name in record.taken}
-        return [target for target in targets if target_key(target) not in taken]
+        reader = ledger.reader
+        asked, held = _noted(reader, ASKED), _noted(reader, HELD)
+        known = {name for record in self.others(reader) for name in record.taken}
+        known |= asked | _taken(reader, held).keys()
+        found = [target for target in targets if target_key(target) not in known]
+        if new := {*map(target_key, found)} - held:
+            _note(ledger, HELD, held | new)
+        return found
 
     def note_asked(self, ledger: Ledger, targets: Sequence[Target]) -> None:
         """Note that a person was asked about these targets."""
-        asked = set(json.loads(ledger.reader.note("asked_targets") or "[]"))
-        ledger.note("asked_targets", json.dumps(sorted(asked | set(map(target_key, targets)))))
+        _note(ledger, ASKED, _noted(ledger.reader, ASKED) | set(map(target_key, targets)))
 
     def _save(self, ledger: Ledger, record: Record) -> None:
         ledger.note("history", json.dumps(record.as_json()))
-        self.history.save(record)
+        if record.place:
+            self.history.save(record)
+
+
+def _noted(reader: LedgerReader, name: str) -> set[str]:
+    """The targets that a ledger notes under a name."""
+    return set(json.loads(reader.note(name) or "[]"))
+
+
+def _note(ledger: Ledger, name: str, targets: Iterable[str]) -> None:
+    ledger.note(name, json.dumps(sorted(targets)))
+
+
+def _taken(reader: LedgerReader, but: Collection[str]) -> dict[str, int]:
+    """How many customers were taken out of each target, ``but`` for some targets."""
+    sources = [source.id for source in reader.sources() if source.confirmed_s is not None]
+    known = {target_key(t): one.succeeded for t, one in known_by_target(reader, sources).items()}
+    return {name: number for name, number in known.items() if number and name not in but}
 
 
 def _targets(counts: Sequence[StateCount]) -> Mapping[str, int]:

@@ -6,33 +6,36 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Unpack
 
 from bulk_unenroll.capillary.credentials import read_environment
 from bulk_unenroll.commands.connect import destination, working_ledger
+from bulk_unenroll.commands.doubts import held_doubts
+from bulk_unenroll.commands.loaders import loaders
 from bulk_unenroll.commands.memory import as_careful_as_last_time, plain
 from bulk_unenroll.commands.options import (
     PlanOptions,
     Settings,
     holding_doubts,
+    joined_paths,
     keyword_of,
     settings_from,
 )
 from bulk_unenroll.commands.past import Past
+from bulk_unenroll.commands.progress_file import ProgressFile, progress_file
 from bulk_unenroll.errors import UsageError
-from bulk_unenroll.inputs.finding import InputFile, default_folder, find_inputs
+from bulk_unenroll.inputs.finding import STDIN, InputFile, default_folder, find_inputs
 from bulk_unenroll.inputs.loading import load
 from bulk_unenroll.inputs.never import Never, read_never
 from bulk_unenroll.inputs.own_files import check_own, own_folder
-from bulk_unenroll.ledger.counts import doubts_of_an_outage
-from bulk_unenroll.ledger.facts import confirmed_ids
+from bulk_unenroll.inputs.tally import noticed_of_pending
 from bulk_unenroll.ledger.folder import who_works
-from bulk_unenroll.ledger.interface import Ledger, LedgerReader
+from bulk_unenroll.ledger.interface import Ledger, Trust
 from bulk_unenroll.ledger.opening import check_conservation
 from bulk_unenroll.reports.plan import Destination, Plan, survey
-from bulk_unenroll.settings import Limit, RunSettings
+from bulk_unenroll.settings import Limit
 
 
 def plan(
@@ -44,15 +47,22 @@ def plan(
 
     Cannot send. ``options`` are those of the command line, see ``PlanOptions``: columns,
     target_group_id, target_id, data_scope_org, delimiter, encoding, sheet, header_row, max_invalid,
-    max_rows, allow, for the destination base_url, and for the estimate rate and in_doubt. Raises
-    the errors of ``bulk_unenroll.errors``, among them ``InputRefused`` and ``InputMissing``.
+    max_rows, allow, loaders, for the destination base_url, and for the estimate rate and in_doubt.
+    Raises the errors of ``bulk_unenroll.errors``, among them ``InputRefused`` and ``InputMissing``.
     """
     settings = settings_from(options)
     given = find_given(inputs, out, settings)
-    with working_ledger(given.folder) as ledger:
-        settings = as_careful_as_last_time(settings, ledger.reader)
+    with progress_file(settings.run.progress_file, given.folder) as progress:
+        found = _plan(given, settings, progress)
+        progress.end(found.exit)
+    return found
+
+
+def _plan(given: Given, settings: Settings, progress: ProgressFile) -> Plan:
+    with working_ledger(given.folder, trust=Trust.LOOK) as ledger:
+        settings = with_listed(as_careful_as_last_time(settings, ledger.reader))
         to = destination(settings.run, ledger.reader)
-        surveyed = load_and_survey(ledger, given, settings, settings.max_invalid, to)
+        surveyed = load_and_survey(ledger, given, settings, settings.max_invalid, to, progress)
         surveyed.past.note_plan(ledger, surveyed.sources, confirmed=False)
         found = surveyed.plan
         ledger.note_alarms(found.alarms, now_s=time.time(), noted_by=who_works())
@@ -71,6 +81,12 @@ class Given:
     folder: Path
     named: bool
     own: bool
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the inputs that are files of this machine."""
+        paths = [Path(file.path) for file in self.files if not file.url and file.path != STDIN]
+        return sum(path.stat().st_size for path in paths if path.is_file())
 
     @property
     def parts_of(self) -> set[str]:
@@ -110,21 +126,12 @@ class Surveyed(NamedTuple):
     past: Past
 
 
-def never_paths(settings: RunSettings) -> list[Path]:
-    """The never-lists of the options, and those of the environment."""
+def with_listed(settings: Settings) -> Settings:
+    """``settings`` with the never-lists of the environment, which the folder remembers, too."""
     listed = read_environment().never or ""
-    more = [Path(name) for name in listed.split(os.pathsep) if name]
-    return list(dict.fromkeys([*settings.never, *more]))
-
-
-def held_doubts(reader: LedgerReader, settings: Settings) -> int:
-    """See ``doubts_of_an_outage``."""
-    return doubts_of_an_outage(
-        reader,
-        confirmed_ids(reader.sources()),
-        settings.send.resend_after_s(time.time()),
-        settings.send.concurrency,
-    )
+    more = (Path(name).absolute() for name in listed.split(os.pathsep) if name)
+    never = joined_paths(settings.run.never, more)
+    return replace(settings, run=replace(settings.run, never=never))
 
 
 def load_and_survey(
@@ -133,22 +140,26 @@ def load_and_survey(
     settings: Settings,
     max_invalid: Limit | None,
     to: Destination,
+    progress: ProgressFile,
     spool: Path | None = None,
 ) -> Surveyed:
     """Load new inputs, and say what a run of them would do; copies of inputs go to ``spool``.
 
     Rows of a file of results that are in doubt are decided by a person, with ``retry``.
     """
-    never = read_never(never_paths(settings.run))
-    sources = load(
-        ledger,
-        given.files,
-        settings.read,
-        given.folder,
-        named=given.named,
-        spool=spool,
-        never=never,
-    )
+    never = read_never(settings.run.never)
+    progress.found(given.size_bytes)
+    with loaders(ledger, given.folder, settings.run.loaders):
+        sources = load(
+            ledger,
+            given.files,
+            settings.read,
+            given.folder,
+            named=given.named,
+            spool=spool,
+            never=never,
+            on_read=progress.read,
+        )
     noticed = ledger.reader.noticed(sources)
     if any(facts.get("own") for facts in noticed.values()):
         settings = holding_doubts(settings)
@@ -167,9 +178,12 @@ def load_and_survey(
         resend_after_s=math.inf if held else resend_after_s,
         max_invalid=max_invalid,
         allow=settings.run.allow,
+        noticed_of_pending=noticed_of_pending,
         here=past.here(ledger.reader),
-        records=past.others(),
+        records=past.others(ledger.reader),
         held=held,
+        listed=len(never) if never else None,
+        never=never.ids,
         until=settings.run.closes_at,
     )
     ledger.note_plan(found.id, found.parts)

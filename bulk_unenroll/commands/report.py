@@ -9,8 +9,7 @@ from bulk_unenroll.commands.export import destination
 from bulk_unenroll.commands.finish import REPORT_NAME
 from bulk_unenroll.commands.status import status
 from bulk_unenroll.errors import UsageError
-from bulk_unenroll.ledger.folder import existing_folder
-from bulk_unenroll.ledger.opening import open_reader
+from bulk_unenroll.ledger.opening import existing_folder, open_reader
 from bulk_unenroll.urls import without_secrets
 
 

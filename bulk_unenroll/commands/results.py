@@ -12,9 +12,8 @@ from bulk_unenroll.errors import UsageError
 from bulk_unenroll.exports.columns import Columns
 from bulk_unenroll.inputs.ids import checked_target
 from bulk_unenroll.ledger.facts import ResultRow
-from bulk_unenroll.ledger.folder import existing_folder
 from bulk_unenroll.ledger.interface import Selection
-from bulk_unenroll.ledger.opening import open_reader
+from bulk_unenroll.ledger.opening import existing_folder, open_reader
 from bulk_unenroll.model import State
 
 if TYPE_CHECKING:

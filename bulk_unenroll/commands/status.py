@@ -9,15 +9,14 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bulk_unenroll.commands.doubts import held_doubts
 from bulk_unenroll.commands.memory import as_last_time
 from bulk_unenroll.commands.options import settings_from
-from bulk_unenroll.commands.plan import held_doubts
 from bulk_unenroll.exits import Exit, ExitCode
 from bulk_unenroll.ledger.counts import count
 from bulk_unenroll.ledger.facts import Run, ids_in_force
-from bulk_unenroll.ledger.folder import existing_folder, is_locked
 from bulk_unenroll.ledger.interface import LedgerReader
-from bulk_unenroll.ledger.opening import open_reader
+from bulk_unenroll.ledger.opening import existing_folder, open_reader, works_now
 from bulk_unenroll.reports.next_command import after_fixing, for_folder
 from bulk_unenroll.reports.rehearsal import is_rehearsal
 from bulk_unenroll.reports.summary import Summary
@@ -35,11 +34,13 @@ class Status:
 def status(folder: str | os.PathLike[str]) -> Status:
     """Return the status of ``folder``. Reads only; works while a run is going on."""
     folder = existing_folder(Path(folder))
-    going_on = is_locked(folder)
+    going_on = works_now(folder)
     with open_reader(folder) as reader:
         runs = reader.runs()
         sources = ids_in_force(reader.sources())
-        summary = _summary(reader, folder, sources, *_last_end(runs, going_on=going_on))
+        shared = reader.senders() is not None
+        end = _last_end(runs, going_on=going_on, shared=shared)
+        summary = _summary(reader, folder, sources, *end)
         kept = as_last_time(settings_from({}), reader)
         resend_after_s = kept.send.resend_after_s(time.time())
         if held_doubts(reader, kept):
@@ -51,12 +52,13 @@ def status(folder: str | os.PathLike[str]) -> Status:
     return Status(replace(summary, next=then), runs, going_on)
 
 
-def _last_end(runs: list[Run], *, going_on: bool) -> tuple[str | None, Exit]:
+def _last_end(runs: list[Run], *, going_on: bool, shared: bool) -> tuple[str | None, Exit]:
     if not runs:
         return None, Exit(ExitCode.FINISHED, "planned, not run")
     last = runs[-1]
     if last.exit_code is None:
-        why = "the run is going on" if going_on else "the last run was killed"
+        cut_off = "nobody sends for the run now" if shared else "the last run was killed"
+        why = "the run is going on" if going_on else cut_off
         return last.run_id, Exit(ExitCode.LEFT_OVER, why)
     return last.run_id, Exit(last.exit_code, last.reason or "")
 
@@ -75,4 +77,5 @@ def _summary(
         rehearsal=is_rehearsal(reader),
         alarms=reader.alarms(),
         settings=reader.settings(),
+        senders=reader.senders(),
     )

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from bulk_unenroll.ledger.folder import ask_to_stop, existing_folder, is_locked
+from bulk_unenroll.ledger.opening import ask_to_stop, existing_folder, works_now
 
 LOOKED_EVERY_S: Final = 0.1
 
@@ -19,9 +19,9 @@ def stop(folder: str | os.PathLike[str], *, wait: bool = False) -> bool:
     it has ended. To ask again does no harm: it is never a second signal.
     """
     folder = existing_folder(Path(folder))
-    if not is_locked(folder):
+    if not works_now(folder):
         return False
     ask_to_stop(folder)
-    while wait and is_locked(folder):
+    while wait and works_now(folder):
         time.sleep(LOOKED_EVERY_S)
     return True

@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 
 from bulk_unenroll.errors import LedgerFailed, LedgerOutOfReach, Next
-from bulk_unenroll.ledger.folder import existing_folder
-from bulk_unenroll.ledger.opening import open_reader, prove
+from bulk_unenroll.ledger.opening import existing_folder, open_reader, prove
 
 
 def verify(folder: str | os.PathLike[str]) -> None:

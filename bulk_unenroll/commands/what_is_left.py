@@ -11,6 +11,7 @@ from bulk_unenroll.commands.options import Settings
 from bulk_unenroll.commands.order import broken_order, not_as_planned, pending_by_target
 from bulk_unenroll.errors import InputRefused, Next
 from bulk_unenroll.exits import Exit, ExitCode
+from bulk_unenroll.inputs.mapping import with_never
 from bulk_unenroll.ledger.counts import callable_count, count
 from bulk_unenroll.ledger.facts import StateCount
 from bulk_unenroll.ledger.interface import Ledger, LedgerReader, Reopening
@@ -26,14 +27,18 @@ class _OnlyShown(Exception):
 
 @dataclass(frozen=True, slots=True)
 class WhatIsLeft:
-    """The calls that a folder would go on with. ``reopening`` is None for ``resume``."""
+    """The calls that a folder would go on with. ``reopening`` is None for ``resume``.
+
+    ``never`` is the SHA-256 of the never-lists as they are now.
+    """
 
     reader: LedgerReader
     folder: Path
     sources: list[int]
     settings: Settings
     reopening: Reopening | None
-    base_url: str
+    to: Destination
+    never: str
 
     @property
     def name(self) -> str:
@@ -69,9 +74,12 @@ class WhatIsLeft:
                 ledger.reopen(self.reopening, now_s=time.time(), check=look)
         except _OnlyShown:
             pass
+        limit = self.settings.run.limit
+        to_call = to_call if limit is None else min(to_call, limit)
+        but = ", but for those on the never-lists" if self.never else ""
         return Summary(
             str(self.folder),
-            Exit(ExitCode.FINISHED, f"nothing was sent: {to_call} would be called"),
+            Exit(ExitCode.FINISHED, f"nothing was sent: {to_call} would be called{but}"),
             None,
             counts=count(self.reader, self.sources, before),
             rehearsal=self.settings.run.sandbox,
@@ -93,14 +101,15 @@ class WhatIsLeft:
 
     def _check(self, plan_id: str | None) -> None:
         facts = target_facts(self.reader.counts_by_target(self.sources))
-        by_target = pending_by_target(facts)
+        again = self.reopening is not None and State.IN_DOUBT in self.reopening.states
+        by_target = pending_by_target(facts, doubts=again or self.settings.send.resend)
         broken = broken_order(self.settings.run, self._to_call(), by_target)
         if plan_id is not None and not broken:
             readings = self.reader.readings(self.sources)
             parts = plan_parts(
                 [source for source in self.reader.sources() if source.id in self.sources],
-                readings[0] if len(readings) == 1 else "",
-                Destination(self.base_url, None, self.settings.run.sandbox),
+                with_never(readings[0], self.never) if len(readings) == 1 else "",
+                self.to,
                 facts,
                 self.reader.alarms(),
             )

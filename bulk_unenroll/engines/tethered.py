@@ -1,0 +1,28 @@
+"""``python -m bulk_unenroll.engines.tethered ARGS``: the program, which ends with who started it.
+
+It holds standard input open, a pipe. However its starter ends, also by kill -9, the pipe ends
+too; then the program gets TERM, and records what it has in flight before it ends.
+"""
+
+import os
+import runpy
+import signal
+import threading
+
+CHUNK_BYTES = 4096
+
+
+def main() -> None:
+    """Run the program, and watch the pipe meanwhile."""
+    threading.Thread(target=_end_with_starter, daemon=True).start()
+    runpy.run_module("bulk_unenroll", run_name="__main__", alter_sys=True)
+
+
+def _end_with_starter() -> None:
+    while os.read(0, CHUNK_BYTES):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()
