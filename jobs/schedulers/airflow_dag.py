@@ -2,6 +2,9 @@
 
 Needs ``bulk-unenroll`` in the environment of the workers. The folder with the ledgers must be on a
 local disk, so use a pool or a queue that keeps these tasks on one worker.
+
+The second DAG sends for one shared job from several workers. Its ledger is in PostgreSQL, so its
+tasks may be anywhere.
 """
 
 from __future__ import annotations
@@ -32,6 +35,17 @@ BUSY = 75
 
 CLEAN_STOP_S = 110
 """A clean stop waits for the answers to calls in flight: 75 s by default."""
+
+SENDERS = int(os.environ.get("UNENROLL_SENDERS", "3"))
+SHARED_OPTIONS = os.environ.get("UNENROLL_SHARED_OPTIONS", "--rate 1000/min").split()
+
+TURN = ["--stop-after", os.environ.get("UNENROLL_TURN", "1h")]
+"""So long a task sends; the next try of it goes on. No task of Airflow should run for weeks."""
+
+GOES_ON = {3, 75, 130, 143}
+"""Of a shared job: its time is up, it was given up by the others, stopped. Not 74: see its log."""
+
+NO_JOB = 66
 
 
 @dag(
@@ -65,6 +79,34 @@ def bulk_unenroll() -> None:
     report(take_out.expand(path=dropped()))
 
 
+@dag(
+    schedule=None,
+    start_date=datetime(2026, 1, 1),
+    catchup=False,
+    params={"input": "/srv/drop/cleanup.csv", "job": "cleanup"},
+    default_args={"retries": 24 * 40, "retry_delay": timedelta(minutes=1)},
+)
+def bulk_unenroll_shared() -> None:
+    """Take out the customers of one input, from several workers at one rate."""
+
+    @task
+    def send(sender: int, params: dict[str, str]) -> None:
+        job = ["--job", params["job"], *TURN]
+        run = ["bulk-unenroll", "run", params["input"], *job, "--yes", *SHARED_OPTIONS]
+        work = ["bulk-unenroll", "work", *job]
+        code = BUSY if sender else run_to_its_end(run)
+        if code == BUSY:  # another task sends: join it
+            code = run_to_its_end(work)
+            if code == NO_JOB:
+                raise AirflowException("the first task has not begun yet")
+        if code in GOES_ON:
+            raise AirflowException(f"exit {code}: the next try goes on")
+        if code not in DONE:
+            raise AirflowFailException(f"exit {code}: check the log and fix the cause")
+
+    send.expand(sender=list(range(SENDERS)))
+
+
 def run_to_its_end(command: list[str]) -> int:
     """Run a command; its exit code. If the task is stopped, stop the command cleanly, and wait.
 
@@ -91,3 +133,4 @@ def raise_for(code: int) -> None:
 
 
 bulk_unenroll()
+bulk_unenroll_shared()
