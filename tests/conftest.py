@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from tests.kit.command import CREDENTIALS, Desk, Witness
 from tests.kit.in_process import EITHER
 from tests.kit.notifications import Inbox
+from tests.kit.postgres import Server, programs, running_server
 from tests.proof.page import PAGE, Figures
 
 DEFAULT_SEED = 20260101
@@ -37,6 +39,15 @@ def pytest_configure(config: pytest.Config) -> None:
     given: str = config.getoption("--seed")
     config.stash[SEED] = random.SystemRandom().getrandbits(32) if given == "random" else int(given)
     config.stash[FIGURES] = Figures()
+    heed_signals()
+
+
+def heed_signals() -> None:
+    """Commands inherit what is ignored: by ``nohup``, or by a shell for what goes on behind it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -104,6 +115,17 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:  # not the test's own, which must end first
         patch.setenv("XDG_STATE_HOME", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A PostgreSQL server; without one, or without psycopg, tests that need it are skipped."""
+    bin_ = programs()
+    if bin_ is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install -e '.[test]'")
+    with running_server(bin_) as running:
+        yield running
 
 
 @pytest.fixture

@@ -141,6 +141,85 @@ class TestFarMoreRows:
         assert desk.do("plan", "a.csv", "--json").json["alarms"] == []
 
 
+class TestWhatIsLeftToCall:
+    """A wrong list does not hide behind the rows of the same file that were called before."""
+
+    DONE = rows(range(423_000_000, 423_001_400, 7))
+
+    @pytest.fixture
+    def done(self, desk: Desk, witness: Start) -> Witness:
+        api = witness()
+        desk.write("a.csv", self.DONE)
+        assert desk.do("run", "a.csv", *FAST).code == 0
+        return api
+
+    @pytest.mark.parametrize(
+        ("name", "added"),
+        [
+            ("phones", PHONES),
+            ("own-targets", [(423_500_000 + 7 * n, 1001, 88_001 + 13 * n) for n in range(40)]),
+            ("swapped", [(423_500_000 + 7 * n, 2001 + n % 3, 1001) for n in range(40)]),
+            ("in-sequence", rows(range(700_001, 700_041))),
+        ],
+    )
+    def test_it_alone_is_weighed(
+        self, desk: Desk, done: Witness, name: str, added: Sequence[Row]
+    ) -> None:
+        also = rows(range(423_000_000, 423_000_700, 7), 1001, 2002)
+        desk.write("a.csv", [*self.DONE, *also])
+        assert desk.do("run", "a.csv", *FAST).code == 0
+        desk.write("a.csv", [*self.DONE, *also, *added])
+        ended = desk.do("run", "a.csv", *FAST, "--json")
+        assert (ended.code, raised(ended.json)) == (65, [(name, False)])
+        assert len(done.seen()) == 300
+
+    def test_its_text_says_so(self, desk: Desk, done: Witness) -> None:
+        desk.write("a.csv", [*self.DONE, *PHONES])
+        (alarm,) = desk.do("plan", "a.csv", "--json").json["alarms"]
+        assert alarm["text"].startswith("40 of 40 customer ids that would be called have 10 to 12")
+
+    def test_an_old_list_within_it(self, desk: Desk, done: Witness) -> None:
+        old = rows(range(424_000_000, 424_000_280, 7))
+        desk.write("old.csv", old)
+        assert desk.do("run", "old.csv", *FAST).code == 0
+        desk.write("a.csv", [*self.DONE, *old])
+        assert raised(desk.do("plan", "a.csv", "--json").json) == [("again", False)]
+
+    def test_what_was_let_pass_once_is_not_asked_again(self, desk: Desk, witness: Start) -> None:
+        api = witness()
+        desk.write("a.csv", PHONES)
+        assert desk.do("run", "a.csv", *FAST, "--allow", "phones").code == 0
+        desk.write("a.csv", [*PHONES, *self.DONE[:30]])
+        assert desk.do("run", "a.csv", *FAST).code == 0
+        assert len(api.seen()) == 70
+
+    @pytest.mark.parametrize("number", [3, 30])
+    def test_a_good_day_after_a_good_day(self, desk: Desk, done: Witness, number: int) -> None:
+        new = [(425_000_000 + 7 * n, 1001, 2001 + 17 * (n % 3)) for n in range(number)]
+        desk.write("a.csv", [*self.DONE, *new])
+        assert desk.do("plan", "a.csv", "--json").json["alarms"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "listed"),
+    [
+        ("phones", range(919_800_000_000, 919_900_000_000, 2_543_217)),
+        ("rounded", range(423_000_000, 423_040_000, 1000)),
+    ],
+)
+def test_a_never_list_of_what_are_no_customers(
+    desk: Desk, witness: Start, name: str, listed: Sequence[int]
+) -> None:
+    """It would protect nobody."""
+    api = witness()
+    desk.write("a.csv", rows(range(423_000_000, 423_000_700, 7)))
+    desk.write("vips.csv", [(who,) for who in listed], "customerId")
+    ended = desk.do("run", "a.csv", *FAST, "--never", "vips.csv", "--json")
+    assert (ended.code, raised(ended.json)) == (65, [(name, False)])
+    assert "of the never-list vips.csv" in ended.json["alarms"][0]["text"]
+    assert api.seen() == []
+
+
 class TestDestination:
     def test_a_plan_says_where_its_calls_would_go(self, desk: Desk) -> None:
         desk.write("a.csv", rows([7]))

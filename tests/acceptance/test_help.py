@@ -160,6 +160,7 @@ class TestColour:
             *thorough(("run", SAMPLES / "cleanup.csv", "--sandbox", "--yes", "--rate", "2000/s")),
         ],
     )
+    @pytest.mark.thorough
     def test_a_terminal_has_colours_unless_no_color_is_set(
         self, desk: Desk, words: tuple[object, ...]
     ) -> None:

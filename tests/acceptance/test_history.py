@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from bulk_unenroll.capillary.base_url import host_of
+from bulk_unenroll.history import store
 from bulk_unenroll.history.store import NAME, state_folder
 from tests.kit.command import Desk, Witness, people
 from tests.kit.terminal import talk
@@ -69,6 +71,57 @@ class TestAgain:
         shutil.copy(desk.folder / "may.csv", desk.folder / "copy.csv")
         assert names(desk.do("plan", "copy.csv", "--json").json) == ["again"]
 
+    def test_a_folder_that_had_the_same_path_is_not_forgotten(
+        self, done: tuple[Desk, Witness]
+    ) -> None:
+        desk, _ = done
+        shutil.rmtree(desk.folder / "may.unenroll")
+        assert names(desk.do("plan", "may.csv", "--json").json) == ["again"]
+        (desk.folder / "may.unenroll").rename(desk.folder / "archived")
+        assert names(desk.do("plan", "may.csv", "--json").json) == ["again"]
+
+    @pytest.mark.thorough
+    def test_several_old_lists_joined(self, desk: Desk, witness: Start) -> None:
+        witness()
+        for day in range(8):
+            who = people(8, before=8 * day)
+            desk.write(f"day{day}.csv", [(one, 1001, 2001) for one in who])
+            assert desk.do("run", f"day{day}.csv", *FAST).code == 0
+        desk.write("week.csv", [(who, 1001, 2001) for who in people(64)])
+        ended = desk.do("plan", "week.csv", "--json")
+        assert names(ended.json) == ["again"]
+        assert "About 100% of the customers" in ended.json["alarms"][0]["text"]
+        assert "and 7 more inputs" in ended.json["alarms"][0]["text"]
+
+    def test_plans_do_not_push_out_what_was_done(self, done: tuple[Desk, Witness]) -> None:
+        desk, _ = done
+        for n in range(12):
+            desk.write("may.csv", [(who, 1001, 2001) for who in people(30, before=500 + n)])
+            desk.do("plan", "may.csv")
+        desk.write("copy.csv", [(who, 1001, 2001) for who in MANY])
+        assert names(desk.do("plan", "copy.csv", "--json").json) == ["again"]
+
+    def test_under_another_prefix_or_with_the_usual_port_it_is_the_same_host(self) -> None:
+        assert host_of("https://api.example.com:443/v3.1") == host_of("https://api.example.com/x")
+        assert host_of("https://api.example.com:8443") == "api.example.com:8443"
+
+    @pytest.mark.parametrize(
+        ("name", "folder", "code"), [("results.csv", "may.unenroll", 0), ("moved.csv", "new", 65)]
+    )
+    def test_a_file_of_results_says_so_itself(
+        self, done: tuple[Desk, Witness], name: str, folder: str, code: int
+    ) -> None:
+        """In its own folder there is nobody left to call, so nothing is refused."""
+        desk, api = done
+        path = desk.folder / "may.unenroll" / name
+        (desk.folder / "may.unenroll" / "results.csv").rename(path)
+        if name == "moved.csv":
+            path = path.rename(desk.folder / name)
+        ended = desk.do("run", path, *FAST, "--out", folder, "--history", "off", "--json")
+        assert (ended.code, names(ended.json)) == (code, ["again"])
+        assert "60 rows of" in ended.json["alarms"][0]["text"]
+        assert len(api.seen()) == 60
+
     def test_a_list_of_others_is_none(self, done: tuple[Desk, Witness]) -> None:
         desk, _ = done
         rows = [(who, 1001, 2001) for who in (*MANY[:5], *people(55, before=900))]
@@ -114,6 +167,18 @@ class TestOtherTarget:
         assert "Now it is for 1001/2002" in ended.last_lines[0]
         assert api.seen() == []
 
+    def test_a_plan_without_a_destination_is_remembered_too(
+        self, desk: Desk, witness: Start, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        witness()
+        desk.write("people.csv", [(who,) for who in MANY], "customerId")
+        words = ("people.csv", "--target-group-id", "1001")
+        with monkeypatch.context() as nowhere:
+            nowhere.delitem(desk.environment, "BULK_UNENROLL_BASE_URL")
+            desk.do("plan", *words, "--target-id", "2001")
+        ended = desk.do("run", *words, "--target-id", "2002", *FAST, "--json")
+        assert (ended.code, names(ended.json)) == (65, ["other-target"])
+
     def test_new_customers_in_the_same_file_are_another_matter(
         self, desk: Desk, witness: Start
     ) -> None:
@@ -133,6 +198,20 @@ def test_more_rows_than_in_yesterday_s_folder(desk: Desk, witness: Start) -> Non
     desk.write("drop.csv", [(who, 1001, 2001) for who in people(300, before=900)])
     ended = desk.do("run", "drop.csv", *FAST, "--out", "tuesday", "--json")
     assert (ended.code, names(ended.json)) == (65, ["more-rows"])
+
+
+@pytest.mark.in_process
+def test_what_is_piped_is_no_earlier_file(desk: Desk, witness: Start) -> None:
+    """Every pipe is read at the same path, whoever fills it."""
+    api = witness()
+    lines = [f"{who},1001,2001" for who in people(300, before=900)]
+    few = "\n".join(["customerId,targetGroupId,targetId", *lines[:30], ""])
+    assert desk.do("run", "-", *FAST, "--out", "monday", stdin=few).code == 0
+    more = "\n".join(["customerId,targetGroupId,targetId", *lines[30:], ""])
+    assert desk.do("run", "-", *FAST, "--out", "other", stdin=more).code == 0
+    assert len(api.seen()) == 300
+    again = desk.do("run", "-", *FAST, "--out", "third", "--json", stdin=few)
+    assert names(again.json) == ["again"]
 
 
 @pytest.mark.in_process
@@ -176,6 +255,16 @@ class TestFirstTime:
         assert len(api.seen()) == 120
 
     @pytest.mark.in_process
+    def test_a_canary_that_was_cut_short_asked_nobody(self, fresh: tuple[Desk, Witness]) -> None:
+        desk, api = fresh
+        assert desk.do("run", "a.csv", *FAST, "--limit", "4").code == 3
+        held = desk.do("resume", "a.unenroll", "--yes", "--limit", "50")
+        assert "first time for 4001/5001" in held.last_lines[0]
+        assert len(api.seen()) == 14
+        desk.write("b.csv", [(who, 4001, 5001) for who in people(60, before=900)])
+        assert desk.do("run", "b.csv", *FAST).code == 0, "somebody was asked by now"
+
+    @pytest.mark.in_process
     @pytest.mark.parametrize("words", [GO, ("--canary", "0"), ("--canary", "60")])
     def test_not_where_it_is_not_wanted(
         self, fresh: tuple[Desk, Witness], words: tuple[str, ...]
@@ -211,7 +300,7 @@ class TestBeside:
         api = witness()
         desk.write("a.csv", [(who, 1001, 2001) for who in MANY])
         desk.write("b.csv", [(who, 1001, 2002) for who in people(12, before=900)])
-        first = desk.start("run", "a.csv", "--yes", "--rate", "10/s")
+        first = desk.start("run", "a.csv", "--yes", "--rate", "3/s")
         api.wait_for_calls(3)
         ended = desk.do("run", "b.csv", *FAST, *(["--beside"] if beside else []))
         first.terminate()
@@ -224,11 +313,26 @@ class TestBeside:
             assert "--beside" in ended.last_lines[0]
             assert not {call["target"] for call in api.seen()} & {2002}
 
+    @pytest.mark.thorough
+    def test_without_a_history_it_is_one_rate_all_the_same(
+        self, desk: Desk, witness: Start
+    ) -> None:
+        api = witness()
+        desk.write("a.csv", [(who, 1001, 2001) for who in MANY])
+        desk.write("b.csv", [(who, 1001, 2002) for who in people(12, before=900)])
+        first = desk.start("run", "a.csv", "--yes", "--rate", "3/s")
+        api.wait_for_calls(3)
+        for where in ("off", "elsewhere"):
+            assert desk.do("run", "b.csv", *FAST, "--history", where).code == 75
+        first.terminate()
+        first.communicate(timeout=60)
+
+    @pytest.mark.thorough
     def test_other_credentials_are_another_contract(self, desk: Desk, witness: Start) -> None:
         api = witness()
         desk.write("a.csv", [(who, 1001, 2001) for who in MANY])
         desk.write("b.csv", [(who, 1001, 2002) for who in people(12, before=900)])
-        first = desk.start("run", "a.csv", "--yes", "--rate", "10/s")
+        first = desk.start("run", "a.csv", "--yes", "--rate", "3/s")
         api.wait_for_calls(3)
         for name in ("USERNAME", "PASSWORD"):
             del desk.environment[f"BULK_UNENROLL_{name}"]
@@ -252,7 +356,7 @@ class TestTheDatabase:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         with closing(sqlite3.connect(path)) as database:
             records = [
-                json.loads(text) for (text,) in database.execute("SELECT record FROM record")
+                json.loads(text) for (text,) in database.execute("SELECT record FROM folder")
             ]
         (ours,) = [record for record in records if record["folder"].endswith("may.unenroll")]
         assert ours["taken"] == {"0/1001/2001": 60}
@@ -276,3 +380,16 @@ class TestTheDatabase:
         ended = desk.do("run", "a.csv", *FAST, *GO)
         assert ended.code == 0, ended.err
         assert len(api.seen()) == 60
+        (told,) = [line for line in ended.err.splitlines() if "no_history" in line]
+        assert str(place) in told
+        assert "Errno" not in told
+        assert "is not known" in told
+
+
+def test_a_user_may_have_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.setenv("XDG_STATE_HOME", "relative")
+    assert state_folder() == store.NO_HOME / ".local" / "state" / "bulk-unenroll"

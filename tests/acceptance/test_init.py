@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 import xlsxwriter
 
-from tests.kit.command import CREDENTIALS, SAMPLES, Desk, Witness
+from tests.kit.command import CREDENTIALS, SAMPLES, Desk, Witness, people
 from tests.kit.terminal import talk
 
 pytestmark = pytest.mark.in_process
@@ -58,13 +58,40 @@ def test_a_person_is_asked_for_what_no_header_shows(desk: Desk) -> None:
         ("holds targetGroupId", "Tier"),
         ("holds targetId", "2001"),
         ("Base URL", ""),
+        ("must never be called", "never.csv"),
+        ("time of day", "22:00"),
+        ("time of day", "22:00-05:00"),
     )
     assert code == 0, said
+    assert "'22:00' is not a window" in said
     assert "'Member No' is not one of these" in said
     text = (desk.folder / "job.toml").read_text()
     assert 'columns = { customerId = "Member", targetGroupId = "Tier" }' in text
     assert "target_id = 2001" in text
+    assert 'never = ["never.csv"] ' in text
+    assert 'window = "22:00-05:00" ' in text
+    checked = desk.do("job", "check", "job.toml")
+    assert checked.code == 78
+    assert "never.csv" in checked.out
+    desk.write("never.csv", [(99,)], "customerId")
     assert desk.do("job", "check", "job.toml").code == 0
+
+
+def test_a_job_is_capped_at_twice_of_what_its_input_holds_today(desk: Desk) -> None:
+    rows = [(who, 1001, 2001) for who in people(30)] + [(who, 1001, 2002) for who in people(12)]
+    desk.write("a.csv", rows)
+    made = desk.do("init", "job.toml", "--input", "a.csv", "--never", "never.csv")
+    assert made.code == 0, made.err
+    text = (desk.folder / "job.toml").read_text()
+    assert "max_customers = 84 " in text
+    assert 'max_target = ["1001/2001=60", "1001/2002=24"] ' in text
+    assert 'never = ["never.csv"] ' in text
+    desk.write("never.csv", [(99,)], "customerId")
+    assert desk.do("job", "check", "job.toml").code == 0
+    desk.write("a.csv", [(who, 1001, 2001) for who in people(61)])
+    too_many = desk.do("job", "run", "job.toml", "--yes")
+    assert too_many.code == 65
+    assert "--max-target allows 60" in too_many.last_lines[0]
 
 
 def test_the_input_of_tonight_is_checked_and_every_night_s_is_named(desk: Desk) -> None:

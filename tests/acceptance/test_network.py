@@ -15,6 +15,7 @@ import pytest
 from bulk_unenroll.sending.open_files import OTHERS
 from tests.kit.command import CREDENTIALS, Desk, Witness, know_targets, people
 from tests.kit.proxy import FORBIDDEN, HOST, WRONG_PASSWORD, Proxy
+from tests.kit.tiers import thorough
 
 Start = Callable[..., Witness]
 BEHIND = f"https://{HOST}/v3.1"
@@ -162,6 +163,7 @@ def test_a_soft_limit_of_open_files_is_raised(job: Desk, witness: Start) -> None
     assert api.applied() == set(people(40))
 
 
+@pytest.mark.thorough
 def test_a_hard_limit_of_open_files_is_told_before_the_first_call(
     job: Desk, witness: Start
 ) -> None:
@@ -175,7 +177,7 @@ def test_a_hard_limit_of_open_files_is_told_before_the_first_call(
     assert code == 0, err
 
 
-@pytest.mark.parametrize("name", ["USER", "LOGNAME"])
+@pytest.mark.parametrize("name", ["USER", *thorough("LOGNAME")])
 def test_a_user_name_that_is_no_text_is_written_all_the_same(
     job: Desk, witness: Start, name: str
 ) -> None:
@@ -204,7 +206,7 @@ def test_addresses_for_notifications_that_are_no_text_are_told(
     assert api.applied() == set(people(40))
 
 
-@pytest.mark.parametrize("name", ["PASSWORD", "BASE_URL"])
+@pytest.mark.parametrize("name", ["PASSWORD", *thorough("BASE_URL")])
 def test_a_setting_that_is_no_text_is_named(job: Desk, name: str) -> None:
     job.environment[f"BULK_UNENROLL_{name}"] = "https://127.0.0.1/\udced"
     ended = job.do("run", "job.csv", "--yes", *(() if name == "BASE_URL" else RUN[2:4]))

@@ -101,6 +101,55 @@ class TestNever:
         desk.do("run", "job.csv", *FAST)
         assert api.applied() == set(MANY[1:])
 
+    def test_the_folder_remembers_the_lists_of_the_environment(
+        self, desk: Desk, api: Witness
+    ) -> None:
+        self.protect(desk, [(MANY[0],)])
+        desk.environment["BULK_UNENROLL_NEVER"] = "never.csv"
+        desk.do("run", "job.csv", *FAST, "--limit", "20")
+        del desk.environment["BULK_UNENROLL_NEVER"]
+        failed = desk.folder / "job.unenroll" / "failed.csv"
+        for words in (
+            ("resume", "job.unenroll", "--yes"),
+            ("run", failed, *FAST),
+            ("run", "job.csv", *FAST),
+        ):
+            desk.do(*words)
+        assert api.applied() == set(MANY[1:])
+
+    def test_a_second_list_adds_to_what_the_folder_remembers(
+        self, desk: Desk, api: Witness
+    ) -> None:
+        for n in range(3):
+            desk.write(f"never{n}.csv", [(MANY[30 + n],)], "customerId")
+        first = ("--never", "never0.csv", "--limit", "5", "--canary", "0")
+        desk.do("run", "job.csv", *FAST, *first)
+        desk.do("resume", "job.unenroll", "--yes", "--never", "never1.csv", "--limit", "5")
+        desk.do("run", "job.csv", *FAST, "--never", "never2.csv")
+        assert api.applied() == set(MANY) - set(MANY[30:33])
+        never = desk.do("status", "job.unenroll", "--json").json["settings"]["never"]
+        assert [name.rpartition("/")[2] for name in never] == [
+            "never2.csv",
+            "never1.csv",
+            "never0.csv",
+        ]
+
+    def test_a_list_beside_a_job_file_adds_to_the_job_s(self, desk: Desk, api: Witness) -> None:
+        for n in range(2):
+            desk.write(f"never{n}.csv", [(MANY[n],)], "customerId")
+        text = '[input]\nfiles = "job.csv"\n[limits]\nnever = ["never0.csv"]\n'
+        (desk.folder / "job.toml").write_text(text)
+        desk.do("job", "run", "job.toml", *FAST, "--never", "never1.csv")
+        assert api.applied() == set(MANY[2:])
+
+    def test_a_list_that_was_cut_protects_nobody_so_it_is_refused(
+        self, desk: Desk, api: Witness
+    ) -> None:
+        text = "customerId\n" + "".join(f"{who}\n" for who in MANY[:9]) + str(MANY[9])[:4]
+        (desk.folder / "never.csv").write_text(text)
+        refused(desk.do("run", "job.csv", *FAST, "--never", "never.csv"), "never.csv", "cut")
+        assert api.seen() == []
+
     def test_a_content_that_was_loaded_before_is_held_against_the_list(
         self, desk: Desk, api: Witness
     ) -> None:
@@ -157,7 +206,16 @@ class TestPlan:
         assert plan["targets"] == [
             {"org": None, "target": "1001/2001", "customers": 40, "states": {"pending": 40}}
         ]
-        assert plan["invalid"] == [{"reason": "not_digits", "rows": 1, "first_row": 41}]
+        example = 'customerId: "x" is not a valid id: use digits only'
+        assert plan["invalid"] == [
+            {
+                "reason": "not_digits",
+                "rows": 1,
+                "first_row": 41,
+                "first_line": 42,
+                "example": example,
+            }
+        ]
         assert plan["alarms"] == []
         assert plan["estimate_s"] == 24.0
 
@@ -195,7 +253,24 @@ class TestPlan:
         stop = ("--limit", "5", "--canary", "0")
         assert desk.do("run", "job.csv", *FAST, "--plan", plan, *stop).code == 3
         refused(desk.do("resume", "job.unenroll", "--yes", "--plan", "0123"), "no plan 0123")
+        desk.write("never.csv", [(MANY[0],)], "customerId")
+        more = ("--never", "never.csv")
+        refused(desk.do("resume", "job.unenroll", "--plan", plan, *more), "never-lists")
         assert desk.do("resume", "job.unenroll", "--yes", "--plan", plan).code == 0
+
+    def test_another_user_is_another_order(self, desk: Desk, api: Witness) -> None:
+        plan = desk.do("plan", "job.csv", "--json").json["plan"]["id"]
+        desk.environment["BULK_UNENROLL_USERNAME"] = "somebody.else"
+        refused(desk.do("run", "job.csv", *FAST, "--plan", plan), "the user of the API")
+        assert api.seen() == []
+
+
+def test_a_plan_says_how_many_the_never_lists_name(desk: Desk, api: Witness) -> None:
+    desk.write("never.csv", [(MANY[0],), (MANY[1],)], "customerId")
+    ended = desk.do("plan", "job.csv", "--never", "never.csv", "--json")
+    assert ended.json["plan"]["never"] == {"listed": 2, "rows": 2}
+    desk.write("empty.csv", [], "customerId")
+    assert "0 on the never-lists" in desk.do("plan", "job.csv", "--never", "empty.csv").out
 
 
 class TestDryRun:
@@ -221,6 +296,10 @@ class TestDryRun:
         desk, api = job
         dry = desk.do("resume", "job.unenroll", "--dry-run")
         assert "10 would be called; nothing was sent" in dry.out
+        assert (
+            "7 would be called"
+            in desk.do("resume", "job.unenroll", "--dry-run", "--limit", "7").out
+        )
         assert len(api.seen()) == 30
 
     def test_it_is_held_against_the_order(self, job: tuple[Desk, Witness]) -> None:

@@ -148,6 +148,22 @@ class TestElsewhere:
         assert not (desk.folder / "mended.unenroll").exists()
         assert len(api.seen()) == calls
 
+    def test_in_a_new_folder_nobody_is_called_whom_a_person_should_look_up(
+        self, night: tuple[Desk, Witness]
+    ) -> None:
+        desk, api = night
+        path = (desk.folder / "job.unenroll/failed.csv").rename(desk.folder / "mended.csv")
+        rewrite(path, {"n/a": "420000007"})
+        before = calls_of(api)
+        ended = desk.do("run", "mended.csv", "--out", "new", *FAST, "--json", "--max-invalid", "9")
+        called = calls_of(api) - before
+        assert set(called) == {MANY[3], 420000007}
+        assert ended.json["rows"]["invalid"] == 1
+        assert (
+            "undecided"
+            in desk.do("status", "new").out + (desk.folder / "new/failed.csv").read_text()
+        )
+
     def test_with_its_folder_named_it_goes_on_there(self, night: tuple[Desk, Witness]) -> None:
         desk, api = night
         before = calls_of(api)

@@ -322,6 +322,9 @@ def test_an_input_that_is_not_there_may_be_a_good_end(desk: Desk, witness: Start
         assert "none.csv does not exist: nothing to do" in ended.out
         found = desk.do(*command, "--missing-ok", "--json").json
         assert found["exit"]["code"] == 0
+    desk.write("there.csv", [(who, 1001, 2001) for who in people(20)])
+    half = desk.do("run", "there.csv", "none.csv", "--yes", "--missing-ok")
+    assert (half.code, api.seen()) == (66, []), "the other file would be left out silently"
     (desk.folder / "night.toml").write_text(
         '[input]\nfiles = "none.csv"\nmissing_ok = true\n[schedule]\nunattended = true\n'
     )

@@ -78,6 +78,7 @@ def test_from_google_s_storage_and_back(desk: Desk, storage: Web) -> None:
     assert [json.loads(line)["status"] for line in lines] == ["succeeded"] * 2
 
 
+@pytest.mark.thorough
 def test_a_signature_is_in_no_file_and_on_no_screen(desk: Desk, web: Web) -> None:
     url = web.put("/members.csv", CONTENT)
     signed = f"{url}?X-Amz-Signature=hunter2"
@@ -109,6 +110,7 @@ def test_a_signal_ends_a_download_with_the_two_lines_and_nothing_left(desk: Desk
     assert not list((desk.folder / "members-rehearsal.unenroll").glob(".copy*"))
 
 
+@pytest.mark.thorough
 def test_a_file_with_a_new_signature_is_the_same_file(desk: Desk, web: Web) -> None:
     url = web.put("/members.csv", CONTENT)
     desk.do("run", f"{url}?signature=1", *FAST)

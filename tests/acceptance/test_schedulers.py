@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import time as dt_time
 from pathlib import Path
 
@@ -123,44 +123,86 @@ def test_an_airflow_task_that_is_stopped_stops_its_run_cleanly(
     assert status["status"]["succeeded"] == len(api.seen()) < 400
 
 
-@pytest.mark.thorough
-@pytest.mark.skipif(not AIRFLOW, reason="AIRFLOW_ENVIRONMENT names no environment with Airflow")
-def test_airflow(desk: Desk) -> None:
-    dags, drop = desk.folder / "dags", desk.folder / "drop"
+def airflow(desk: Desk, *commands: Sequence[str], **more: str) -> str:
+    """Run commands of Airflow, whose DAGs are those of the examples; what the last one printed.
+
+    What the DAGs call is listed in ``called.txt``.
+    """
+    dags, bin_ = desk.folder / "dags", desk.folder / "bin"
     dags.mkdir()
-    drop.mkdir()
-    shutil.copy(EXAMPLES / "airflow_dag.py", dags)
-    desk.write("drop/good.csv", [(1, 1001, 2001)])
-    desk.write("drop/some.csv", [(2, 1001, 2001), (999310011, 1001, 2001)])
-    bin_ = desk.folder / "bin"
     bin_.mkdir()
-    command = bin_ / "bulk-unenroll"
-    command.write_text(
-        f'#!/bin/sh\nPYTHONPATH={REPO} exec {sys.executable} -m bulk_unenroll "$@"\n'
+    shutil.copy(EXAMPLES / "airflow_dag.py", dags)
+    program = bin_ / "bulk-unenroll"
+    program.write_text(
+        f'#!/bin/sh\necho "$1" >>{desk.folder}/called.txt\n'
+        f'PYTHONPATH={REPO} exec {sys.executable} -m bulk_unenroll "$@"\n'
     )
-    command.chmod(0o755)
+    program.chmod(0o755)
     environment = {
         **{name: value for name, value in desk.environment.items() if name != "PYTHONPATH"},
         "PATH": f"{bin_}:{os.environ['PATH']}",
         "AIRFLOW_HOME": str(desk.folder / "airflow"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "UNENROLL_DROP": str(drop),
-        "UNENROLL_RUNS": str(desk.folder / "runs"),
-        "UNENROLL_OPTIONS": "--sandbox --rate 500/s --max-failures 100%",
+        **more,
     }
-    airflow = f"{AIRFLOW}/bin/airflow"
-    for words in (["db", "migrate"], ["dags", "test", "bulk_unenroll"]):
+    out = ""
+    for words in (["db", "migrate"], *commands):
         done = subprocess.run(
-            [airflow, *words],
+            [f"{AIRFLOW}/bin/airflow", *words],
+            cwd=desk.folder,
             env=environment,
             capture_output=True,
             text=True,
             check=False,
             timeout=300,
         )
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "look at" in done.stdout
-    assert "runs/some.unenroll/failed.csv" in done.stdout
+        out = done.stdout
+        assert done.returncode == 0, out[-3000:] + done.stderr[-3000:]
+    return out
+
+
+needs_airflow = pytest.mark.skipif(
+    not AIRFLOW, reason="AIRFLOW_ENVIRONMENT names no environment with Airflow"
+)
+
+
+@pytest.mark.thorough
+@needs_airflow
+def test_airflow(desk: Desk) -> None:
+    drop = desk.folder / "drop"
+    drop.mkdir()
+    desk.write("drop/good.csv", [(1, 1001, 2001)])
+    desk.write("drop/some.csv", [(2, 1001, 2001), (999310011, 1001, 2001)])
+    out = airflow(
+        desk,
+        ["dags", "test", "bulk_unenroll"],
+        UNENROLL_DROP=str(drop),
+        UNENROLL_RUNS=str(desk.folder / "runs"),
+        UNENROLL_OPTIONS="--sandbox --rate 500/s --max-failures 100%",
+    )
+    assert "look at" in out
+    assert "runs/some.unenroll/failed.csv" in out
     assert len(desk.results("runs/good.unenroll/results.csv")) == 1
     assert len(desk.results("runs/some.unenroll/failed.csv")) == 1
+
+
+@pytest.mark.thorough
+@needs_airflow
+def test_airflow_with_a_shared_job(
+    desk: Desk, witness: Callable[..., Witness], ledger_url: str
+) -> None:
+    """Airflow puts the tasks in an order of its own: one that comes too early is tried again."""
+    api = witness()
+    desk.write("a.csv", [(who, 1001, 2001) for who in people(60)])
+    airflow(
+        desk,
+        ["dags", "test", "bulk_unenroll_shared", "-c", '{"input": "a.csv", "job": "cleanup"}'],
+        BULK_UNENROLL_LEDGER_URL=ledger_url,
+        UNENROLL_SENDERS="3",
+        UNENROLL_SHARED_OPTIONS="--rate 500/s",
+    )
+    called = (desk.folder / "called.txt").read_text().split()
+    assert called.count("run") == 1
+    assert called.count("work") == len(called) - 1 >= 2
+    assert api.applied() == set(people(60))

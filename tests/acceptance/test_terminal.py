@@ -96,7 +96,7 @@ class TestFollow:
 
 
 class TestProgress:
-    @pytest.mark.parametrize("columns", [80, *thorough(60, 40)])
+    @pytest.mark.parametrize("columns", thorough(80, 60, 40))
     def test_log_lines_stand_above_the_bar_and_the_bar_is_whole(
         self, desk: Desk, witness: Start, columns: int
     ) -> None:

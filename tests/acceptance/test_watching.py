@@ -129,6 +129,7 @@ class TestFollow:
         assert "killed" in followed.out
         assert "next: bulk-unenroll resume a.unenroll" in followed.out
 
+    @pytest.mark.thorough
     def test_where_it_cannot_draw_each_change_is_one_line(self, desk: Desk, witness: Start) -> None:
         api = witness()
         desk.write("a.csv", [(who, 1001, 2001) for who in people(60)])
@@ -153,6 +154,7 @@ class TestFollow:
             assert looker.returncode == 0
 
 
+@pytest.mark.thorough
 def test_the_progress_of_a_resumed_run_is_of_what_was_left(desk: Desk, witness: Start) -> None:
     witness()
     customers = [*people(50), 999310011, *range(52, 101)]

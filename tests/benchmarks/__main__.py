@@ -1,4 +1,7 @@
-"""``python -m tests.benchmarks sending``, ``scale``, ``pace`` and ``loading``."""
+"""``python -m tests.benchmarks WHAT``.
+
+sending, scale, pace, loading, parts, senders, since, watching.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import chart, loading, pace, sending
+from tests.benchmarks import chart, loading, pace, parts, senders, sending, since, watching
 from tests.benchmarks.contenders import OURS
 from tests.benchmarks.page import PAGE, README, circumstances, write_section
 from tests.kit.command import REPO
@@ -98,6 +101,67 @@ def measure_loading(sizes: Sequence[int], rounds: int, folder: Path | None, writ
         command = f"python -m tests.benchmarks loading {words} --rounds {rounds} --write"
         source = f"Medians of {rounds} rounds on {circumstances()}"
         write_section(PAGE, "loading", f"{source}: `{command}`.\n\n{shown}")
+
+
+@benchmarks.command("senders")
+@click.option("--rows", type=click.IntRange(1000), default=1_000_000, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--write", is_flag=True, help="Into docs/.")
+def measure_senders(rows: int, rounds: int, write: bool) -> None:
+    """What a row costs in each kind of ledger, and what several senders get done."""
+    shown = senders.table(senders.measure(rows, rounds), rows)
+    click.echo(shown)
+    if write:
+        command = f"python -m tests.benchmarks senders --rows {rows} --rounds {rounds} --write"
+        source = f"Medians of {rounds} rounds on {circumstances()}, the server on the same cores"
+        write_section(PAGE, "senders", f"{source}: `{command}`.\n\n{shown}")
+
+
+@benchmarks.command("parts")
+@click.option("--rows", type=click.IntRange(100), default=4_000_000, show_default=True)
+@click.option("--parts", "number", type=click.IntRange(2), default=8, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path), help="Where to make the files.")
+@click.option("--write", is_flag=True, help="Into docs/.")
+def measure_parts(rows: int, number: int, rounds: int, folder: Path | None, write: bool) -> None:
+    """The plan of several parts, by one loader and by two."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        shown = parts.table(rows, parts.measure(rows, number, rounds, Path(place)))
+    click.echo(shown)
+    if write:
+        command = f"python -m tests.benchmarks parts --rows {rows} --parts {number}"
+        source = f"{rows:,} rows in {number} Parquet parts, medians of {rounds} rounds on"
+        words = f"{source} {circumstances()}: `{command} --rounds {rounds} --write`"
+        write_section(PAGE, "parts", f"{words}.\n\n{shown}")
+
+
+@benchmarks.command("since")
+@click.argument("revision")
+@click.option("--rows", type=click.IntRange(400), default=1_000_000, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--write", is_flag=True, help="Into docs/.")
+def measure_since(revision: str, rows: int, rounds: int, write: bool) -> None:
+    """What loading and sending cost now, and at an earlier revision."""
+    shown = since.table(since.measure(revision, rows, rounds), revision)
+    click.echo(shown)
+    if write:
+        command = f"python -m tests.benchmarks since {revision} --rows {rows} --rounds {rounds}"
+        source = f"CPU a row, medians of {rounds} rounds on {circumstances()}"
+        write_section(PAGE, "since", f"{source}: `{command} --write`.\n\n{shown}")
+
+
+@benchmarks.command("watching")
+@click.option("--rows", type=click.IntRange(1000), default=10_000_000, show_default=True)
+@click.option("--jobs", type=click.IntRange(1), default=200, show_default=True)
+@click.option("--write", is_flag=True, help="Into docs/.")
+def measure_watching(rows: int, jobs: int, write: bool) -> None:
+    """How long people wait for the page."""
+    shown = watching.table(*watching.measure(rows, jobs))
+    click.echo(shown)
+    if write:
+        command = f"python -m tests.benchmarks watching --rows {rows} --jobs {jobs} --write"
+        source = f"A file of {rows:,} rows, on {circumstances()}: `{command}`"
+        write_section(PAGE, "watching", f"{source}.\n\n{shown}")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import chart, loading, pace, sending
+from tests.benchmarks import chart, loading, pace, parts, senders, sending, since
 from tests.benchmarks.contenders import OURS, PLAIN, PROGRAM, Contender
 from tests.benchmarks.page import write_section
+from tests.kit.postgres import Server
 
 pytestmark = pytest.mark.needs("matplotlib")
 FEW_ROWS = 200
@@ -52,6 +53,24 @@ def test_what_is_loaded_is_planned_resumed_and_exported(tmp_path: Path) -> None:
     shown = loading.table(500, loading.measure(500, 1, tmp_path))
     for what in ("walk", "plan parquet", "plan csv", "resume to first request", "export csv"):
         assert f"| 500 | {what} | " in shown
+
+
+def test_one_loader_is_held_against_two(server: Server, tmp_path: Path) -> None:
+    shown = parts.table(900, parts.measure(900, 3, 1, tmp_path))
+    for what in ("1 loader", "2 loaders"):
+        assert f"\n| {what} | " in shown
+
+
+def test_a_revision_is_held_against_another() -> None:
+    shown = since.table(since.measure("HEAD", 400, 1), "HEAD")
+    for what in ("plan of CSV", "plan of Parquet", "plan of CSV with a never-list", "run, "):
+        assert f"| {what}" in shown
+
+
+def test_senders_of_both_kinds_are_measured(server: Server) -> None:
+    shown = senders.table(senders.measure(20_000, 1, (1, 2)), 20_000)
+    for what in ("| 128 | ", "\n| 2 | ", "20,000 rows are loaded"):
+        assert what in shown
 
 
 def test_the_pace_is_measured_at_the_server() -> None:

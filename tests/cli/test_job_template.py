@@ -47,5 +47,6 @@ def test_its_examples_are_valid() -> None:
     text = job_text(Start("a.toml", "a.csv", "a.unenroll", (), ReadSettings(), None))
     examples = re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE)
     given = read_job(examples, BASE).options
-    for name in ("pace", "expect", "yes", "stop_at", "stop_after_s", "log_file", "metrics_file"):
+    names = ("pace", "expect", "yes", "stop_at", "stop_after_s", "log_file", "metrics_file")
+    for name in (*names, "window", "max_customers", "progress_file"):
         assert BY_NAME[name].type.convert(given[name], None, None) != BY_NAME[name].default

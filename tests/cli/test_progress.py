@@ -14,7 +14,7 @@ from bulk_unenroll.cli import progress
 from bulk_unenroll.cli.progress import ProgressDisplay, line
 from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.model import Call, Decision, Enrollment, State, Target
-from bulk_unenroll.reports.progress import Progress
+from bulk_unenroll.reports.progress import Progress, ProgressCounter
 
 MILLIONS = Progress(
     done=4_812_345,
@@ -106,3 +106,31 @@ class TestWidth:
     def test_it_is_never_wider_than_the_window(self, width: int, done: int, of: int) -> None:
         found = Progress(done, of, {State.SUCCEEDED: done}, 1.0, 60.0)
         assert cell_len(line(found, width).plain) <= width
+
+
+@pytest.mark.parametrize("end", [State.SUCCEEDED, State.IN_DOUBT])
+def test_the_states_add_up_while_calls_wait_to_be_sent_again(end: State) -> None:
+    counts = Counts(3, 0)
+    counts.states[State.PENDING] = 3
+    counter = ProgressCounter(counts, 3, 0.0)
+    enrollment = Enrollment(423789336, Target(None, 1, 2))
+    counter.recorded(Call(1, enrollment), Decision(State.IN_DOUBT, "unanswered", wait_s=1.0))
+    assert counter.progress(1.0).states == {State.PENDING: 2, State.IN_DOUBT: 1}
+    assert counter.progress(1.0).done == 0
+    counter.recorded(Call(1, enrollment, 1, doubtful=True), Decision(end, "whatever"))
+    found = counter.progress(2.0)
+    assert (found.states, found.done) == ({State.PENDING: 2, end: 1}, 1)
+
+
+def test_what_other_senders_settle_is_part_of_it(clock: Clock) -> None:
+    """Of what they had settled before, the counts at the beginning know."""
+    display = resumed()
+    display.others_settled(300, 10, 5)
+    settle(display, 10)
+    clock.now_s += 60
+    display.others_settled(350, 20, 8)
+    said = shown(display)
+    assert "60/100" in said
+    assert "927 succeeded" in said  # 880, 10 here, 50 - 10 - 3 there
+    assert "10 not_enrolled" in said
+    assert "23 failed" in said

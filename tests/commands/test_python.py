@@ -11,9 +11,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -21,11 +21,14 @@ import bulk_unenroll as bu
 from bulk_unenroll.cli.options import OPTIONS
 from bulk_unenroll.commands import options
 from bulk_unenroll.commands.options import settings_from
+from bulk_unenroll.errors import Interrupted
+from bulk_unenroll.ledger.sqlite.ledger import SqliteLedger
 from tests.kit.command import CREDENTIALS, REPO, SAMPLES, Witness
 
 SLOW = "[[rule]]\nevery = 1\ndelay_s = 0.05\n"
 BESIDE: Any = {"beside": True, "history": "off", "first_time": "go"}
 FAST: Any = {"rate": "1000/s", "canary": 0}
+HEAVY: Final = frozenset({"pandas", "pyarrow", "aiohttp", "asyncio"})
 
 
 @pytest.fixture
@@ -319,6 +322,7 @@ class TestGuest:
         assert found.counts
         assert found.counts.attempts == len(api.seen()) < 500
 
+    @pytest.mark.thorough
     def test_a_thread_that_outlives_the_main_one_records_all(self, api: Witness) -> None:
         code = """
 import threading
@@ -344,10 +348,40 @@ began.wait()
         assert found.counts
         assert found.counts.attempts == len(api.seen())
 
-    def test_importing_it_imports_nothing_heavy(self) -> None:
-        heavy = "{'pandas', 'pyarrow', 'aiohttp', 'asyncio', 'pydantic', 'click', 'rich'}"
-        code = f"import bulk_unenroll, sys; assert not {heavy} & sys.modules.keys()"
-        subprocess.run([sys.executable, "-c", code], cwd=REPO, check=True)
+    @pytest.mark.parametrize(
+        ("words", "heavy"),
+        [
+            ("import bulk_unenroll", {*HEAVY, "pydantic", "click", "rich"}),
+            ("import bulk_unenroll.commands.status", {*HEAVY, "numpy", "structlog"}),
+            ("import bulk_unenroll.commands.explain", {*HEAVY, "numpy", "structlog"}),
+            ("import bulk_unenroll.commands.plan", {"pandas", "pyarrow", "aiohttp"}),
+        ],
+    )
+    def test_what_need_not_be_imported_costs_no_command_its_time(
+        self, words: str, heavy: Set[str]
+    ) -> None:
+        code = f"{words}; import sys; print({set(heavy)} & sys.modules.keys())"
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, cwd=REPO, check=True, capture_output=True, text=True)
+        assert done.stdout == "set()\n"
+
+
+def test_a_stop_that_comes_while_the_ledger_is_opened_holds(
+    api: Witness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bu.plan("customers.csv")
+    opened = SqliteLedger.open
+
+    def opening(folder: Path) -> SqliteLedger:
+        assert bu.stop(folder), "the folder is held"
+        return opened(folder)
+
+    with monkeypatch.context() as slow:
+        slow.setattr(SqliteLedger, "open", opening)
+        with pytest.raises(Interrupted, match="nothing was sent"):
+            bu.run("customers.csv", **FAST, **BESIDE)
+    assert api.seen() == []
+    assert bu.run("customers.csv", **FAST, **BESIDE).counts, "the next run is not meant"
 
 
 class TestAsync:
@@ -432,7 +466,8 @@ class TestPublicNames:
             "resume": options.SendOptions.__annotations__.keys(),
         }
         own = {"json", "notify", "yes", "quiet", "verbose", "log_format", "log_file", "out"}
-        own |= {"plan", "dry_run"}  # parameters of the functions themselves
+        own |= {"plan", "dry_run", "begin_only"}  # parameters of the functions themselves
+        own |= {"ledger", "job"}  # in Python they are those of ``shared``
         own |= {"missing_ok"}  # in Python it is an exception, which may be caught
         for command, names in keywords.items():
             typed = {option.name for option in OPTIONS if command in option.commands} - own

@@ -29,13 +29,19 @@ axe.run({runOnly: rules}).then(found => done(JSON.stringify(found.violations)));
 
 
 class Browser:
-    """Opens pages from files, and reports what they do."""
+    """Opens pages from files and servers, and reports what they do."""
 
     def __init__(self, driver: Chrome) -> None:
         self._driver = driver
 
-    def open(self, page: Path) -> None:
-        self._driver.get(page.absolute().as_uri())
+    def open(self, page: Path | str) -> None:
+        """Open a file or an address."""
+        self._driver.get(page if isinstance(page, str) else page.absolute().as_uri())
+
+    @property
+    def driver(self) -> Chrome:
+        """Selenium's driver, for what people do with a page."""
+        return self._driver
 
     def ask(self, script: str, *values: object) -> Any:
         """Run ``script`` in the page, outside its policy, and return the result."""
@@ -84,7 +90,7 @@ class Browser:
 
 
 @contextmanager
-def browser() -> Iterator[Browser]:
+def browser(*, script: bool = True) -> Iterator[Browser]:
     """Start Chromium without a network: no host name is resolved. Needs the package selenium."""
     from selenium.webdriver import Chrome, ChromeOptions
     from selenium.webdriver.chrome.service import Service
@@ -97,12 +103,15 @@ def browser() -> Iterator[Browser]:
         "--headless=new",
         "--no-sandbox",
         "--disable-dev-shm-usage",
-        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
         "--force-device-scale-factor=1",
         "--hide-scrollbars",
         "--window-size=1100,900",
     ):
         options.add_argument(argument)
+    if not script:
+        forbidden = {"profile.managed_default_content_settings.javascript": 2}
+        options.add_experimental_option("prefs", forbidden)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = Chrome(options, Service(DRIVER))
     try:

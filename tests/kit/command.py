@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bulk_unenroll.capillary.base_url import host_of
 from bulk_unenroll.history.record import Record
 from bulk_unenroll.history.store import History, state_folder
 from bulk_unenroll.sandbox import (
@@ -56,8 +57,12 @@ class Ended:
         return self.err.strip().splitlines()[-2:]
 
 
+NOT_OURS = ("BULK_UNENROLL_", "PYTHONDONTWRITEBYTECODE")
+"""Settings for the program itself, and one that has each command compile it anew."""
+
+
 def clean_environment(**more: str) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("BULK_UNENROLL_")}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(NOT_OURS)}
     return {**kept, "PYTHONPATH": str(REPO), **more}
 
 
@@ -114,7 +119,7 @@ class Desk:
 
 def know_targets(base_url: str) -> None:
     """Let the user's history know the targets of most tests, so that no run holds for them."""
-    place = base_url.partition("://")[2]
+    place = host_of(base_url)
     groups, rules = (1, 7, 1001, 1002, 5), (*range(1, 10), 999, *range(2000, 2012), 3001, 999999)
     taken = {f"{org}/{group}/{rule}": 1 for org in (0, 5, 7) for group in groups for rule in rules}
     History(state_folder()).save(Record(f"/elsewhere/{place}", place, taken=taken))

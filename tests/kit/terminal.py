@@ -120,6 +120,10 @@ class Window:
         self._set_size(columns, lines)
         self._process.send_signal(signal.SIGWINCH)
 
+    def type(self, text: str) -> None:
+        """Type a line."""
+        os.write(self._parent, f"{text}\n".encode())
+
     def interrupt(self) -> None:
         """Press Ctrl-C."""
         self._process.send_signal(signal.SIGINT)

@@ -42,6 +42,7 @@ class PoweredDisk:
     def after_the_cut(self) -> Path:
         """What a machine would find in the folder after losing power at this moment."""
         image = self._folder.with_name(f"{self._folder.name}-after")
+        self._folder.rename(self._folder.with_name(f"{self._folder.name}-lost"))
         image.mkdir(mode=0o700)
         for inode, name in self._names():
             kept = self._shadow / inode

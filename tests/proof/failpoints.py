@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.cli.main import main
+from bulk_unenroll.ledger import moving
 from bulk_unenroll.ledger.sqlite import ledger
 from bulk_unenroll.ledger.sqlite.claims import Claims
 from bulk_unenroll.ledger.sqlite.ledger import SqliteLedger
@@ -133,6 +134,23 @@ BULK_POINTS: Final[Mapping[str, Callable[[Point], None]]] = {
     "before the indexes are made again": before(Loading, "_end_bulk"),
     "after the indexes are made again": after(Loading, "_end_bulk"),
 }
+MOVE_POINTS: Final[Mapping[str, Callable[[Point], None]]] = {
+    "a table is copied": lambda point: before(_moving(), "_copy")(point),
+    "all is copied": lambda point: after(_moving(), "integrity_faults")(point),
+    "the file that names the job is written": before(moving, "name_job"),
+    "the ledger in the folder is closed": before(moving, "close_for_good"),
+    "that ledger is closed": after(moving, "close_for_good"),
+}
+MOVE_CASES: Final = (
+    ("a table is copied", 1, False),
+    ("a table is copied", 9, False),
+    ("all is copied", 1, False),
+    ("the file that names the job is written", 1, False),
+    ("the ledger in the folder is closed", 1, True),
+    ("that ledger is closed", 1, True),
+    ("the file that names the job is written", 2, True),
+)
+"""Where a move is killed, at which of its passes, and whether the job has moved by then."""
 ONCE: Final = frozenset(name for name in POINTS if "source" in name or "results.csv" in name) | {
     "after the run has begun",
     "before the run has ended",
@@ -142,6 +160,12 @@ ONCE: Final = frozenset(name for name in POINTS if "source" in name or "results.
 """Points that a run passes once."""
 
 
+def _moving() -> Any:
+    from bulk_unenroll.ledger.postgres import moving  # psycopg may be missing
+
+    return moving
+
+
 def program(name: str, passes: int) -> tuple[str, ...]:
     """The command line for ``Desk(folder, program)``."""
     return (sys.executable, "-m", "tests.proof.failpoints", f"{name}:{passes}")
@@ -149,5 +173,5 @@ def program(name: str, passes: int) -> tuple[str, ...]:
 
 if __name__ == "__main__":
     armed, _, count = sys.argv.pop(1).rpartition(":")
-    {**POINTS, **BULK_POINTS}[armed](Point(int(count)))
+    {**POINTS, **BULK_POINTS, **MOVE_POINTS}[armed](Point(int(count)))
     main()

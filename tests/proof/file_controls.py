@@ -42,7 +42,7 @@ def forgiving_decoder(encoding: str) -> Any:
     return partial(strict_decoder(encoding), errors="replace")
 
 
-def keep_what_was_read(source: Source, *_: object) -> Iterator[Batch]:
+def keep_what_was_read(_: object, source: Source, *__: object) -> Iterator[Batch]:
     """A refusal half way leaves the rows before it for calling."""
     rows: list[StagedRow] = []
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,14 @@ from tests.kit.command import Witness
 
 Key = tuple[int, int, int, int]
 """org (0 for SELF), group, target, customer."""
+RESULTS = (
+    "SELECT coalesce(org_id, 0), target_group_id, target_id, customer_id, status"
+    " FROM results WHERE status NOT IN ('invalid', 'duplicate')"
+)
+HISTORY = (
+    "SELECT coalesce(org_id, 0), target_group_id, target_id, customer_id, outcome"
+    " FROM attempt_history"
+)
 
 
 @dataclass(frozen=True)
@@ -31,15 +39,29 @@ def key_of(entry: dict[str, Any]) -> Key:
     return entry["org"] or 0, entry["group"], entry["target"], entry["customer"]
 
 
+@dataclass(frozen=True)
+class Views:
+    """What a ledger says: states, lines of ``attempt_history``, and who has an unanswered one."""
+
+    states: dict[Key, str]
+    lines: Counter[Key]
+    unanswered: set[Key]
+
+
 def check_laws(folder: Path, witness: Witness, wanted: Collection[int]) -> Account:
     """Compare what the server saw of ``wanted`` customers with the ledger in ``folder``.
 
     ``wanted`` are the customers of the inputs; each must have been used in this folder alone.
     """
+    return compare(_ledger(folder), witness, wanted)
+
+
+def compare(views: Views, witness: Witness, wanted: Collection[int]) -> Account:
+    """The same, with what a ledger of any kind says."""
     people = set(wanted)
     seen = Counter(key_of(e) for e in witness.seen() if e["customer"] in people)
     applied = {key_of(e) for e in witness.ask("book")}
-    states, lines, unanswered = _ledger(folder)
+    states, lines, unanswered = views.states, views.lines, views.unanswered
     unknown = {key for key, number in seen.items() if number > lines[key]}
     assert not unknown, f"{len(unknown)} were called without a line in the ledger: {unknown}"
     false = {key for key, state in states.items() if state == "succeeded"} - applied
@@ -65,21 +87,20 @@ def check_strangers(witness: Witness, wanted: Collection[int]) -> None:
     assert not strangers, f"called though in no input: {strangers}"
 
 
-def _ledger(folder: Path) -> tuple[dict[Key, str], Counter[Key], set[Key]]:
-    """States, lines of ``attempt_history``, and who has an unanswered one."""
+def _ledger(folder: Path) -> Views:
     path = folder / "ledger.sqlite"
     if not path.exists():
-        return {}, Counter(), set()
+        return Views({}, Counter(), set())
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-        rows = connection.execute(
-            "SELECT coalesce(org_id, 0), target_group_id, target_id, customer_id, status"
-            " FROM results WHERE status NOT IN ('invalid', 'duplicate')"
-        ).fetchall()
-        history = connection.execute(
-            "SELECT coalesce(org_id, 0), target_group_id, target_id, customer_id, outcome"
-            " FROM attempt_history"
-        ).fetchall()
+        return views_of(
+            connection.execute(RESULTS).fetchall(), connection.execute(HISTORY).fetchall()
+        )
+
+
+def views_of(rows: Iterable[Any], history: Iterable[Any]) -> Views:
+    """What ``RESULTS`` and ``HISTORY`` gave."""
+    history = list(history)
     lines = Counter((org, group, target, who) for org, group, target, who, _ in history)
     unanswered = {tuple(line[:4]) for line in history if line[4] == "unanswered"}
     states = {(org, group, target, who): state for org, group, target, who, state in rows}
-    return states, lines, unanswered
+    return Views(states, lines, unanswered)

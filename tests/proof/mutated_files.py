@@ -170,7 +170,7 @@ def ends_in_quotes(file: Mutated) -> bool:
 def _records(file: Mutated) -> list[Cells]:
     lines = io.StringIO(file.text or "", newline="")
     records = read_csv(lines, delimiter=file.delimiter or ",", strict=True)
-    return [tuple(cells) for cells in records if cells]
+    return [tuple(cells) for cells in records if any(cells)]
 
 
 def _key(cells: Cells) -> Key | None:

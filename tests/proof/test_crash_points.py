@@ -82,6 +82,7 @@ def test_a_crash_there_loses_nobody(
     "crash points of a large load", "nothing of it can be sent; the next run loads all of it"
 )
 @pytest.mark.parametrize("point", in_tiers(BULK_POINTS))
+@pytest.mark.thorough
 def test_a_crash_in_a_large_load_loses_nobody(
     desk: Desk, witness: Start, point: str, proof: Callable[..., None]
 ) -> None:

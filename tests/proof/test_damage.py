@@ -166,6 +166,7 @@ def test_a_lost_log_is_refused(killed: Path, tmp_path: Path, proof: Callable[...
     proof(refused="yes")
 
 
+@pytest.mark.thorough
 def test_without_mark_and_seal_damage_would_pass(
     closed: Path, killed: Path, tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,7 +198,7 @@ def sending(desk: Desk, witness: Callable[..., Witness]) -> tuple[InProcess, Wit
 
 
 @pytest.mark.attack("after a refused file", "nothing of it is sent by any later command")
-@pytest.mark.parametrize("files", [4, *thorough(len(REFUSED) // 6)])
+@pytest.mark.parametrize("files", thorough(len(REFUSED) // 6))
 def test_nothing_of_a_refused_file_is_ever_sent(
     sending: tuple[InProcess, Witness], proof: Proof, files: int
 ) -> None:
@@ -212,11 +212,12 @@ def test_nothing_of_a_refused_file_is_ever_sent(
     proof(files=files, sent=0)
 
 
+@pytest.mark.thorough
 def test_a_reader_that_keeps_what_it_could_read_sends_it(
     sending: tuple[InProcess, Witness], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control."""
-    monkeypatch.setattr("bulk_unenroll.inputs.loading._batches", controls.keep_what_was_read)
+    monkeypatch.setattr("bulk_unenroll.inputs.loader.Loader._batches", controls.keep_what_was_read)
     desk, witness = sending
     with pytest.raises(AssertionError):
         provoke(desk, NAMED["quote that never closes"], 1)
@@ -253,7 +254,7 @@ def test_a_reader_that_keeps_what_it_could_read_sends_it(
             "bad byte in row 90,001",
         ),
         (
-            "bulk_unenroll.inputs.loading._batches",
+            "bulk_unenroll.inputs.loader.Loader._batches",
             controls.keep_what_was_read,
             "quote that never closes",
         ),

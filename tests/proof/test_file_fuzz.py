@@ -149,6 +149,7 @@ def large(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("large")
 @pytest.mark.attack("file fuzz, by columns and in bulk", PROMISE)
 @pytest.mark.parametrize("records", TIERS)
+@pytest.mark.thorough
 def test_only_ids_of_a_large_file_are_taken(
     tmp_path: Path, seed: int, proof: Callable[..., None], records: int
 ) -> None:
@@ -168,6 +169,7 @@ def test_only_ids_of_a_large_file_are_taken(
         ("bulk_unenroll.inputs.staging._stage", controls.by_position(), "other keys"),
     ],
 )
+@pytest.mark.thorough
 def test_a_reader_with_a_law_broken_is_found_out(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch, broken: str, by: object, sign: str
 ) -> None:
@@ -189,6 +191,7 @@ def test_a_reader_with_a_law_broken_is_found_out(
         ),
     ],
 )
+@pytest.mark.thorough
 def test_a_reader_of_large_files_with_a_law_broken_is_found_out(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch, broken: str, by: object, sign: str
 ) -> None:

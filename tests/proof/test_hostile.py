@@ -171,6 +171,7 @@ def test_no_answer_costs_much_memory_or_ends_in_a_traceback(
     assert max(peaks_mb.values()) < MOST_MB
 
 
+@pytest.mark.thorough
 def test_a_client_that_reads_whole_answers_is_found_out(tmp_path: Path) -> None:
     """The control."""
     manner, _ = kinds(8)["a long body with a length"]
@@ -195,6 +196,7 @@ LOOKS: Final = ((("status",), ()), (("explain",), ("501",)), (("verify",), ()))
 
 
 @pytest.mark.parametrize("careless", [False, *thorough(True)], ids=["unchanged", "control"])
+@pytest.mark.thorough
 def test_no_server_commands_a_terminal(desk: Desk, careless: bool) -> None:
     if careless:
         desk.program = program("tests.proof.hostile_controls:show_as_it_is")

@@ -47,7 +47,7 @@ def used(rate: Rate, starts: list[float]) -> float:
 @pytest.mark.parametrize(
     ("text", "rows"),
     [
-        ("100/min", 8),
+        pytest.param("100/min", 8, marks=pytest.mark.thorough),
         pytest.param("600/min", 45, marks=pytest.mark.thorough),
         pytest.param("100/min", 400, marks=pytest.mark.long),
         pytest.param("600/min", 1800, marks=pytest.mark.long),

@@ -87,7 +87,7 @@ def sending(desk: Desk, witness: Callable[..., Witness]) -> Callable[[int], tupl
 @pytest.mark.attack(
     "files re-sorted, extended, shortened, repeated", "each run calls what was never settled, once"
 )
-@pytest.mark.parametrize("jobs", [4, *thorough(15), *long(500)])
+@pytest.mark.parametrize("jobs", [*thorough(15), *long(500)])
 def test_position_never_matters(
     sending: Callable[[int], tuple[Desk, Witness]],
     seed: int,
@@ -101,6 +101,7 @@ def test_position_never_matters(
     assert called > jobs * KEYS / 2
 
 
+@pytest.mark.thorough
 def test_a_program_that_remembers_positions_is_caught(
     sending: Callable[[int], tuple[Desk, Witness]], seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -154,10 +154,7 @@ LONG_ONLY: Final = {
 }
 """They differ little from others."""
 QUICK: Final = (
-    "401",
     "in a message",
-    "in a request id",
-    "token given and refused",
     "an internal error",
 )
 THOROUGH: Final = tuple(name for name in FAILURES if name not in LONG_ONLY)
@@ -173,6 +170,8 @@ class Worker(Desk):
         folder.mkdir()
         super().__init__(folder, failure.program)
         proxy = f"http://u:{URL_PASSWORD}@127.0.0.1:9"
+        # a history of its own: attacks use the same ports one after the other
+        self.environment |= {"XDG_STATE_HOME": str(folder / "state")}
         self.environment |= {"http_proxy": proxy, "HTTPS_PROXY": proxy}
         settings = {"BASE_URL": server.base_url, **failure.environment}
         for name, value in settings.items():
@@ -251,7 +250,10 @@ def test_no_failure_lets_a_secret_out(
 @pytest.mark.parametrize(
     ("broken", "names"),
     [
-        ("redact_nothing", ["in a message", "token given and refused"]),
+        pytest.param(
+            *("redact_nothing", ["in a message", "token given and refused"]),
+            marks=pytest.mark.thorough,
+        ),
         pytest.param(
             *("redact_messages_only", ["in a code", "in a request id"]), marks=pytest.mark.thorough
         ),

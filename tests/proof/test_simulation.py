@@ -24,7 +24,7 @@ from bulk_unenroll.model import Enrollment, State, Target
 from bulk_unenroll.sending.departures import Departures
 from bulk_unenroll.sending.landing import Flight
 from bulk_unenroll.settings import Limit, Rate
-from tests.kit.tiers import long
+from tests.kit.tiers import long, thorough
 from tests.proof.clockwork import Mortal, in_virtual_time
 from tests.sending.scripted import LOST, REFUSED, Answer, error, http, keys, success
 from tests.sending.test_rate_limit import most_within
@@ -204,7 +204,7 @@ def simulated(seed: str, folder: Path) -> list[object]:
 
 
 @pytest.mark.attack("simulation", PROMISE)
-@pytest.mark.parametrize("seeds", [15, *long(500)])
+@pytest.mark.parametrize("seeds", [5, *thorough(15), *long(500)])
 def test_no_law_is_broken_and_a_replay_is_identical(
     tmp_path: Path, seed: int, proof: Callable[..., None], seeds: int
 ) -> None:

@@ -22,7 +22,7 @@ from bulk_unenroll.model import Enrollment, State
 from bulk_unenroll.sandbox import SANDBOX_CLIENT_KEY, SANDBOX_CLIENT_SECRET
 from bulk_unenroll.settings import Rate
 from tests.kit.command import Desk, Witness, people
-from tests.kit.tiers import long
+from tests.kit.tiers import long, thorough
 from tests.sending.scripted import LOST, REFUSED, Job, error, http, keys, success
 
 IN_FLIGHT: Final = 64
@@ -153,7 +153,7 @@ async def test_one_refresh_an_expiry_and_no_row_pays(job: Job, proof: Callable[.
 
 @pytest.mark.looptime
 @pytest.mark.attack("token revoked early", PROMISE)
-@pytest.mark.parametrize("refusal", [401, 498])
+@pytest.mark.parametrize("refusal", [401, *thorough(498)])
 async def test_tokens_that_die_early_are_replaced_once_for_all(
     job: Job, seed: int, proof: Callable[..., None], refusal: int
 ) -> None:
@@ -189,6 +189,7 @@ async def test_a_token_call_that_fails_costs_no_row(
 
 
 @pytest.mark.looptime
+@pytest.mark.thorough
 async def test_a_refresh_for_every_refused_call_is_found_out(job: Job, seed: int) -> None:
     """The control: each call drops the token that it finds, though another has renewed it."""
 

@@ -23,7 +23,7 @@ from bulk_unenroll.capillary.calls import Fault, Loss, Reply
 from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.model import Enrollment, Target
 from tests.kit.command import CREDENTIALS, Desk
-from tests.kit.tiers import long
+from tests.kit.tiers import long, thorough
 from tests.proof.rude_server import (
     PATIENCE_S,
     Manner,
@@ -300,7 +300,7 @@ def faults(found: list[Found]) -> list[str]:
     "wire faults",
     '"not sent" only where the server saw nothing; no hidden resend; no answer of another call',
 )
-@pytest.mark.parametrize("rounds", [3, *long(25)])
+@pytest.mark.parametrize("rounds", [1, *thorough(3), *long(25)])
 async def test_not_sent_is_said_only_where_the_server_saw_nothing(
     rounds: int, proof: Callable[..., None]
 ) -> None:
@@ -417,11 +417,13 @@ class Repeating(Client):
         return given
 
 
+@pytest.mark.thorough
 async def test_a_client_that_repeats_a_call_is_found_out() -> None:
     """The control of "no hidden resend"."""
     assert any("saw the call" in fault for fault in faults(await attacks(1, Repeating)))
 
 
+@pytest.mark.thorough
 async def test_a_client_that_calls_every_lost_connection_unsent_is_found_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -430,6 +432,7 @@ async def test_a_client_that_calls_every_lost_connection_unsent_is_found_out(
     assert any("said to be unsent" in fault for fault in faults(await attacks(1)))
 
 
+@pytest.mark.thorough
 async def test_a_pool_that_lends_any_open_connection_is_found_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -445,7 +448,7 @@ async def test_a_pool_that_lends_any_open_connection_is_found_out(
     ("name", "state", "exit_code"),
     [
         pytest.param("no answer ever", "in_doubt", 3, marks=pytest.mark.thorough),
-        ("reset after reading the body", "in_doubt", 3),
+        pytest.param("reset after reading the body", "in_doubt", 3, marks=pytest.mark.thorough),
         pytest.param("half a status line", "in_doubt", 3, marks=pytest.mark.thorough),
         pytest.param("two answers at once", "succeeded", 0, marks=pytest.mark.thorough),
         pytest.param("408 while idle", "succeeded", 0, marks=pytest.mark.thorough),

@@ -1,0 +1,325 @@
+"""Shared jobs: the ledger in PostgreSQL, and senders on several machines."""
+
+from __future__ import annotations
+
+import json
+import signal
+import stat
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.kit.command import Desk, Witness, people
+
+Start = Callable[..., Witness]
+JOB = ("--job", "cleanup")
+FAST = ("--yes", "--rate", "500/s", "--first-time", "go")
+MANY = people(300)
+
+
+def rows(number: int) -> list[tuple[int, int, int]]:
+    return [(who, 1001, 2001) for who in people(number)]
+
+
+@pytest.fixture
+def shared(desk: Desk, witness: Start, ledger_url: str) -> Callable[..., Witness]:
+    """Starts an API, and lets the desk know where the ledger is."""
+
+    def start(scenario: str = "") -> Witness:
+        api = witness(scenario)
+        desk.environment["BULK_UNENROLL_LEDGER_URL"] = ledger_url
+        return api
+
+    return start
+
+
+def senders_of(desk: Desk) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = desk.do("status", *JOB, "--json").json["senders"]
+    return found
+
+
+def wait_for_senders(desk: Desk, number: int) -> None:
+    deadline = time.monotonic() + 60
+    while len(senders_of(desk)) < number:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def wait_for(process: subprocess.Popen[bytes]) -> tuple[int, str]:
+    _, err = process.communicate(timeout=90)
+    return process.returncode, err.decode()
+
+
+@pytest.mark.thorough
+def test_every_command_takes_a_job_where_it_takes_a_folder(
+    desk: Desk, shared: Start, tmp_path: Path
+) -> None:
+    api = shared(f"[[rule]]\ncustomers = [{MANY[3]}]\nattempt = 1\ncode = 310011\n")
+    desk.write("a.csv", rows(40))
+    assert desk.do("plan", "a.csv", *JOB).code == 0
+    assert desk.do("run", "a.csv", *JOB, *FAST).code == 1
+    assert len(api.applied()) == 39
+    assert desk.do("status", *JOB, "--json").json["status"]["failed"] == 1
+    assert desk.do("export", *JOB, "--to", "out.csv").code == 0
+    assert len((desk.folder / "out.csv").read_text().splitlines()) == 41
+    assert "310011" in desk.do("explain", str(MANY[3]), *JOB).out
+    assert desk.do("report", *JOB, "--to", "r.html").code == 0
+    retried = desk.do("retry", *JOB, "--yes", "--code", "310011")
+    assert retried.code == 0, retried.err
+    assert desk.do("resume", *JOB, "--yes").code == 0
+    assert desk.do("verify", *JOB).code == 0
+    assert desk.do("stop", *JOB).code == 3
+    assert desk.do("work", *JOB).code == 0
+    assert api.applied() == set(people(40))
+    # and the folder that stands for it here does as well
+    assert desk.do("status", "cleanup.unenroll", "--json").json["status"]["succeeded"] == 40
+    assert (desk.folder / "cleanup.unenroll" / "results.csv").exists()
+    assert not (desk.folder / "cleanup.unenroll" / "ledger.sqlite").exists()
+
+
+def test_the_name_of_a_job_is_that_of_its_input(desk: Desk, shared: Start, ledger_url: str) -> None:
+    shared()
+    desk.write("Members June (2).csv", rows(20))
+    del desk.environment["BULK_UNENROLL_LEDGER_URL"]
+    assert desk.do("plan", "Members June (2).csv", "--ledger", ledger_url).code == 0
+    assert desk.do("status", "--ledger", ledger_url, "--job", "members-june-2").code == 0
+
+
+@pytest.mark.thorough
+def test_three_senders_are_one_run_at_one_rate(desk: Desk, shared: Start) -> None:
+    api = shared("[[rule]]\nprobability = 1\ndelay_s = 0.1\n")
+    desk.write("a.csv", rows(1500))
+    run = desk.start("run", "a.csv", *JOB, "--yes", "--rate", "100/s", "--first-time", "go")
+    api.wait_for_calls(12)
+    workers = [desk.start("work", *JOB) for _ in range(2)]
+    seen: list[list[dict[str, object]]] = []
+    while run.poll() is None:
+        seen.append(desk.do("status", *JOB, "--json").json["senders"])
+        time.sleep(0.2)
+    for process in (run, *workers):
+        code, err = wait_for(process)
+        assert code == 0, err
+    assert sorted(call["customer"] for call in api.seen()) == sorted(people(1500))
+    at = sorted(call["at_s"] for call in api.seen())
+    assert min(b - a for a, b in zip(at, at[103:], strict=False)) > 1.0
+    most = max(seen, key=len)
+    assert len(most) == 3
+    assert all("@" in str(sender["name"]) for sender in most)
+
+
+@pytest.mark.thorough
+def test_what_a_killed_sender_had_in_flight_is_taken_over_and_told(
+    desk: Desk, shared: Start
+) -> None:
+    api = shared("[[rule]]\nprobability = 1\ndelay_s = 0.3\n")
+    desk.write("a.csv", rows(3000))
+    run = desk.start("run", "a.csv", *JOB, "--yes", "--rate", "100/s", "--first-time", "go")
+    api.wait_for_calls(20)
+    lost = desk.start("work", *JOB)
+    while not all(one["settled"] for one in senders_of(desk)) or len(senders_of(desk)) < 2:
+        time.sleep(0.2)
+    lost.kill()
+    wait_for(lost)
+    code, err = wait_for(run)
+    assert code == 0, err
+    assert api.applied() == set(people(3000))
+    seen = [call["customer"] for call in api.seen()]
+    twice = {who for who in seen if seen.count(who) > 1}
+    desk.do("export", *JOB, "--to", "attempts.csv", "--attempts")
+    listed = (desk.folder / "attempts.csv").read_text()
+    assert "sender_lost" in listed
+    for who in twice:
+        assert listed.count(f",{who},") == 2
+
+
+@pytest.mark.thorough
+def test_a_stop_reaches_every_sender(desk: Desk, shared: Start) -> None:
+    api = shared("[[rule]]\nprobability = 1\ndelay_s = 0.1\n")
+    desk.write("a.csv", rows(3000))
+    run = desk.start("run", "a.csv", *JOB, "--yes", "--rate", "100/s", "--first-time", "go")
+    api.wait_for_calls(20)
+    worker = desk.start("work", *JOB)
+    wait_for_senders(desk, 2)
+    assert desk.do("stop", *JOB, "--wait").code == 0
+    for process in (run, worker):
+        code, err = wait_for(process)
+        assert (code, "stopped by `bulk-unenroll stop`" in err) == (3, True), err
+    found = desk.do("status", *JOB, "--json").json["status"]
+    assert (found["in_doubt"], found["succeeded"]) == (0, len(api.seen()))
+
+
+@pytest.mark.thorough
+def test_a_sender_that_is_told_to_end_gives_back_what_it_had(desk: Desk, shared: Start) -> None:
+    api = shared("[[rule]]\nprobability = 1\ndelay_s = 0.1\n")
+    desk.write("a.csv", rows(900))
+    run = desk.start("run", "a.csv", *JOB, "--yes", "--rate", "100/s", "--first-time", "go")
+    api.wait_for_calls(20)
+    worker = desk.start("work", *JOB)
+    wait_for_senders(desk, 2)
+    worker.send_signal(signal.SIGTERM)
+    code, _ = wait_for(worker)
+    assert code == 143
+    assert wait_for(run)[0] == 0
+    assert sorted(call["customer"] for call in api.seen()) == sorted(people(900))
+
+
+@pytest.mark.thorough
+def test_a_job_is_planned_by_one_while_nobody_sends(desk: Desk, shared: Start) -> None:
+    api = shared("[[rule]]\nprobability = 1\ndelay_s = 0.1\n")
+    desk.write("a.csv", rows(400))
+    run = desk.start("run", "a.csv", *JOB, "--yes", "--rate", "100/s", "--first-time", "go")
+    api.wait_for_calls(20)
+    (desk.folder / "two").mkdir()
+    second = subprocess.run(
+        [*desk.program, "resume", *JOB, "--yes"],
+        cwd=desk.folder / "two", env=desk.environment, capture_output=True, check=False,
+    )  # fmt: skip
+    assert second.returncode == 75, second.stderr
+    assert wait_for(run)[0] == 0
+
+
+@pytest.mark.thorough
+def test_the_run_outlives_the_last_sender_that_is_told_to_end(desk: Desk, shared: Start) -> None:
+    """What evicts a pod, or restarts a service, starts another one after it."""
+    api = shared()
+    desk.write("a.csv", rows(240))
+    run = desk.start("run", "a.csv", *JOB, "--yes", "--rate", "20/s", "--first-time", "go")
+    api.wait_for_calls(20)
+    worker = desk.start("work", *JOB, "--concurrency", "4")
+    while len(senders_of(desk)) < 2:
+        time.sleep(0.2)
+    for process in (run, worker):
+        seen = len(api.seen())
+        api.wait_for_calls(seen + 5)
+        process.send_signal(signal.SIGTERM)
+        assert wait_for(process)[0] == 143
+    status = desk.do("status", *JOB, "--json").json
+    assert (status["exit"]["code"], status["status"]["in_doubt"]) == (3, 0)
+    assert "nobody sends for the run now" in status["exit"]["reason"]
+    timed = desk.do("work", *JOB, "--stop-after", "3s")
+    assert timed.code == 3, timed.err
+    assert desk.do("work", *JOB, timeout_s=120).code == 0
+    assert sorted(call["customer"] for call in api.seen()) == sorted(people(240))
+    assert desk.do("status", *JOB, "--json").json["exit"]["code"] == 0
+
+
+@pytest.mark.thorough
+def test_who_comes_after_all_were_stopped_ends_as_they_did(desk: Desk, shared: Start) -> None:
+    api = shared()
+    desk.write("a.csv", rows(50))
+    api.ask("teach", {"rules": [{"act": "answer", "status": 401}]})
+    assert desk.do("run", "a.csv", *JOB, *FAST).code == 77
+    late = desk.do("work", *JOB)
+    assert late.code == 77
+    assert "the run was stopped:" in late.last_lines[0]
+
+
+@pytest.mark.thorough
+def test_what_only_a_person_can_decide_is_not_complete(desk: Desk, shared: Start) -> None:
+    shared(f'[[rule]]\ncustomers = [{MANY[3]}]\nact = "silent"\n')
+    desk.write("a.csv", rows(50))
+    run = desk.do("run", "a.csv", *JOB, *FAST, "--in-doubt", "hold", "--read-timeout", "1")
+    assert run.code == 3, run.err
+    late = desk.do("work", *JOB)
+    assert late.code == 3
+    assert "1 are in doubt" in late.last_lines[0]
+    assert "retry" in late.last_lines[1]
+
+
+@pytest.mark.thorough
+def test_a_run_can_be_begun_for_others(desk: Desk, shared: Start) -> None:
+    """A scheduler plans and begins once, then starts senders that are all alike."""
+    api = shared()
+    desk.write("a.csv", rows(60))
+    begun = desk.do("run", "a.csv", *JOB, *FAST, "--begin-only", "--json")
+    assert (begun.code, api.seen()) == (0, []), begun.err
+    assert begun.json["next"] == "bulk-unenroll work cleanup.unenroll"
+    workers = [desk.start("work", *JOB) for _ in range(2)]
+    assert [wait_for(worker)[0] for worker in workers] == [0, 0]
+    assert sorted(call["customer"] for call in api.seen()) == sorted(people(60))
+    assert desk.do("run", "a.csv", "--out", "own", *FAST, "--begin-only").code == 2
+
+
+# ── secrets ──────────────────────────────────────────────────────────────────────────────────────
+
+SECRET = "s3cr3t-pass"
+
+
+@pytest.mark.thorough
+def test_a_password_among_the_words_of_a_command_is_refused(desk: Desk, shared: Start) -> None:
+    shared()
+    desk.write("a.csv", rows(5))
+    for url in (f"postgresql://u:{SECRET}@127.0.0.1/x", f"postgresql://u@h/x?password={SECRET}"):
+        ended = desk.do("plan", "a.csv", "--ledger", url, *JOB)
+        assert ended.code == 78
+        assert "--ledger has a password" in ended.err
+        assert SECRET not in ended.out + ended.err
+    assert desk.do("plan", "a.csv", "--ledger", "mysql://h/x", *JOB).code == 2
+    assert not (desk.folder / "cleanup.unenroll").exists()
+
+
+def test_one_in_a_file_is_used_and_written_nowhere(
+    desk: Desk, shared: Start, ledger_url: str
+) -> None:
+    shared()
+    desk.write("a.csv", rows(5))
+    del desk.environment["BULK_UNENROLL_LEDGER_URL"]
+    secret = desk.folder / "url.txt"
+    secret.write_text(ledger_url.replace("unenroll@", f"unenroll:{SECRET}@") + "\n")
+    desk.environment["BULK_UNENROLL_LEDGER_URL_FILE"] = str(secret)
+    ended = desk.do("run", "a.csv", *JOB, *FAST, "-v")
+    assert ended.code == 0, ended.err
+    assert SECRET not in ended.out + ended.err
+    pointer = desk.folder / "cleanup.unenroll" / "ledger.json"
+    assert json.loads(pointer.read_text()) == {"job": "cleanup", "url": ""}
+    assert stat.S_IMODE(pointer.stat().st_mode) == 0o600
+    del desk.environment["BULK_UNENROLL_LEDGER_URL_FILE"]
+    without = desk.do("status", "cleanup.unenroll")
+    assert without.code == 78
+    assert "has a password" in without.err
+
+
+# ── words ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.in_process
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("status", "--job", "cleanup"), 2, "needs the address of its ledger"),
+        (("status", "--ledger", "postgresql://u@127.0.0.1:9/x"), 2, "Missing argument 'FOLDER'"),
+        (("work", "own.unenroll"), 66, "is not there"),
+        (("status", "--ledger", "postgresql://u@127.0.0.1:9/x", "--job", "A B"), 2, "not a name"),
+        (("status", "--ledger", "postgresql://u@127.0.0.1:9/x", "--job", "a"), 74, "not listen"),
+    ],
+)
+def test_what_is_missing_is_said(desk: Desk, words: tuple[str, ...], code: int, said: str) -> None:
+    ended = desk.do(*words)
+    assert ended.code == code, ended.err
+    assert said in ended.err
+
+
+@pytest.mark.thorough
+def test_a_job_that_nobody_made(desk: Desk, shared: Start) -> None:
+    shared()
+    ended = desk.do("status", "--job", "none")
+    assert ended.code == 66
+    assert "there is no job none" in ended.last_lines[0]
+    assert desk.do("work", "--job", "none").code == 66
+    assert desk.do("resume", "--job", "none", "--yes").code == 66
+    assert desk.do("status", "--job", "none").code == 66  # it was not made by that
+
+
+@pytest.mark.thorough
+def test_a_folder_with_a_ledger_of_its_own_stays_so(desk: Desk, shared: Start) -> None:
+    shared()
+    desk.write("cleanup.csv", rows(5))
+    assert desk.do("run", "cleanup.csv", *FAST).code == 0
+    for words in (("plan", "cleanup.csv", *JOB), ("status", *JOB)):
+        ended = desk.do(*words)
+        assert ended.code == 2
+        assert "has a ledger of its own" in ended.last_lines[0]
+    assert desk.do("work", "cleanup.unenroll").code == 2
