@@ -13,7 +13,6 @@ from aiohttp import web
 from jinja2 import TemplateError
 
 from bulk_unenroll.log import get_logger
-from bulk_unenroll.web import pages
 from bulk_unenroll.web.gate import (
     Asked,
     BehindProxy,
@@ -23,6 +22,7 @@ from bulk_unenroll.web.gate import (
     refused_origin,
 )
 from bulk_unenroll.web.jobs import Jobs
+from bulk_unenroll.web.pages.routes import ROUTES
 from bulk_unenroll.web.setup import Destination
 from bulk_unenroll.web.site import IDENTITY, PERSON, SITE, Site, Trouble, answer, refused
 
@@ -59,7 +59,7 @@ class Server:
             Jobs(self.root), self.destinations, self.hosts, self.most_bytes, self.port, is_own
         )
         app[IDENTITY] = self.identity
-        app.add_routes([web.get("/static/{name}", _static), *pages.ROUTES])
+        app.add_routes([web.get("/static/{name}", _static), *ROUTES])
         return app
 
 

@@ -6,7 +6,7 @@ import re
 from datetime import date
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bulk_unenroll.cli.job_file import Base, read_job
@@ -14,12 +14,14 @@ from bulk_unenroll.cli.job_template import Start, job_text
 from bulk_unenroll.cli.options import BY_NAME
 from bulk_unenroll.inputs.mapping import ReadSettings
 from bulk_unenroll.settings import RUN_MAX_INVALID, parse_limit
+from bulk_unenroll.urls import is_remote
 
 BASE = Base(Path("/jobs"), date(2026, 11, 23))
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="{"), min_size=1)
 
 
+@example(name="a", files="HTTPS:/a", header="a", url=None)
 @given(name=TEXT, files=TEXT, header=TEXT, url=st.none() | st.just("https://eu.example/v3.1"))
 def test_it_is_a_job_with_these_files_and_columns(
     name: str, files: str, header: str, url: str | None
@@ -28,7 +30,8 @@ def test_it_is_a_job_with_these_files_and_columns(
     text = job_text(Start(name, files, "x.unenroll", (header,), settings, url))
     job = read_job(text, BASE)
     assert job.command == "run"
-    assert job.arguments == [files if files == "-" else str(BASE.folder / files)]
+    is_as_given = files == "-" or is_remote(files)
+    assert job.arguments == [files if is_as_given else str(BASE.folder / files)]
     assert job.options["columns"] == [("customerId", header)]
     assert (job.options["target_group_id"], job.options["target_id"]) == (1001, 2001)
     assert ("sandbox" in job.options) == (url is None)

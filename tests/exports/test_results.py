@@ -463,7 +463,7 @@ text_cells = st.text(
 
 class TestRoundTrip:
     @given(rows=st.lists(st.tuples(text_cells, text_cells), min_size=1, max_size=8))
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def test_any_cell_survives(
         self, tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]]
     ) -> None:

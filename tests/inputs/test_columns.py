@@ -197,12 +197,12 @@ def check_parquet(drawn: tuple[ReadSettings, bytes]) -> None:
 
 
 class TestSameByColumns:
-    @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+    @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
     @given(texts())
     def test_text(self, drawn: tuple[ReadSettings, bytes]) -> None:
         check_text(drawn)
 
-    @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+    @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
     @given(parquets())
     def test_parquet(self, drawn: tuple[ReadSettings, bytes]) -> None:
         check_parquet(drawn)
@@ -241,12 +241,12 @@ class TestControls:
         self, monkeypatch: pytest.MonkeyPatch, module: str, name: str, broken: Any
     ) -> None:
         monkeypatch.setattr(f"bulk_unenroll.inputs.{module}.{name}", broken)
-        search = settings(max_examples=5000, deadline=None, phases=(Phase.generate,))
+        search = settings(max_examples=5000, phases=(Phase.generate,))
         with pytest.raises(DETECTED):
             search(given(texts())(check_text))()
 
     def test_a_broken_rule_for_parquet(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(parquet_source, "_reads_as_table", lambda _: True)
-        search = settings(max_examples=500, deadline=None, phases=(Phase.generate,))
+        search = settings(max_examples=500, phases=(Phase.generate,))
         with pytest.raises(DETECTED):
             search(given(parquets())(check_parquet))()

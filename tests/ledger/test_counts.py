@@ -306,7 +306,7 @@ def test_the_accounting_closes_whatever_happens(
 ) -> None:
     run_state_machine_as_test(
         type("Accounting", (Accounting,), {"make_place": staticmethod(make_place)}),
-        settings=settings(max_examples=examples, stateful_step_count=30, deadline=None),
+        settings=settings(max_examples=examples, stateful_step_count=30),
     )
 
 

@@ -82,7 +82,7 @@ class TestKill:
                 assert states(again) == {1: "succeeded", 2: "pending"}
 
     @given(seed=st.integers(0, 2**32))
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     def test_whenever_it_strikes_what_was_committed_is_there(
         self,
         make_place: Callable[[Path], Place],

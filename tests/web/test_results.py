@@ -61,14 +61,16 @@ def test_what_going_on_and_calling_again_would_call(stopped: Visitor) -> None:
 
 def test_what_is_wrong_with_a_form_stands_beside_it(stopped: Visitor) -> None:
     job = stopped.job
-    for path, title, why in (
-        ("customer", 'id="one">One customer', "That is not an id"),
-        ("delete", 'id="delete">Delete this job', "That is not the name of the file"),
-        ("retry", 'id="what">What to do', "Tick at least one code"),
+    for path, title, why, typed in (
+        ("customer", 'id="one">One customer', "That is not an id", "4.2E+08"),
+        ("delete", 'id="delete">Delete this job', "That is not the name of the file", "x.csv"),
+        ("retry", 'id="what">What to do', "Tick at least one code", ""),
     ):
-        page = stopped.post(f"{job}/{path}", customer="4.2E+08", name="x")
+        page = stopped.post(f"{job}/{path}", customer="4.2E+08", name="x.csv")
         assert re.search(rf'{title}</h2>\s*<p class="box bad" role="alert"[^>]*>{why}', page.text)
         assert page.text.count('role="alert"') == 1
+        shown = re.findall(r'<input id="(?:customer|name)"[^>]* value="([^"]*)"', page.text)
+        assert [value for value in shown if value] == ([typed] if typed else [])
 
 
 def test_a_row_is_named_as_excel_shows_it(stopped: Visitor) -> None:

@@ -105,7 +105,7 @@ class TestFile:
 
 class TestKill:
     @given(seed=st.integers(0, 2**32))
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     def test_what_was_committed_is_there_whatever_follows_it_in_the_log(
         self, tmp_path_factory: pytest.TempPathFactory, seed: int
     ) -> None:
@@ -333,7 +333,7 @@ class TestDamage:
         assert (path.read_bytes(), log.read_bytes()) == before
 
     @given(seed=st.integers(0, 2**32))
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def test_whatever_happens_to_the_file_it_opens_or_is_refused(
         self, tmp_path_factory: pytest.TempPathFactory, seed: int
     ) -> None:

@@ -17,7 +17,7 @@ KEYS = st.lists(
 
 
 class TestRepeats:
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(KEYS, st.integers(1, 9))
     def test_every_later_row_of_a_customer_and_target_repeats_the_first(
         self, pairs: list[tuple[int, int]], size: int

@@ -15,8 +15,9 @@ from aiohttp import web
 
 from bulk_unenroll.inputs.mapping import is_added
 from bulk_unenroll.web import children
+from bulk_unenroll.web.checks import check_open
 from bulk_unenroll.web.gate import PLAN, Person
-from bulk_unenroll.web.jobs import MENDED, Facts, Job, current
+from bulk_unenroll.web.jobs import Facts, Job, current
 from bulk_unenroll.web.order import (
     COLUMN,
     ENCODINGS,
@@ -28,7 +29,6 @@ from bulk_unenroll.web.order import (
     offered,
     order_of,
     reading_of,
-    words_of,
     wrong_row,
 )
 from bulk_unenroll.web.order import IDS as ID_NAMES
@@ -44,12 +44,11 @@ from bulk_unenroll.web.site import (
     need,
     page,
 )
+from bulk_unenroll.web.starting import start_plan
 from bulk_unenroll.web.words import capital, in_words
 
-SEE: Final = "See it"
 UNCLEAR: Final = re.compile(r"--encoding|(?:is not|is|looks like|may be) UTF-")
 """What is said of a text whose encoding is not known."""
-TOLD: Final = ("--json", "--progress-file", "../now.json", "--log-format", "json")
 
 
 async def columns(request: web.Request) -> web.Response:
@@ -232,27 +231,6 @@ async def make_plan(request: web.Request) -> web.Response:
     raise web.HTTPSeeOther(address(job, "/plan"))
 
 
-def check_open(job: Job) -> None:
-    """Raise ``Trouble`` (409) for a job whose order cannot change any more."""
-    seen = look_at(job)
-    if seen.working or (seen.has_begun and not seen.is_mending):
-        raise taken(job, seen.working)
-
-
-def taken(job: Job, working: str | None) -> Trouble:
-    """Why a job cannot be begun: somebody did, or something is going on in it."""
-    lines = [line for line in job.audited() if line["what"] == "confirmed"]
-    if not lines or working in ("plan", MENDED):
-        return Trouble(
-            409, "Something is going on in this job. Wait until it ends.", address(job), SEE
-        )
-    at, who = str(lines[-1]["at"])[11:16], lines[-1]["who"]
-    said = f"It was confirmed at {at} UTC by {who}"
-    if working:
-        return Trouble(409, f"{said} and is running.", address(job), "Watch it")
-    return Trouble(409, f"{said}, and has run.", address(job), "See what came of it")
-
-
 def _keep(job: Job, order: Order, person: Person) -> None:
     reading = order.reading.as_json()
     mended = job.facts.get("mended")
@@ -269,15 +247,3 @@ def _keep(job: Job, order: Order, person: Person) -> None:
     job.forget("draft.json")
     to = job.facts["destination"]
     job.audit(person.name, "planned", destination=to, rate=order.rate)
-
-
-def start_plan(job: Job, site: Site, person: Person) -> None:
-    """Plan the file of a job, or the mended rows that were given to it."""
-    facts = current(job.facts)
-    destination = site.destination(facts["destination"])
-    words = [*words_of(facts, destination), *TOLD, "--rate", facts["rate"]]
-    if destination:
-        words += ["--base-url", destination.base_url]
-    credentials = destination.environment() if destination else {}
-    what = MENDED if facts.get("mended") else "plan"
-    children.start(job, what, words, person.name, credentials)

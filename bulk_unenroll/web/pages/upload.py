@@ -10,9 +10,9 @@ from urllib.parse import unquote, urlencode
 from aiohttp import BodyPartReader, web
 
 from bulk_unenroll.inputs.mapping import is_added
-from bulk_unenroll.web.columns import homes_of, peeked
 from bulk_unenroll.web.gate import PLAN
 from bulk_unenroll.web.order import Reading
+from bulk_unenroll.web.pages.columns import homes_of, peeked
 from bulk_unenroll.web.site import SITE, Trouble, address, need
 from bulk_unenroll.web.uploads import CHUNK_BYTES, Unusable, check_room, take_in
 

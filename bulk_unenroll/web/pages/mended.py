@@ -14,12 +14,13 @@ from typing import Any, Final
 from aiohttp import web
 
 from bulk_unenroll.web import children
-from bulk_unenroll.web.columns import SEE, start_plan
+from bulk_unenroll.web.checks import check_idle
 from bulk_unenroll.web.gate import PLAN
 from bulk_unenroll.web.jobs import Facts, Job
 from bulk_unenroll.web.order import reading_of
-from bulk_unenroll.web.site import SITE, Trouble, address, job_of, look_at, need, whole_of
-from bulk_unenroll.web.uploading import file_of, telling
+from bulk_unenroll.web.pages.upload import file_of, telling
+from bulk_unenroll.web.site import SITE, address, job_of, look_at, need, whole_of
+from bulk_unenroll.web.starting import start_plan
 from bulk_unenroll.web.uploads import add_to
 
 CALLED: Final = "called.json"
@@ -74,13 +75,6 @@ def confirmed(job: Job) -> None:
 def called(job: Job) -> Facts | None:
     """The plan of the mended rows that were called last, whose invalid rows are left to mend."""
     return job.read(CALLED)
-
-
-def check_idle(job: Job) -> None:
-    """Raise ``Trouble`` (409) for a job in which something goes on, or which never began."""
-    seen = look_at(job)
-    if seen.working or not seen.has_begun:
-        raise Trouble(409, "Something is going on in this job already.", address(job), SEE)
 
 
 async def count_whole(job: Job) -> None:
