@@ -138,6 +138,7 @@ def job_of(request: web.Request) -> Job:
 
 def look_at(job: Job) -> Seen:
     """What the files of a job say. Reads some small ones; never the ledger."""
+    working = children.works_on(job)  # first: a command that ends meanwhile was not cut off
     facts, last = job.facts, children.last_of(job)
     outcome = job.read(f"{last}.json") if last in SENDING else None
     if outcome and last == "run" and facts.get("mended_runs"):
@@ -145,7 +146,7 @@ def look_at(job: Job) -> Seen:
     return Seen(
         job.name,
         facts,
-        children.works_on(job),
+        working,
         last,
         job.read("plan.json"),
         outcome,

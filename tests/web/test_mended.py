@@ -60,7 +60,7 @@ def mended(desk: Desk, visitor: Visitor, name: str = "mine.csv", new: str = str(
     return path
 
 
-@pytest.mark.long  # failed once beside much other work, which was not looked into
+@pytest.mark.thorough
 def test_a_job_keeps_its_results_through_all_that_is_given_to_it(
     desk: Desk, server: PageServer, visitor: Visitor
 ) -> None:
