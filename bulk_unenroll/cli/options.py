@@ -57,7 +57,7 @@ from bulk_unenroll.cli.option_types import (
 from bulk_unenroll.errors import UsageError
 from bulk_unenroll.inputs.mapping import ReadSettings
 from bulk_unenroll.model import REOPENABLE
-from bulk_unenroll.reports.alarms import NAMES as ALARMS
+from bulk_unenroll.reports.alarms.raising import NAMES as ALARMS
 from bulk_unenroll.settings import CHOICES, RANGES, RUN_MAX_INVALID, RunSettings, SendSettings
 
 if TYPE_CHECKING:

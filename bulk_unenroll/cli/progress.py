@@ -12,7 +12,7 @@ from rich.console import Console, ConsoleOptions
 from rich.live import Live
 from rich.text import Text
 
-from bulk_unenroll.cli.screens import window
+from bulk_unenroll.cli.screens.console import window
 from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.log import get_logger
 from bulk_unenroll.model import TROUBLED, Call, Decision, State

@@ -13,7 +13,7 @@ from bulk_unenroll.cli.log_options import is_json
 from bulk_unenroll.cli.progress import watching
 from bulk_unenroll.errors import Unanswered, UsageError
 from bulk_unenroll.log import get_logger
-from bulk_unenroll.reports.alarms import AlarmsRaised
+from bulk_unenroll.reports.alarms.raising import AlarmsRaised
 
 if TYPE_CHECKING:
     from bulk_unenroll.cli.options import Given

@@ -25,7 +25,7 @@ from bulk_unenroll.commands.plan import find_given, load_and_survey, with_listed
 from bulk_unenroll.commands.progress_file import ProgressFile
 from bulk_unenroll.errors import FolderUnusable, Next, Stop, UsageError
 from bulk_unenroll.ledger.opening import existing_folder, has_ledger, open_reader
-from bulk_unenroll.reports.alarms import AlarmsRaised
+from bulk_unenroll.reports.alarms.raising import AlarmsRaised
 from bulk_unenroll.reports.plan import Destination, TooManyInvalid
 from bulk_unenroll.sending.open_files import allow_open_files
 from bulk_unenroll.settings import RUN_MAX_INVALID, RunSettings

@@ -16,7 +16,7 @@ from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.ledger.counts import Counts
 from bulk_unenroll.model import Call, Decision
 from bulk_unenroll.observers import Observer
-from bulk_unenroll.reports.alarms import AlarmsRaised
+from bulk_unenroll.reports.alarms.raising import AlarmsRaised
 from bulk_unenroll.reports.plan import Plan
 from bulk_unenroll.reports.progress import Progress, ProgressCounter
 from bulk_unenroll.reports.summary import Summary

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar
 from bulk_unenroll.errors import UsageError
 from bulk_unenroll.inputs.ids import checked_id
 from bulk_unenroll.inputs.mapping import ReadSettings, parse_column
-from bulk_unenroll.reports.alarms import NAMES as ALARMS
+from bulk_unenroll.reports.alarms.raising import NAMES as ALARMS
 from bulk_unenroll.settings import (
     CHOICES,
     RANGES,

@@ -16,7 +16,7 @@ from bulk_unenroll.ledger.counts import known_by_target
 from bulk_unenroll.ledger.facts import StateCount
 from bulk_unenroll.ledger.interface import Ledger, LedgerReader
 from bulk_unenroll.model import Target
-from bulk_unenroll.reports.alarms import target_key
+from bulk_unenroll.reports.alarms.seen import target_key
 from bulk_unenroll.reports.plan import Destination
 from bulk_unenroll.settings import RunSettings
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bulk_unenroll.reports.alarms import NAMES
+from bulk_unenroll.reports.alarms.raising import NAMES
 from tests.kit.command import Desk, Witness
 from tests.kit.terminal import talk
 

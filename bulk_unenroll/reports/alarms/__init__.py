@@ -1,0 +1,1 @@
+"""What about the inputs looks wrong: alarms by what they look at. Pure."""
