@@ -15,7 +15,8 @@ from typing import Final
 
 from bulk_unenroll.errors import UsageError
 from bulk_unenroll.inputs.parts import help_load
-from bulk_unenroll.ledger.interface import Ledger, SharedLoading
+from bulk_unenroll.ledger.interface import Ledger
+from bulk_unenroll.ledger.loading import SharedLoading
 from bulk_unenroll.ledger.opening import beside_planner
 from bulk_unenroll.log import get_logger
 

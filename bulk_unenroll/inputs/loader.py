@@ -15,7 +15,7 @@ from bulk_unenroll.inputs.source import Source
 from bulk_unenroll.inputs.staging import batch_of
 from bulk_unenroll.inputs.tally import Tally
 from bulk_unenroll.ledger.batch import Batch
-from bulk_unenroll.ledger.interface import Into, SourceInfo
+from bulk_unenroll.ledger.loading import Into, SourceInfo
 
 OnRead = Callable[[int, int], object]
 """Is called with how many rows and bytes were read so far."""

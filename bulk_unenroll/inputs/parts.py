@@ -32,7 +32,7 @@ from bulk_unenroll.inputs.mapping import ReadSettings
 from bulk_unenroll.inputs.never import read_never
 from bulk_unenroll.inputs.own_files import is_own
 from bulk_unenroll.inputs.source import Source, open_source
-from bulk_unenroll.ledger.interface import ArrivingPart, LeasedPart, SharedLoading
+from bulk_unenroll.ledger.loading import ArrivingPart, LeasedPart, SharedLoading
 from bulk_unenroll.log import get_logger
 
 LOOK_S: Final = 0.1

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from bulk_unenroll.ledger.batch import Batch
 from bulk_unenroll.ledger.facts import (
     AttemptBin,
     AttemptCount,
@@ -36,22 +35,9 @@ from bulk_unenroll.ledger.facts import (
     Waiting,
     WrittenFile,
 )
+from bulk_unenroll.ledger.loading import Into, SharedLoading
+from bulk_unenroll.ledger.sharing import Beat, Others, SharedRun
 from bulk_unenroll.model import Alarm, Blocked, Call, Enrollment, Entry, State
-
-
-@dataclass(frozen=True, slots=True)
-class SourceInfo:
-    """What identifies a source, and the columns it brought.
-
-    ``reading``: how it was read. ``part_of``: the folder or glob that it was given by, if any.
-    """
-
-    path: str
-    name: str
-    sha256: str
-    reading: str
-    header: tuple[str, ...]
-    part_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,43 +70,6 @@ class Reopening:
     targets: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Sharing:
-    """How senders share a run. In seconds.
-
-    One that took no turn for ``ttl_s`` is given up: others call whom it would have called, and what
-    it had in flight is in doubt. So it takes one every ``beat_s``, but no more than one in
-    ``turn_s``, for each costs a round trip.
-    """
-
-    ttl_s: float
-    beat_s: float
-    turn_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Beat:
-    """What a sender tells the others with a turn, and asks of what they share.
-
-    ``starts``: so many times of starts are wanted, none sooner than in ``lead_s``. ``pause_s``: the
-    API asks for a pause. ``stop``: exit code and reason for which all must stop.
-    """
-
-    starts: int = 0
-    lead_s: float = 0.0
-    pause_s: float = 0.0
-    canary_passed: bool = False
-    stop: tuple[int, str] | None = None
-
-
-class Part(StrEnum):
-    """What a sender may do: make the first calls, wait for those of another one, or send."""
-
-    CANARY = "canary"
-    WAIT = "wait"
-    SEND = "send"
-
-
 class Trust(StrEnum):
     """What is taken for granted of a shared ledger that is opened to work.
 
@@ -133,15 +82,6 @@ class Trust(StrEnum):
     ATTENDED = "attended"
     RESTORED = "restored"
     LOOK = "look"
-
-
-@dataclass(frozen=True, slots=True)
-class Others:
-    """What other senders of the run have settled, and how many of that ended badly."""
-
-    settled: int = 0
-    bad: int = 0
-    not_enrolled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +100,7 @@ class Turn:
     starts_in_s: Sequence[float] = ()
     granted_s: float = field(default=0.0, compare=False)
     stop: tuple[int, str] | None = None
-    others: Others = Others()
+    others: Others = field(default_factory=Others)
 
 
 class LedgerReader(Protocol):
@@ -304,108 +244,6 @@ class LedgerReader(Protocol):
 
     def integrity_faults(self) -> list[str]:
         """What is damaged, does not follow from the attempts, or does not add up."""
-
-
-class SharedRun(Protocol):
-    """What the senders of a run share. Used by the ledger's thread."""
-
-    @property
-    def sharing(self) -> Sharing:
-        """How they share it."""
-
-    def share_rate(self, credential: str, interval_s: float) -> float:
-        """Take starts from those of ``credential``, which others use, too; their interval.
-
-        That is the longest of those that are asked for now.
-        """
-
-    def part(self) -> Part:
-        """What this sender may do now."""
-
-    def leave(self) -> None:
-        """Give back what it would have called."""
-
-
-@dataclass(frozen=True, slots=True)
-class ArrivingPart:
-    """An input among several: how others find it, and what tells whether theirs is the same.
-
-    ``file`` is None where only who plans can read it.
-    """
-
-    file: Mapping[str, str] | None
-    content: str
-
-
-class Into(Protocol):
-    """Takes an input: a ledger, or the part of one that this process leased."""
-
-    def load(
-        self,
-        info: SourceInfo,
-        batches: Iterator[Batch],
-        noticed: Callable[[], Mapping[str, object]] = dict,
-    ) -> int:
-        """Plan a source, reading it if this content was not read before; its id.
-
-        ``batches`` follow each other from row 1 on. They are made in another thread while earlier
-        ones are written, few at a time, and must not use the ledger. If they raise, or the program
-        is killed, nothing of the source stays. After the last one ``noticed`` is asked what was
-        noticed while the source was read: values that JSON has.
-        """
-
-
-class LeasedPart(Into, Protocol):
-    """A part that this process loads, and no other one meanwhile. ``number`` counts from 1.
-
-    The source that is loaded into it is planned only once all parts are in.
-    """
-
-    @property
-    def number(self) -> int: ...
-
-    @property
-    def part(self) -> ArrivingPart: ...
-
-
-class SharedLoading(Protocol):
-    """How several processes load the parts of an order, of which one plans it.
-
-    What it comes to is the same as if one had loaded them by ``Ledger.load``, one after the other.
-    """
-
-    def begin(self, order: Mapping[str, object], parts: Sequence[ArrivingPart]) -> None:
-        """Let others load ``parts``, too. ``order`` tells them how: values that JSON has."""
-
-    def order(self) -> Mapping[str, Any] | None:
-        """How the parts are to be read that are being loaded now; None where none are."""
-
-    def lease(
-        self, before: int = ..., but: Collection[int] = ()
-    ) -> AbstractContextManager[LeasedPart | None]:
-        """The first part that nobody has loaded or leased, for as long as the context lasts.
-
-        If that ends by an error, or with its process, nothing of the part stays, and another loads
-        it. Of the numbers below ``before`` and not in ``but``; None where there is none.
-        """
-
-    def sort_out(self) -> bool:
-        """Find the repeats in a division of the customers, once all parts are in; if any is left.
-
-        By whoever loads, so that this is shared, too.
-        """
-
-    def loaded(self) -> dict[int, int]:
-        """The parts that are in, by number, and how many rows each brought."""
-
-    def finish(self) -> list[int]:
-        """All parts are in: find what repeats, and plan the sources; their ids, in order.
-
-        Raises ``Stop`` (70) where not every row is accounted for: then no source is planned.
-        """
-
-    def give_up(self) -> None:
-        """Drop what was loaded. Who still loads is ended."""
 
 
 class Ledger(Into, Protocol):

@@ -12,7 +12,8 @@ from bulk_unenroll.ledger.elsewhere import SharedJob, shared_job
 from bulk_unenroll.ledger.folder import ask_to_stop as ask_in_folder
 from bulk_unenroll.ledger.folder import existing_folder as folder_with_ledger
 from bulk_unenroll.ledger.folder import is_locked, ledger_path, locked, make_folder
-from bulk_unenroll.ledger.interface import Ledger, LedgerReader, SharedLoading, Trust
+from bulk_unenroll.ledger.interface import Ledger, LedgerReader, Trust
+from bulk_unenroll.ledger.loading import SharedLoading
 from bulk_unenroll.ledger.moving import end_move, move
 from bulk_unenroll.ledger.sqlite.failures import damaged
 from bulk_unenroll.ledger.sqlite.file import is_left_open, open_read_only, read_note

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from bulk_unenroll.ledger.interface import Sharing
+from bulk_unenroll.ledger.sharing import Sharing
 
 MARGIN_S = 2.0
 """A sender falls silent this long before others may take over from it."""

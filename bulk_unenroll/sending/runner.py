@@ -21,7 +21,7 @@ from bulk_unenroll.capillary.auth import Auth
 from bulk_unenroll.capillary.calls import Fault, Reply
 from bulk_unenroll.capillary.verdicts import Block, Halt
 from bulk_unenroll.exits import ExitCode
-from bulk_unenroll.ledger.interface import Sharing
+from bulk_unenroll.ledger.sharing import Sharing
 from bulk_unenroll.model import Enrollment, Known, Target
 from bulk_unenroll.observers import Observer, Stage
 from bulk_unenroll.sending.adaptive_rate import AdaptiveRate

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from bulk_unenroll.ledger.interface import Others
+from bulk_unenroll.ledger.sharing import Others
 from bulk_unenroll.model import BAD, Call, Decision, Known, State, Target
 from bulk_unenroll.settings import Limit
 

@@ -15,7 +15,8 @@ from bulk_unenroll.capillary.auth import make_auth
 from bulk_unenroll.capillary.base_url import host_of
 from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.capillary.credentials import Endpoint
-from bulk_unenroll.ledger.interface import Ledger, Part, SharedRun, Turn
+from bulk_unenroll.ledger.interface import Ledger, Turn
+from bulk_unenroll.ledger.sharing import Part, SharedRun
 from bulk_unenroll.model import Enrollment, Known, Target
 from bulk_unenroll.observers import Observer
 from bulk_unenroll.sending.clock import Clock

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from bulk_unenroll.exits import STOPS_ALL, ExitCode
-from bulk_unenroll.ledger.interface import Beat, Sharing, Turn
+from bulk_unenroll.ledger.interface import Turn
+from bulk_unenroll.ledger.sharing import Beat, Sharing
 from bulk_unenroll.sending.circuit_breaker import CircuitBreaker
 from bulk_unenroll.sending.granted_rate import GrantedRate
 from bulk_unenroll.sending.run_state import RunState

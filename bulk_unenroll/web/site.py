@@ -17,8 +17,8 @@ from bulk_unenroll.reports.rendering import render
 from bulk_unenroll.web import children, words
 from bulk_unenroll.web.gate import IDS, Identity, Person
 from bulk_unenroll.web.jobs import REHEARSAL, SENDING, Facts, Job, Jobs
+from bulk_unenroll.web.seen import Seen
 from bulk_unenroll.web.setup import Destination
-from bulk_unenroll.web.views import Seen
 
 POLICY: Final = "; ".join(
     (

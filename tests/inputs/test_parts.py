@@ -29,7 +29,8 @@ from bulk_unenroll.inputs.loading import load
 from bulk_unenroll.inputs.mapping import ReadSettings
 from bulk_unenroll.inputs.never import Never, read_never
 from bulk_unenroll.inputs.parts import help_load
-from bulk_unenroll.ledger.interface import LeasedPart, Ledger
+from bulk_unenroll.ledger.interface import Ledger
+from bulk_unenroll.ledger.loading import LeasedPart
 from bulk_unenroll.model import Enrollment
 from tests.kit.command import clean_environment
 from tests.kit.postgres import Server

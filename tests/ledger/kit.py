@@ -12,14 +12,8 @@ from typing import Any, NamedTuple, Protocol
 
 from bulk_unenroll.ledger.batch import Batch, StagedRow, staged_batch
 from bulk_unenroll.ledger.facts import ResultRow, confirmed_ids
-from bulk_unenroll.ledger.interface import (
-    Ledger,
-    LedgerReader,
-    Reopening,
-    Selection,
-    SourceInfo,
-    Turn,
-)
+from bulk_unenroll.ledger.interface import Ledger, LedgerReader, Reopening, Selection, Turn
+from bulk_unenroll.ledger.loading import SourceInfo
 from bulk_unenroll.model import Attempt, Blocked, Call, Enrollment, Entry, Invalid, State, Target
 
 NOW_S = 1_700_000_000.0

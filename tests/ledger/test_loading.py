@@ -10,7 +10,8 @@ import pytest
 
 from bulk_unenroll.errors import InputRefused
 from bulk_unenroll.ledger.batch import Batch
-from bulk_unenroll.ledger.interface import Ledger, SourceInfo
+from bulk_unenroll.ledger.interface import Ledger
+from bulk_unenroll.ledger.loading import SourceInfo
 from bulk_unenroll.model import MAX_ID, Enrollment, Invalid, State
 from tests.ledger.kit import (
     BAD_ID,

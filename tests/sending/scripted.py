@@ -16,7 +16,8 @@ from bulk_unenroll.capillary.verdicts import Verdict
 from bulk_unenroll.ledger.batch import StagedRow, staged_batch
 from bulk_unenroll.ledger.counts import count
 from bulk_unenroll.ledger.facts import confirmed_ids
-from bulk_unenroll.ledger.interface import Ledger, SourceInfo, Turn
+from bulk_unenroll.ledger.interface import Ledger, Turn
+from bulk_unenroll.ledger.loading import SourceInfo
 from bulk_unenroll.ledger.sqlite.ledger import SqliteLedger
 from bulk_unenroll.model import Call, Decision, Enrollment, Known, State, Target
 from bulk_unenroll.observers import Observer

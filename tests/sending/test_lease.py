@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bulk_unenroll.ledger.interface import Sharing
+from bulk_unenroll.ledger.sharing import Sharing
 from bulk_unenroll.model import Call, Enrollment, Target
 from bulk_unenroll.sending.lease import MARGIN_S, Lease, awake_s
 from bulk_unenroll.sending.safeguards import Canary

@@ -9,8 +9,8 @@ import pytest
 
 from bulk_unenroll.web import children
 from bulk_unenroll.web.jobs import Job
+from bulk_unenroll.web.seen import Stage
 from bulk_unenroll.web.site import look_at
-from bulk_unenroll.web.views import Stage
 
 OUTCOME = {"exit": {"code": 0, "reason": ""}, "status": {"succeeded": 3, "pending": 0}}
 

@@ -17,12 +17,11 @@ from bulk_unenroll.inputs.ids import _FLAWS
 from bulk_unenroll.inputs.own_status import UNDECIDED
 from bulk_unenroll.model import PROTECTED, State
 from bulk_unenroll.web.order import better_row, headings_of, offered, read_as
+from bulk_unenroll.web.seen import Seen, Stage
 from bulk_unenroll.web.uploads import Unusable, stored_name
 from bulk_unenroll.web.views import (
     MADE,
     PHASES,
-    Seen,
-    Stage,
     codes_of,
     ending_of,
     headline_of,

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from bulk_unenroll.errors import Stop
 from bulk_unenroll.ledger.batch import Batch
-from bulk_unenroll.ledger.interface import ArrivingPart, SourceInfo
+from bulk_unenroll.ledger.loading import ArrivingPart, SourceInfo
 from bulk_unenroll.ledger.postgres.connection import Connection
 from bulk_unenroll.ledger.postgres.job import is_held
 from bulk_unenroll.ledger.postgres.loading import (

@@ -16,7 +16,8 @@ from typing import Final, Self
 from bulk_unenroll.errors import FolderBusy, LedgerAway, LedgerFailed, LedgerOutOfReach
 from bulk_unenroll.ledger.batch import Batch
 from bulk_unenroll.ledger.facts import WrittenFile
-from bulk_unenroll.ledger.interface import Beat, Reopening, SourceInfo, Trust, Turn
+from bulk_unenroll.ledger.interface import Reopening, Trust, Turn
+from bulk_unenroll.ledger.loading import SourceInfo
 from bulk_unenroll.ledger.named import Row
 from bulk_unenroll.ledger.postgres.arrivals import Arrivals
 from bulk_unenroll.ledger.postgres.claims import Claims, Wanted, begin_run, call_of
@@ -30,6 +31,7 @@ from bulk_unenroll.ledger.postgres.recording import all_landed, block, record, r
 from bulk_unenroll.ledger.postgres.senders import TTL_S, Senders, heard
 from bulk_unenroll.ledger.postgres.session import Address
 from bulk_unenroll.ledger.postgres.sources import confirm, note_alarms, note_settings
+from bulk_unenroll.ledger.sharing import Beat
 from bulk_unenroll.model import Alarm, Blocked, Call, Entry
 
 PLANS_KEPT: Final = 20

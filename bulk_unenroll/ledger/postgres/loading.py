@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 
 from bulk_unenroll.ledger.batch import Batch
-from bulk_unenroll.ledger.interface import SourceInfo
+from bulk_unenroll.ledger.loading import SourceInfo
 from bulk_unenroll.ledger.places import place_of
 from bulk_unenroll.ledger.postgres.connection import Connection
 from bulk_unenroll.ledger.postgres.failures import translated

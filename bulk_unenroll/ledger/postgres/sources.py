@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Collection, Mapping, Sequence
 
-from bulk_unenroll.ledger.interface import SourceInfo
+from bulk_unenroll.ledger.loading import SourceInfo
 from bulk_unenroll.ledger.postgres.connection import Connection
 from bulk_unenroll.model import Alarm
 

@@ -15,7 +15,9 @@ from typing import Final, Self
 from bulk_unenroll.ledger.batch import Batch
 from bulk_unenroll.ledger.facts import WrittenFile
 from bulk_unenroll.ledger.folder import ledger_path
-from bulk_unenroll.ledger.interface import Beat, Reopening, SourceInfo, Turn
+from bulk_unenroll.ledger.interface import Reopening, Turn
+from bulk_unenroll.ledger.loading import SourceInfo
+from bulk_unenroll.ledger.sharing import Beat
 from bulk_unenroll.ledger.sqlite.claims import Claims, Wanted, begin_run
 from bulk_unenroll.ledger.sqlite.connection import Writer
 from bulk_unenroll.ledger.sqlite.failures import LedgerHeld

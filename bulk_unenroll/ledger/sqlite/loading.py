@@ -10,7 +10,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
 from bulk_unenroll.ledger.batch import Batch
-from bulk_unenroll.ledger.interface import SourceInfo
+from bulk_unenroll.ledger.loading import SourceInfo
 from bulk_unenroll.ledger.places import place_of
 from bulk_unenroll.ledger.sqlite.connection import Writer
 from bulk_unenroll.ledger.sqlite.keys import Keys, keys_of

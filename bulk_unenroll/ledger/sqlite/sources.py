@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from bulk_unenroll.ledger.interface import SourceInfo
+from bulk_unenroll.ledger.loading import SourceInfo
 from bulk_unenroll.ledger.sqlite.connection import Writer
 from bulk_unenroll.model import Alarm
 

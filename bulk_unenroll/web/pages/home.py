@@ -10,6 +10,7 @@ from aiohttp import web
 
 from bulk_unenroll.web import answers, children
 from bulk_unenroll.web.gate import CONFIRM, PLAN, VIEW
+from bulk_unenroll.web.seen import Seen
 from bulk_unenroll.web.site import (
     SITE,
     Site,
@@ -22,7 +23,6 @@ from bulk_unenroll.web.site import (
     page,
     refused,
 )
-from bulk_unenroll.web.views import Seen
 
 SHOWN_JOBS: Final = 200
 

@@ -14,6 +14,7 @@ from bulk_unenroll.web.gate import CONFIRM, IDS, PLAN, VIEW
 from bulk_unenroll.web.jobs import REHEARSAL, Facts
 from bulk_unenroll.web.order import read_as, shown_plan
 from bulk_unenroll.web.pages import mended
+from bulk_unenroll.web.seen import Stage
 from bulk_unenroll.web.site import (
     SITE,
     Form,
@@ -27,7 +28,7 @@ from bulk_unenroll.web.site import (
     person_of,
 )
 from bulk_unenroll.web.starting import start_plan, start_run
-from bulk_unenroll.web.views import Stage, progress_of, refusal_of, targets_of, typed_number
+from bulk_unenroll.web.views import progress_of, refusal_of, targets_of, typed_number
 from bulk_unenroll.web.words import invalid_of
 
 SHOWN_TARGETS: Final = 50

@@ -11,10 +11,10 @@ from itertools import pairwise
 import pytest
 
 from bulk_unenroll.errors import Fenced, FolderBusy, LedgerFailed, LedgerOutOfReach
-from bulk_unenroll.ledger.interface import Beat, Part
 from bulk_unenroll.ledger.postgres.ledger import PostgresLedger
 from bulk_unenroll.ledger.postgres.session import Address
 from bulk_unenroll.ledger.postgres.stopping import ask_to_stop
+from bulk_unenroll.ledger.sharing import Beat, Part
 from bulk_unenroll.model import State
 from tests.kit.postgres import Server
 from tests.ledger.kit import (
