@@ -11,10 +11,6 @@ from pathlib import Path
 from typing import NamedTuple, Unpack
 
 from bulk_unenroll.capillary.credentials import read_environment
-from bulk_unenroll.commands.connect import destination, working_ledger
-from bulk_unenroll.commands.doubts import held_doubts
-from bulk_unenroll.commands.loaders import loaders
-from bulk_unenroll.commands.memory import as_careful_as_last_time, plain
 from bulk_unenroll.commands.options import (
     PlanOptions,
     Settings,
@@ -23,8 +19,12 @@ from bulk_unenroll.commands.options import (
     keyword_of,
     settings_from,
 )
-from bulk_unenroll.commands.past import Past
-from bulk_unenroll.commands.progress_file import ProgressFile, progress_file
+from bulk_unenroll.commands.steps.connect import destination, working_ledger
+from bulk_unenroll.commands.steps.doubts import held_doubts
+from bulk_unenroll.commands.steps.loaders import loaders
+from bulk_unenroll.commands.steps.memory import as_careful_as_last_time, plain
+from bulk_unenroll.commands.steps.past import Past
+from bulk_unenroll.commands.steps.progress_file import ProgressFile, progress_file
 from bulk_unenroll.errors import UsageError
 from bulk_unenroll.inputs.finding import STDIN, InputFile, default_folder, find_inputs
 from bulk_unenroll.inputs.loading import load

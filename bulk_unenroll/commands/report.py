@@ -6,8 +6,8 @@ import os
 from pathlib import Path, PurePosixPath
 
 from bulk_unenroll.commands.export import destination
-from bulk_unenroll.commands.finish import REPORT_NAME
 from bulk_unenroll.commands.status import status
+from bulk_unenroll.commands.steps.finish import REPORT_NAME
 from bulk_unenroll.errors import UsageError
 from bulk_unenroll.ledger.opening import existing_folder, open_reader
 from bulk_unenroll.urls import without_secrets

@@ -9,18 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
-from bulk_unenroll.commands.connect import (
-    api,
-    check_kind,
-    check_orgs,
-    destination_of,
-    is_confirmed_anew,
-    working_ledger,
-)
 from bulk_unenroll.commands.events import EventFrontend, OnEvent
 from bulk_unenroll.commands.frontend import Frontend
-from bulk_unenroll.commands.joining import joined
-from bulk_unenroll.commands.memory import as_careful_as_last_time, kept_of
 from bulk_unenroll.commands.options import (
     RunOptions,
     SendOptions,
@@ -29,14 +19,24 @@ from bulk_unenroll.commands.options import (
     settings_from,
     several,
 )
-from bulk_unenroll.commands.order import broken_order, not_as_planned, pending_by_target
-from bulk_unenroll.commands.placing import engine_of
 from bulk_unenroll.commands.plan import Given, find_given, load_and_survey, with_listed
-from bulk_unenroll.commands.progress_file import ProgressFile, progress_file
 from bulk_unenroll.commands.results import target_named
-from bulk_unenroll.commands.resuming import resumed
-from bulk_unenroll.commands.sending import Control, Order, Sending
-from bulk_unenroll.commands.stops import check_window
+from bulk_unenroll.commands.steps.connect import (
+    api,
+    check_kind,
+    check_orgs,
+    destination_of,
+    is_confirmed_anew,
+    working_ledger,
+)
+from bulk_unenroll.commands.steps.joining import joined
+from bulk_unenroll.commands.steps.memory import as_careful_as_last_time, kept_of
+from bulk_unenroll.commands.steps.order import broken_order, not_as_planned, pending_by_target
+from bulk_unenroll.commands.steps.placing import engine_of
+from bulk_unenroll.commands.steps.progress_file import ProgressFile, progress_file
+from bulk_unenroll.commands.steps.resuming import resumed
+from bulk_unenroll.commands.steps.sending import Control, Order, Sending
+from bulk_unenroll.commands.steps.stops import check_window
 from bulk_unenroll.errors import InputRefused, UsageError
 from bulk_unenroll.ledger.folder import who_works
 from bulk_unenroll.ledger.interface import LedgerReader, Reopening, Trust

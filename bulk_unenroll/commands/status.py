@@ -9,9 +9,9 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bulk_unenroll.commands.doubts import held_doubts
-from bulk_unenroll.commands.memory import as_last_time
 from bulk_unenroll.commands.options import settings_from
+from bulk_unenroll.commands.steps.doubts import held_doubts
+from bulk_unenroll.commands.steps.memory import as_last_time
 from bulk_unenroll.exits import Exit, ExitCode
 from bulk_unenroll.ledger.counts import count
 from bulk_unenroll.ledger.facts import Run, ids_in_force

@@ -92,7 +92,7 @@ class TestAfterAStop:
 
     @pytest.fixture
     def few(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("bulk_unenroll.commands.finish.PENDING_WRITTEN", 10)
+        monkeypatch.setattr("bulk_unenroll.commands.steps.finish.PENDING_WRITTEN", 10)
 
     @pytest.fixture
     def desk(self, tmp_path: Path) -> Desk:

@@ -76,7 +76,9 @@ class TestWindow:
         api = witness()
         job.do("run", "job.csv", *FAST, "--window", window(-2, 2), "--stop-after", "0s")
         with monkeypatch.context() as later:
-            later.setattr("bulk_unenroll.commands.stops.datetime", SimpleNamespace(datetime=Later))
+            later.setattr(
+                "bulk_unenroll.commands.steps.stops.datetime", SimpleNamespace(datetime=Later)
+            )
             refused = job.do("resume", "job.unenroll", "--yes")
             assert refused.code == 3
             assert "--window always" in refused.last_lines[0]
@@ -101,7 +103,7 @@ def test_a_wall_clock_that_jumps_ahead_ends_the_run_at_its_time(
     """As after a night in which the machine slept; its monotonic clock did not count on."""
     api = witness()
     ahead = """
-import datetime, sys, bulk_unenroll.commands.stops as stops
+import datetime, sys, bulk_unenroll.commands.steps.stops as stops
 began = datetime.datetime.now()
 class Clock(datetime.datetime):
     @classmethod

@@ -7,7 +7,7 @@ from typing import Any
 from bulk_unenroll.capillary import redaction
 from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.capillary.redaction import Secrets
-from bulk_unenroll.commands.call_log import CallLog
+from bulk_unenroll.commands.steps.call_log import CallLog
 from bulk_unenroll.model import Call, Decision
 from bulk_unenroll.sending import landing
 

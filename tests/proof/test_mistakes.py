@@ -18,7 +18,8 @@ import pyarrow.parquet as parquet
 import pytest
 import xlsxwriter
 
-from bulk_unenroll.commands import plan, resuming
+from bulk_unenroll.commands import plan
+from bulk_unenroll.commands.steps import resuming
 from tests.kit.command import Desk, Witness, people
 from tests.kit.in_process import InProcess
 from tests.kit.terminal import talk

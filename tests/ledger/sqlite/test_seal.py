@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bulk_unenroll.commands.connect import working_ledger
+from bulk_unenroll.commands.steps.connect import working_ledger
 from bulk_unenroll.errors import LedgerFailed
 from bulk_unenroll.ledger.folder import ledger_path, make_folder
 from bulk_unenroll.ledger.opening import open_ledger, open_reader

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from bulk_unenroll.capillary.base_url import host_of
 from bulk_unenroll.capillary.credentials import Endpoint
-from bulk_unenroll.commands.call_log import CallLog
-from bulk_unenroll.commands.finish import RunEnd
-from bulk_unenroll.commands.first_time import FirstTime
 from bulk_unenroll.commands.frontend import Frontend
 from bulk_unenroll.commands.options import Settings
-from bulk_unenroll.commands.past import Past
-from bulk_unenroll.commands.placing import Engine
-from bulk_unenroll.commands.progress_file import ProgressFile
-from bulk_unenroll.commands.stops import STOPPED, why_stop
+from bulk_unenroll.commands.steps.call_log import CallLog
+from bulk_unenroll.commands.steps.finish import RunEnd
+from bulk_unenroll.commands.steps.first_time import FirstTime
+from bulk_unenroll.commands.steps.past import Past
+from bulk_unenroll.commands.steps.placing import Engine
+from bulk_unenroll.commands.steps.progress_file import ProgressFile
+from bulk_unenroll.commands.steps.stops import STOPPED, why_stop
 from bulk_unenroll.errors import (
     Interrupted,
     LedgerAway,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bulk_unenroll.commands.options import Settings
-from bulk_unenroll.commands.order import broken_order, not_as_planned, pending_by_target
+from bulk_unenroll.commands.steps.order import broken_order, not_as_planned, pending_by_target
 from bulk_unenroll.errors import InputRefused, Next
 from bulk_unenroll.exits import Exit, ExitCode
 from bulk_unenroll.inputs.mapping import with_never

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from bulk_unenroll.commands.connect import (
+from bulk_unenroll.commands.options import Settings, holding_doubts
+from bulk_unenroll.commands.plan import with_listed
+from bulk_unenroll.commands.steps.connect import (
     api,
     check_goes_on,
     check_orgs,
@@ -13,15 +15,13 @@ from bulk_unenroll.commands.connect import (
     destination_of,
     working_ledger,
 )
-from bulk_unenroll.commands.doubts import held_doubts
-from bulk_unenroll.commands.memory import as_last_time, kept_in
-from bulk_unenroll.commands.options import Settings, holding_doubts
-from bulk_unenroll.commands.past import Past
-from bulk_unenroll.commands.placing import engine_of
-from bulk_unenroll.commands.plan import with_listed
-from bulk_unenroll.commands.sending import Control, Order, Sending
-from bulk_unenroll.commands.stops import check_window
-from bulk_unenroll.commands.what_is_left import WhatIsLeft
+from bulk_unenroll.commands.steps.doubts import held_doubts
+from bulk_unenroll.commands.steps.memory import as_last_time, kept_in
+from bulk_unenroll.commands.steps.past import Past
+from bulk_unenroll.commands.steps.placing import engine_of
+from bulk_unenroll.commands.steps.sending import Control, Order, Sending
+from bulk_unenroll.commands.steps.stops import check_window
+from bulk_unenroll.commands.steps.what_is_left import WhatIsLeft
 from bulk_unenroll.errors import Next, UsageError
 from bulk_unenroll.inputs.never import read_never
 from bulk_unenroll.ledger.facts import confirmed_ids

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from bulk_unenroll.commands.memory import kept_of
 from bulk_unenroll.commands.options import Settings
+from bulk_unenroll.commands.steps.memory import kept_of
 from bulk_unenroll.errors import LedgerAway, LedgerFailed, Next
 from bulk_unenroll.exits import OF_ONE_SENDER, Exit, ExitCode
 from bulk_unenroll.exports.result_files import results_path, write_results

@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from bulk_unenroll.commands.connect import (
+from bulk_unenroll.commands.options import Settings
+from bulk_unenroll.commands.plan import with_listed
+from bulk_unenroll.commands.steps.connect import (
     api,
     check_orgs,
     check_same_api,
@@ -16,14 +18,12 @@ from bulk_unenroll.commands.connect import (
     look_first,
     sharing_server,
 )
-from bulk_unenroll.commands.loaders import help_loading
-from bulk_unenroll.commands.memory import as_last_time
-from bulk_unenroll.commands.options import Settings
-from bulk_unenroll.commands.past import Past
-from bulk_unenroll.commands.plan import with_listed
-from bulk_unenroll.commands.resuming import NOTHING_CONFIRMED
-from bulk_unenroll.commands.sending import Control, Sending
-from bulk_unenroll.commands.stops import check_window
+from bulk_unenroll.commands.steps.loaders import help_loading
+from bulk_unenroll.commands.steps.memory import as_last_time
+from bulk_unenroll.commands.steps.past import Past
+from bulk_unenroll.commands.steps.resuming import NOTHING_CONFIRMED
+from bulk_unenroll.commands.steps.sending import Control, Sending
+from bulk_unenroll.commands.steps.stops import check_window
 from bulk_unenroll.errors import LedgerBehind, Next
 from bulk_unenroll.exits import STOPS_ALL, Exit, ExitCode
 from bulk_unenroll.inputs.never import read_never

@@ -1,0 +1,1 @@
+"""The steps that commands are made of: connect, order, send, finish."""
