@@ -75,8 +75,13 @@ def kill_now_and_then(
             team.kill(dice.choice([one for one in others.running if one.poll() is None]))
 
 
-def send_all(team: LongTeam, rows: int, rate: int, kill_every_s: float, seed: int) -> float:
-    """Load and send to the end while senders are killed; after how long the first call came."""
+def send_all(
+    team: LongTeam, rows: int, rate: int, kill_every_s: float, seed: int
+) -> tuple[float, set[int]]:
+    """Load and send to the end while senders are killed.
+
+    After how many seconds the first call came, and the codes with which senders ended.
+    """
     began_s = time.monotonic()
     run = team.desk.start(
         *("run", "parts", "--job", team.job, "--loaders", 2, "--rate", f"{rate}/s", "--canary", 0),
@@ -94,8 +99,7 @@ def send_all(team: LongTeam, rows: int, rate: int, kill_every_s: float, seed: in
             over.set()
             killer.join()
             others.wait(120)
-    assert {code, *others.codes} <= {0, AGAIN, -signal.SIGKILL}
-    return first_call_s
+    return first_call_s, {code, *others.codes}
 
 
 @pytest.mark.attack(
@@ -121,7 +125,8 @@ def test_all_are_settled_and_nobody_is_called_twice_untold(
 ) -> None:
     team = LongTeam(desk, witness(), server, range(0))
     customers = write_parts(desk.folder / "parts", rows, np.random.default_rng(seed % 2**32))
-    first_call_s = send_all(team, rows, rate, kill_every_s, seed)
+    first_call_s, codes = send_all(team, rows, rate, kill_every_s, seed)
+    assert codes <= {0, AGAIN, -signal.SIGKILL}
     twice = judge(team, rows, customers)
     proof(
         rows=rows,
@@ -134,7 +139,7 @@ def test_all_are_settled_and_nobody_is_called_twice_untold(
 def test_calls_before_their_intents_are_noticed(
     desk: Desk, witness: Start, server: Server, seed: int
 ) -> None:
-    """The control."""
+    """The control. Whoever meets the transaction that is kept open may end with 74."""
     team = LongTeam(desk, witness(), server, range(0))
     desk.program = program("tests.proof.team_controls:no_intent")
     customers = write_parts(desk.folder / "parts", 3000, np.random.default_rng(1))
