@@ -151,11 +151,13 @@ def test_calls_before_their_intents_are_noticed(
 def judge(team: LongTeam, rows: int, customers: int) -> int:
     """Check the laws; how many were called twice."""
     seen = team.seen_by_customer()
-    twice = 0
+    twice = listed = 0
     for customer, lines, doubted in team.ask(BY_CUSTOMER):
         assert seen[customer] <= lines, f"{customer} was called without a line in the ledger"
         assert seen[customer] == 1 or doubted, f"{customer} was called twice and is not listed"
         twice += seen[customer] > 1
+        listed += customer in seen
+    assert listed == len(seen), f"{len(seen) - listed} were called without a line in the ledger"
     assert len(seen) == customers
     found = {state: (number, people) for state, number, people in team.ask(BY_STATE)}
     assert sum(number for number, _ in found.values()) == rows, "the account closes"
