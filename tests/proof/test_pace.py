@@ -19,7 +19,7 @@ from bulk_unenroll.sending.runner import Runner
 from bulk_unenroll.settings import Rate, parse_rate
 from tests.kit.command import Desk, Witness, people
 from tests.kit.tiers import long
-from tests.proof.clockwork import Mortal, in_virtual_time
+from tests.proof.kit.virtual_time import Mortal, in_virtual_time
 from tests.sending.scripted import LOST, Answer, error, http, keys, success
 from tests.sending.test_rate_limit import most_within
 

@@ -25,7 +25,7 @@ from bulk_unenroll.sending.departures import Departures
 from bulk_unenroll.sending.landing import Flight
 from bulk_unenroll.settings import Limit, Rate
 from tests.kit.tiers import long, thorough
-from tests.proof.clockwork import Mortal, in_virtual_time
+from tests.proof.kit.virtual_time import Mortal, in_virtual_time
 from tests.sending.scripted import LOST, REFUSED, Answer, error, http, keys, success
 from tests.sending.test_rate_limit import most_within
 

@@ -25,7 +25,7 @@ from bulk_unenroll.model import Enrollment, State, Target
 from bulk_unenroll.reports.summary import conclude
 from tests.kit.command import CREDENTIALS, Desk
 from tests.kit.tiers import long, thorough
-from tests.proof.rude_server import RudeServer, answer, replies
+from tests.proof.kit.rude_server import RudeServer, answer, replies
 from tests.sending.scripted import Basic, Job, ScriptedApi
 
 CUSTOMER: Final = 423789336
