@@ -105,7 +105,7 @@ def serve(
     """
     import asyncio
 
-    from bulk_unenroll.settings import is_loopback
+    from bulk_unenroll.urls import is_loopback
     from bulk_unenroll.web.app import Server
     from bulk_unenroll.web.gate import OwnMachine
     from bulk_unenroll.web.serve import listen, make_root

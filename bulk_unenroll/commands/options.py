@@ -15,15 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar
 from bulk_unenroll.errors import UsageError
 from bulk_unenroll.inputs.ids import checked_id
 from bulk_unenroll.inputs.mapping import ReadSettings, parse_column
-from bulk_unenroll.reports.alarms.raising import NAMES as ALARMS
-from bulk_unenroll.settings import (
-    CHOICES,
-    RANGES,
+from bulk_unenroll.option_values import (
     Expectation,
     Limit,
     Rate,
-    RunSettings,
-    SendSettings,
     TargetCap,
     Window,
     parse_delimiter,
@@ -38,6 +33,8 @@ from bulk_unenroll.settings import (
     parse_timeout_s,
     parse_window,
 )
+from bulk_unenroll.reports.alarms.raising import NAMES as ALARMS
+from bulk_unenroll.settings import CHOICES, RANGES, RunSettings, SendSettings
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -34,8 +34,8 @@ from bulk_unenroll.inputs.tally import noticed_of_pending
 from bulk_unenroll.ledger.folder import who_works
 from bulk_unenroll.ledger.interface import Ledger, Trust
 from bulk_unenroll.ledger.opening import check_conservation
+from bulk_unenroll.option_values import Limit
 from bulk_unenroll.reports.plan import Destination, Plan, survey
-from bulk_unenroll.settings import Limit
 
 
 def plan(

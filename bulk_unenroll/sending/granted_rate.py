@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from bulk_unenroll.option_values import Rate
 from bulk_unenroll.sending.adaptive_rate import AdaptiveRate
 from bulk_unenroll.sending.ramp import Ramp
-from bulk_unenroll.settings import Rate
 
 MARGIN: Final = 0.02
 """Share of the rate given up, half of it for starts that come late."""

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from bulk_unenroll.model import Enrollment
+from bulk_unenroll.option_values import Rate, parse_rate
 from bulk_unenroll.sending.departures import Departures
 from bulk_unenroll.sending.landing import Flight
 from bulk_unenroll.sending.rate_limit import MARGIN
 from bulk_unenroll.sending.runner import Runner
-from bulk_unenroll.settings import Rate, parse_rate
 from tests.kit.command import Desk, Witness, people
 from tests.kit.tiers import long
 from tests.proof.kit.virtual_time import Mortal, in_virtual_time

@@ -21,9 +21,9 @@ from bulk_unenroll.ledger.sqlite.claims import Claims
 from bulk_unenroll.ledger.sqlite.connection import Writer
 from bulk_unenroll.ledger.sqlite.ledger import SqliteLedger
 from bulk_unenroll.model import Enrollment, State, Target
+from bulk_unenroll.option_values import Limit, Rate
 from bulk_unenroll.sending.departures import Departures
 from bulk_unenroll.sending.landing import Flight
-from bulk_unenroll.settings import Limit, Rate
 from tests.kit.tiers import long, thorough
 from tests.proof.kit.virtual_time import Mortal, in_virtual_time
 from tests.sending.scripted import LOST, REFUSED, Answer, error, http, keys, success

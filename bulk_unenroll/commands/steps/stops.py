@@ -8,7 +8,8 @@ from typing import Final
 
 from bulk_unenroll.errors import OutsideWindow
 from bulk_unenroll.ledger.folder import is_asked_to_stop
-from bulk_unenroll.settings import ALWAYS, RunSettings, elapsed_s
+from bulk_unenroll.option_values import ALWAYS
+from bulk_unenroll.settings import RunSettings, elapsed_s
 
 STOPPED: Final = "stopped by `bulk-unenroll stop`"
 
