@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import datetime
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from bulk_unenroll.clocks import elapsed_s
 from bulk_unenroll.option_values import Expectation, Limit, Rate, TargetCap, Window, next_time
 
 RESEND_WINDOW_S: Final = 900.0
@@ -121,12 +121,6 @@ class SendSettings:
     def resend_after_s(self, now_s: float) -> float:
         """Calls in doubt that were sent after this moment may be resent. Unix seconds."""
         return now_s - RESEND_WINDOW_S if self.resend else math.inf
-
-
-def elapsed_s() -> float:
-    """Seconds on a clock that nobody sets, and that goes on while the machine sleeps."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)  # on Linux
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

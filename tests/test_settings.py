@@ -9,11 +9,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from bulk_unenroll.clocks import elapsed_s
 from bulk_unenroll.option_values import (
     Window,
     parse_window,
 )
-from bulk_unenroll.settings import RunSettings, elapsed_s
+from bulk_unenroll.settings import RunSettings
 
 
 class TestStop:

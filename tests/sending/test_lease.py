@@ -5,7 +5,7 @@ from __future__ import annotations
 from bulk_unenroll.ledger.sharing import Sharing
 from bulk_unenroll.model import Call, Enrollment, Target
 from bulk_unenroll.option_values import Limit
-from bulk_unenroll.sending.lease import MARGIN_S, Lease, awake_s
+from bulk_unenroll.sending.lease import MARGIN_S, Lease
 from bulk_unenroll.sending.safeguards import Canary
 from bulk_unenroll.sending.sieve import Sieve
 
@@ -38,7 +38,3 @@ def test_nothing_leaves_once_it_has_ended() -> None:
     assert sieve.passes(CALL)
     now_s = 15.0
     assert not sieve.passes(CALL)
-
-
-def test_its_clock_goes_on() -> None:
-    assert awake_s() < awake_s() + 1

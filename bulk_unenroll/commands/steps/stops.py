@@ -6,10 +6,11 @@ import datetime
 from pathlib import Path
 from typing import Final
 
+from bulk_unenroll.clocks import elapsed_s
 from bulk_unenroll.errors import OutsideWindow
 from bulk_unenroll.ledger.folder import is_asked_to_stop
 from bulk_unenroll.option_values import ALWAYS
-from bulk_unenroll.settings import RunSettings, elapsed_s
+from bulk_unenroll.settings import RunSettings
 
 STOPPED: Final = "stopped by `bulk-unenroll stop`"
 
