@@ -30,6 +30,7 @@ from bulk_unenroll.ledger.facts import (
 )
 from bulk_unenroll.ledger.interface import Selection
 from bulk_unenroll.ledger.named import Asked
+from bulk_unenroll.ledger.notes import FAILED_FILE, PLANS, SETTINGS
 from bulk_unenroll.ledger.results import result_pages
 from bulk_unenroll.model import Alarm, Enrollment, State, Target
 from bulk_unenroll.settings import RESEND_WINDOW_S
@@ -51,7 +52,7 @@ class NamedReader(Generic[AskedT]):
 
     def settings(self) -> Mapping[str, Any]:
         """See ``LedgerReader.settings``."""
-        settings: dict[str, Any] = json.loads(self._connection.meta("settings") or "{}")
+        settings: dict[str, Any] = json.loads(self._connection.meta(SETTINGS) or "{}")
         return settings
 
     def has_judged(self) -> bool:
@@ -86,13 +87,13 @@ class NamedReader(Generic[AskedT]):
 
     def plans(self) -> dict[str, dict[str, Any]]:
         """See ``LedgerReader.plans``."""
-        noted = self._connection.meta("plans")
+        noted = self._connection.meta(PLANS)
         plans: dict[str, dict[str, Any]] = json.loads(noted) if noted else {}
         return plans
 
     def failed_file(self) -> WrittenFile | None:
         """See ``LedgerReader.failed_file``."""
-        noted = self._connection.meta("failed_file")
+        noted = self._connection.meta(FAILED_FILE)
         return WrittenFile(*json.loads(noted)) if noted else None
 
     def alarms(self) -> list[Alarm]:

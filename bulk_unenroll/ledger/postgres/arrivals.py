@@ -148,7 +148,7 @@ class Arrivals:
 
 
 class LeasedPart:
-    """See ``ledger.interface.LeasedPart``."""
+    """See ``ledger.loading.LeasedPart``."""
 
     def __init__(
         self, connection: Connection, number: int, source: int, file: str | None, content: str
