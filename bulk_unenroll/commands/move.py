@@ -10,8 +10,15 @@ from bulk_unenroll.commands.options import settings_from
 from bulk_unenroll.commands.steps.connect import working_ledger
 from bulk_unenroll.commands.steps.memory import as_last_time
 from bulk_unenroll.errors import UsageError
-from bulk_unenroll.ledger.elsewhere import EXAMPLE, VARIABLE, SharedJob, given_url, named_job, shown
 from bulk_unenroll.ledger.interface import LedgerReader
+from bulk_unenroll.ledger.job_address import (
+    EXAMPLE,
+    VARIABLE,
+    SharedJob,
+    given_url,
+    named_job,
+    shown,
+)
 from bulk_unenroll.ledger.opening import existing_folder, move_to
 
 

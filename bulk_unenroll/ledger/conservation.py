@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from bulk_unenroll.ledger.named import Asked
+from bulk_unenroll.ledger.statements import StatementConnection
 
 Laws = Iterable[tuple[str, str]]
 """Statements that count what breaks a law, each with what that is called."""
@@ -17,13 +17,13 @@ LAWS_OF_ROWS: Final = (
 )
 
 
-def broken(connection: Asked, laws: Laws) -> list[str]:
+def broken(connection: StatementConnection, laws: Laws) -> list[str]:
     """Which of ``laws`` are broken, and how often."""
     numbers = ((connection.fetch_one(statement)[0], what) for statement, what in laws)
     return [f"{number} {what}" for number, what in numbers if number]
 
 
-def row_faults(connection: Asked, **values: object) -> list[str]:
+def row_faults(connection: StatementConnection, **values: object) -> list[str]:
     """Where the rows that were read are not the rows that are kept.
 
     ``values`` are those that the statement ``rows_of_sources`` takes.

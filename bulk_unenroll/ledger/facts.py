@@ -1,4 +1,4 @@
-"""What a ledger answers, with names. Moments are Unix seconds."""
+"""The types of a ledger's answers. Moments are Unix seconds."""
 
 from __future__ import annotations
 

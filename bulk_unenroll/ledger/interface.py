@@ -205,7 +205,7 @@ class LedgerReader(Protocol):
     def attempt_pages(self, selection: Selection) -> Iterator[list[AttemptRow]]:
         """The attempts of the selected customers/targets, as recorded, some thousand at a time.
 
-        Those that may be on their way come last. Asked for as ``result_pages`` are.
+        Those that may be on their way come last. StatementConnection for as ``result_pages`` are.
         """
 
     def example(self, enrollment: Enrollment, sources: Sequence[int]) -> ExampleRow | None:

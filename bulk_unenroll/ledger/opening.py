@@ -7,17 +7,17 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from bulk_unenroll.errors import Misconfigured, Stop, UsageError
-from bulk_unenroll.ledger.elsewhere import NAME as POINTER
-from bulk_unenroll.ledger.elsewhere import SharedJob, shared_job
 from bulk_unenroll.ledger.folder import ask_to_stop as ask_in_folder
 from bulk_unenroll.ledger.folder import existing_folder as folder_with_ledger
 from bulk_unenroll.ledger.folder import is_locked, ledger_path, locked, make_folder
 from bulk_unenroll.ledger.interface import Ledger, LedgerReader, Trust
+from bulk_unenroll.ledger.job_address import NAME as POINTER
+from bulk_unenroll.ledger.job_address import SharedJob, shared_job
 from bulk_unenroll.ledger.loading import SharedLoading
 from bulk_unenroll.ledger.moving import end_move, move
+from bulk_unenroll.ledger.sqlite.copies import refuse_copy
 from bulk_unenroll.ledger.sqlite.failures import damaged
 from bulk_unenroll.ledger.sqlite.file import is_left_open, open_read_only, read_note
-from bulk_unenroll.ledger.sqlite.home import be_at_home
 from bulk_unenroll.ledger.sqlite.ledger import SqliteLedger
 from bulk_unenroll.ledger.sqlite.reader import SqliteReader
 
@@ -45,7 +45,7 @@ def open_ledger(folder: Path, *, make: bool = True, trust: Trust = Trust.USUAL) 
             with open_reader(folder) as reader:
                 prove(reader)
         with closing(SqliteLedger.open(folder)) as ledger:
-            be_at_home(ledger, folder)
+            refuse_copy(ledger, folder)
             yield ledger
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from bulk_unenroll.ledger.facts import (
     AttemptBin,
@@ -29,19 +29,21 @@ from bulk_unenroll.ledger.facts import (
     WrittenFile,
 )
 from bulk_unenroll.ledger.interface import Selection
-from bulk_unenroll.ledger.named import Asked
 from bulk_unenroll.ledger.notes import FAILED_FILE, PLANS, SETTINGS
 from bulk_unenroll.ledger.results import result_pages
+from bulk_unenroll.ledger.statements import StatementConnection
 from bulk_unenroll.model import Alarm, Enrollment, State, Target
 from bulk_unenroll.settings import RESEND_WINDOW_S
 
-AskedT = TypeVar("AskedT", bound=Asked)
+PAGE_ROWS: Final = 10_000
+"""So many attempts are fetched at a time."""
+ConnectionT = TypeVar("ConnectionT", bound=StatementConnection)
 
 
-class NamedReader(Generic[AskedT]):
+class StatementReader(Generic[ConnectionT]):
     """See ``LedgerReader``: all but what each kind of ledger answers in a way of its own."""
 
-    def __init__(self, connection: AskedT) -> None:
+    def __init__(self, connection: ConnectionT) -> None:
         self._connection = connection
 
     # ── sources and runs ─────────────────────────────────────────────────────────────────────────

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import psycopg
 
 from bulk_unenroll.ledger.claim_filter import SPREAD_ROWS, ClaimFilter
-from bulk_unenroll.ledger.named import Row
 from bulk_unenroll.ledger.places import LAST_ROW
 from bulk_unenroll.ledger.postgres.connection import Connection
+from bulk_unenroll.ledger.statements import Row
 from bulk_unenroll.model import Call, Enrollment, Target
 from bulk_unenroll.settings import LONGEST_WAIT_S
 

@@ -10,11 +10,11 @@ from typing import Final, TypeVar
 import psycopg
 
 from bulk_unenroll.errors import LedgerFailed
-from bulk_unenroll.ledger.named import Row
 from bulk_unenroll.ledger.postgres.failures import damaged, translated
 from bulk_unenroll.ledger.postgres.outage import repeated
 from bulk_unenroll.ledger.postgres.session import Address, Raw, connect
 from bulk_unenroll.ledger.postgres.statements import SCRIPTS, SQL
+from bulk_unenroll.ledger.statements import Row
 
 READER_IDLE: Final = "15min"
 """How long a picture of one moment may stand still: a report is made of it."""

@@ -17,7 +17,6 @@ from bulk_unenroll.ledger.batch import Batch
 from bulk_unenroll.ledger.claim_filter import ClaimFilter
 from bulk_unenroll.ledger.interface import Reopening, Trust, Turn
 from bulk_unenroll.ledger.loading import SourceInfo
-from bulk_unenroll.ledger.named import Row
 from bulk_unenroll.ledger.notes import SETTINGS, Notes, as_text
 from bulk_unenroll.ledger.postgres.arrivals import Arrivals
 from bulk_unenroll.ledger.postgres.claims import Claims, begin_run, call_of
@@ -32,6 +31,7 @@ from bulk_unenroll.ledger.postgres.senders import TTL_S, Senders, heard
 from bulk_unenroll.ledger.postgres.session import Address
 from bulk_unenroll.ledger.postgres.sources import confirm, note_alarms
 from bulk_unenroll.ledger.sharing import Beat
+from bulk_unenroll.ledger.statements import Row
 from bulk_unenroll.model import Alarm, Blocked, Call, Entry
 
 

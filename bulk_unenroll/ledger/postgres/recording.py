@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 
 from bulk_unenroll.ledger.interface import Reopening
-from bulk_unenroll.ledger.named import Row
 from bulk_unenroll.ledger.postgres.connection import Connection
+from bulk_unenroll.ledger.statements import Row
 from bulk_unenroll.model import Attempt, Blocked, Entry
 
 Recorded = list[tuple[int, psycopg.Cursor[Row]]]

@@ -13,10 +13,10 @@ from typing import Final
 import psycopg
 
 from bulk_unenroll.errors import FolderBusy
-from bulk_unenroll.ledger.named import Row
 from bulk_unenroll.ledger.postgres.connection import Connection
 from bulk_unenroll.ledger.postgres.failures import given_up
 from bulk_unenroll.ledger.sharing import Beat, Others, Part, Sharing
+from bulk_unenroll.ledger.statements import Row
 from bulk_unenroll.model import BAD, Entry, State
 from bulk_unenroll.settings import RESEND_WINDOW_S
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from bulk_unenroll.ledger.claim_filter import SPREAD_ROWS, ClaimFilter
-from bulk_unenroll.ledger.named import Row
 from bulk_unenroll.ledger.places import LAST_ROW, place_of
 from bulk_unenroll.ledger.sqlite.connection import Writer
+from bulk_unenroll.ledger.statements import Row
 from bulk_unenroll.model import Call, Enrollment, Target
 from bulk_unenroll.settings import LONGEST_WAIT_S
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from bulk_unenroll.errors import LedgerFailed
-from bulk_unenroll.ledger.named import Row
 from bulk_unenroll.ledger.sqlite.failures import ERRORS, LOCK_WAIT_S, damaged, failure, translated
 from bulk_unenroll.ledger.sqlite.mark import Mark, seal
-from bulk_unenroll.ledger.sqlite.own_files import end_writing
 from bulk_unenroll.ledger.sqlite.seal import Schema
 from bulk_unenroll.ledger.sqlite.statements import SQL
+from bulk_unenroll.ledger.sqlite.written_here import end_writing
+from bulk_unenroll.ledger.statements import Row
 
 CACHE_KB: Final = 65_536
 

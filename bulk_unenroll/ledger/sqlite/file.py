@@ -29,15 +29,15 @@ from bulk_unenroll.ledger.sqlite.mark import (
     mark_path,
     read_mark,
 )
-from bulk_unenroll.ledger.sqlite.own_files import (
+from bulk_unenroll.ledger.sqlite.seal import Found
+from bulk_unenroll.ledger.sqlite.statements import SQL
+from bulk_unenroll.ledger.sqlite.temporary_files import keep_temporary_files, sweep
+from bulk_unenroll.ledger.sqlite.written_here import (
     OPENING,
     begin_writing,
     is_written_here,
     writes_none,
 )
-from bulk_unenroll.ledger.sqlite.seal import Found
-from bulk_unenroll.ledger.sqlite.statements import SQL
-from bulk_unenroll.ledger.sqlite.temporary import keep_temporary_files, sweep
 
 APPLICATION_ID: Final = 0x62756E72
 SCHEMA_VERSION: Final = 4

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Final, NamedTuple
 
-from bulk_unenroll.ledger.named import Row
 from bulk_unenroll.ledger.sqlite.connection import Connection, Writer
 from bulk_unenroll.ledger.sqlite.failures import translated
 from bulk_unenroll.ledger.sqlite.file import MOVED, MOVED_VERSION
+from bulk_unenroll.ledger.statements import Row
 
 STATEMENTS: Final = (
     "move_meta", "move_source", "move_part", "move_target", "move_item", "move_row", "move_chunk",

@@ -22,7 +22,7 @@ class CalledOff(Exception):
     """A call may not leave any more: it was forbidden while its connection was made."""
 
 
-class Departures:
+class Dispatcher:
     """Hands calls to idle workers, each as soon as it may start.
 
     One dispatcher waits for all workers: it costs more when each of them waits.
@@ -70,7 +70,7 @@ class Departures:
         flight: asyncio.Future[Flight] = self._loop.create_future()
         self._idle.append(flight)
         if self._run.ready and len(self._idle) == 1:
-            self._run.departures_wanted.set()
+            self._run.dispatcher_wanted.set()
         return flight
 
     def call_off(self, flight: Flight) -> None:
@@ -131,7 +131,7 @@ class Departures:
     async def _until_allowed(self) -> None:
         """Wait for a call and a worker, for the breaker to let them start, and for a token."""
         while True:
-            self._run.departures_wanted.clear()
+            self._run.dispatcher_wanted.clear()
             waiting = self._run.ready and self._idle
             delay_s = self._breaker_delay_s() if waiting else None
             if delay_s == 0:
@@ -141,7 +141,7 @@ class Departures:
                 continue
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay_s):
-                    await self._run.departures_wanted.wait()
+                    await self._run.dispatcher_wanted.wait()
 
     async def _renew_token(self) -> None:
         """Fetch one token for all calls. Without one nothing is sent, and no call is charged."""
@@ -187,7 +187,7 @@ class Departures:
         if delay_s and was_open:
             self._run.observer.paused(delay_s, _why(result.verdict))
         if self._run.ready:
-            self._run.departures_wanted.set()
+            self._run.dispatcher_wanted.set()
         self._run.keeper_wanted.set()
 
     def _breaker_delay_s(self) -> float | None:
