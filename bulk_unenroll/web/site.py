@@ -14,11 +14,11 @@ from typing import Any, Final
 from aiohttp import web
 
 from bulk_unenroll.reports.rendering import render
-from bulk_unenroll.web import children, words
+from bulk_unenroll.web import processes, words
+from bulk_unenroll.web.config import Destination
 from bulk_unenroll.web.gate import IDS, Identity, Person
+from bulk_unenroll.web.job_state import JobState
 from bulk_unenroll.web.jobs import REHEARSAL, SENDING, Facts, Job, Jobs
-from bulk_unenroll.web.seen import Seen
-from bulk_unenroll.web.setup import Destination
 
 POLICY: Final = "; ".join(
     (
@@ -136,14 +136,14 @@ def job_of(request: web.Request) -> Job:
     return job
 
 
-def look_at(job: Job) -> Seen:
+def look_at(job: Job) -> JobState:
     """What the files of a job say. Reads some small ones; never the ledger."""
-    working = children.works_on(job)  # first: a command that ends meanwhile was not cut off
-    facts, last = job.facts, children.last_of(job)
+    working = processes.works_on(job)  # first: a command that ends meanwhile was not cut off
+    facts, last = job.facts, processes.last_of(job)
     outcome = job.read(f"{last}.json") if last in SENDING else None
     if outcome and last == "run" and facts.get("mended_runs"):
         outcome = {**outcome, **(whole_of(job) or {})}
-    return Seen(
+    return JobState(
         job.name,
         facts,
         working,
@@ -152,7 +152,7 @@ def look_at(job: Job) -> Seen:
         outcome,
         job.read("now.json"),
         job.read("mended.json") if facts.get("mended") else None,
-        children.known_of(job),
+        processes.known_of(job),
     )
 
 

@@ -1,4 +1,4 @@
-"""The files that set a server up: destinations, and people with their roles."""
+"""The configuration files of a server: destinations, and people with their roles."""
 
 from __future__ import annotations
 
