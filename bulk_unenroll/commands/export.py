@@ -1,4 +1,4 @@
-"""Write the rows or the page of a folder, to a path or to a remote address."""
+"""Write the rows of a folder, to a path or to a remote address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which call starts when: the circuit breaker, the rate limit and the credentials must allow it."""
+"""Decides when each call starts: circuit breaker, rate limit and token must all allow it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CalledOff(Exception):
 class Dispatcher:
     """Hands calls to idle workers, each as soon as it may start.
 
-    One dispatcher waits for all workers: it costs more when each of them waits.
+    One dispatcher waits on behalf of all workers: that costs less CPU than if each waited.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Dispatcher:
             raise CalledOff
 
     def _is_old(self, flight: Flight) -> bool:
-        """Whether nobody knows for how long a call has been in doubt."""
+        """Whether a call is in doubt, and its age is unknown: the clock was set since."""
         return flight.call.doubtful and not self._clock.is_trusted_since(flight.started_s)
 
     # ── the dispatcher ───────────────────────────────────────────────────────────────────────────
@@ -158,7 +158,7 @@ class Dispatcher:
     # ── what comes back ──────────────────────────────────────────────────────────────────────────
 
     def landed(self, landing: Landing) -> Landing:
-        """Take a landing into account; the same landing, held back if the breaker asks for it."""
+        """Take a result into account; return it, with a longer wait if the breaker asks for one."""
         flight, verdict, now_s = landing.flight, landing.verdict, self._clock.now_s()
         call = flight.call
         self._run.in_flight -= 1

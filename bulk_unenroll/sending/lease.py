@@ -1,4 +1,4 @@
-"""How long a sender that shares its run may start calls: until others might give it up."""
+"""The lease of a sender in a shared run: it may start calls until others could take over."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bulk_unenroll.clocks import elapsed_s
 from bulk_unenroll.ledger.sharing import Sharing
 
 MARGIN_S = 2.0
-"""A sender falls silent this long before others may take over from it."""
+"""A sender stops this long before others may take over from it."""
 
 
 class Lease:

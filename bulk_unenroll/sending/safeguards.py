@@ -1,4 +1,4 @@
-"""What stops a whole run by what its calls come to: the canary, a pilot and two limits. Pure."""
+"""What stops a run because of the outcomes of its calls: canary, pilot, two limits. Pure."""
 
 from __future__ import annotations
 

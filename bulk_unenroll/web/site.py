@@ -40,7 +40,7 @@ HEADERS: Final = {
 }
 PACKAGE: Final = "bulk_unenroll.web"
 TOLD: Final = 200
-"""So many refusals are kept, each for who was sent to it."""
+"""How many refusals are kept for the browsers that are redirected to them."""
 
 
 class Trouble(Exception):
@@ -61,7 +61,7 @@ class Site:
 
     ``locks`` holds one lock for each job, so that of several confirmations one counts;
     ``uploading`` lets two uploads in at once. ``told`` is why forms were refused, by the address
-    that a browser is sent to: so going back in it never sends a form again.
+    that the browser is redirected to: so going back never sends a form again.
     """
 
     jobs: Jobs

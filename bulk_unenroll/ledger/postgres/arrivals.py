@@ -1,9 +1,8 @@
-"""An order on its way into the ledger, of which several processes load parts.
+"""Loads one order by several processes, each some of its parts.
 
-Each part is a transaction of its own, in which its loader stages it. Once all are in, their
-customers are sorted out by divisions, each again in a transaction. Then whoever planned closes the
-account: only now the sources are there. What an unfinished order leaves is in no source, and the
-next who plans drops it.
+Each part is staged in a transaction of its own. Once all are in, repeats are found in divisions of
+the customers, each again in a transaction. Then the process that plans accounts for all rows: only
+now the sources exist. What an unfinished order leaves is in no source; the next plan drops it.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from bulk_unenroll.ledger.postgres.sources import add_source, find_source
 ORDER: Final = "arriving"
 """Under this name the ledger notes how the order is read; without it nobody takes a part."""
 PATIENCE: Final = "10min"
-"""So long a loader may wait for an input, or stand still: then another one does what it was at."""
+"""How long a loader may wait for its input, or stand still, until another one takes its part."""
 LAST: Final = (1 << 31) - 1
 LOOK_S: Final = 0.1
 

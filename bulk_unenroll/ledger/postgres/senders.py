@@ -1,7 +1,7 @@
-"""This sender of a run, and what it shares with the others: slices, starts, the first calls.
+"""The senders of a shared run, and what they share: slices of rows, start times, the first calls.
 
-A sender is known by its row, and its turns are numbered: whoever is not seen for ``TTL_S`` is given
-up, and its next turn fails as a whole. Times are the server's, so that clocks need not agree.
+Each sender is a row, and its turns are numbered. If it is not seen for ``TTL_S``, others take over,
+and its next turn fails as a whole. Times are the server's: clocks need not agree.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bulk_unenroll.settings import RESEND_WINDOW_S
 
 TTL_S: Final = 15.0
 BEATS: Final = 3
-"""So many turns a sender takes, at least, in the time after which it would be given up."""
+"""How many turns a sender takes, at least, within ``TTL_S``."""
 TURN_S: Final = 0.05
 ASKS_FOR_S: Final = 30.0
 """How long a job that took no start counts for the rate of a credential."""
@@ -32,7 +32,7 @@ STARTS_FROM: Final = "starts_from"
 
 
 class Senders:
-    """See ``SharedRun``. Of one process; ``id`` is 0 until it is a sender of a run."""
+    """See ``SharedRun``. One for each process; ``id`` is 0 until it is a sender of a run."""
 
     def __init__(self, connection: Callable[[], Connection], ttl_s: float = TTL_S) -> None:
         self._connect = connection
@@ -110,7 +110,7 @@ class Senders:
     # ── a turn ───────────────────────────────────────────────────────────────────────────────────
 
     def begin_turn(self, entries: Sequence[Entry], beat: Beat | None) -> None:
-        """The fence of a turn, which only who was not given up passes; what others must know."""
+        """Fence the turn: it fails if this sender was given up. Tell the others the news."""
         if not self.id:  # no run was begun: there is nothing to claim
             return
         states = [entry.state for entry in entries if entry.attempt]
@@ -148,7 +148,7 @@ class Senders:
         return bool(found and found[0])
 
     def reap(self, now_s: float) -> None:
-        """Give up senders that took no turn for too long, now and then.
+        """Take over from senders that took no turn for too long. Does so only now and then.
 
         Not from a connection that is younger than that: after an outage nobody was seen.
         """
