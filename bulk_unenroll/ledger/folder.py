@@ -25,6 +25,8 @@ LEDGER_NAME: Final = "ledger.sqlite"
 LOCK_NAME: Final = "lock"
 STOP_NAME: Final = "stop"
 """A file of this name asks whoever works in the folder to stop."""
+STOPPED: Final = "stopped by `bulk-unenroll stop`"
+"""The reason of a run that ended because of it."""
 PROBED_S: Final = 0.2
 """A ``status`` holds the lock for a moment, to see whether anybody does."""
 
