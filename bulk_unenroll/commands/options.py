@@ -134,7 +134,7 @@ class Settings:
     remembered: Mapping[str, Any] = field(default_factory=dict)
 
     def with_remembered(self, values: Mapping[str, Any]) -> Settings:
-        """The same, with ``values``, by field, for what was not given.
+        """These settings with ``values``, by field, for options that were not given.
 
         Never-lists are added: one that was forgotten would protect nobody.
         """
@@ -159,7 +159,7 @@ def joined_paths(*lists: Iterable[Path]) -> tuple[Path, ...]:
 
 
 def holding_doubts(settings: Settings) -> Settings:
-    """The same, but what is in doubt is not sent again by itself."""
+    """``settings``, but calls in doubt are not sent again automatically."""
     return replace(settings, send=replace(settings.send, in_doubt="hold"))
 
 

@@ -84,7 +84,7 @@ class Given:
 
     @property
     def size_bytes(self) -> int:
-        """Of the inputs that are files of this machine."""
+        """The size of those inputs that are files on this machine."""
         paths = [Path(file.path) for file in self.files if not file.url and file.path != STDIN]
         return sum(path.stat().st_size for path in paths if path.is_file())
 

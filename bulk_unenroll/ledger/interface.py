@@ -296,7 +296,7 @@ class Ledger(Into, Protocol):
     def reopen(
         self, which: Reopening, *, now_s: float, check: Callable[[], object] = lambda: None
     ) -> int:
-        """Reopen settled calls; how many.
+        """Reopen settled calls; return how many.
 
         ``check`` is called once they are open. What it raises is raised, and nothing is reopened.
         """
@@ -344,7 +344,7 @@ class Ledger(Into, Protocol):
         """
 
     def end_run(self, exit_code: int, reason: str, *, for_all: bool = True) -> None:
-        """The run ended; how. One that others share ends with its last sender.
+        """Note that the run ended, and how. A shared run ends with its last sender.
 
         Unless it is ``for_all``: then this sender alone ends, and the run waits for the next one,
         if it was not stopped for all.

@@ -104,7 +104,7 @@ def open_job_reader(url: str, job: str) -> Iterator[LedgerReader]:
 
 @contextmanager
 def join_run(folder: Path, started_by: str) -> Iterator[tuple[Ledger, str, list[int]] | None]:
-    """Be a further sender of the run of a shared job: its ledger, the run's id and its sources.
+    """Join the run of a shared job as a further sender: its ledger, the run's id and sources.
 
     None where no run goes on. Raises ``InputMissing`` (66) if there is no such job, and
     ``UsageError`` (2) for a folder whose ledger is its own.
@@ -145,7 +145,7 @@ def beside_planner(folder: Path) -> Iterator[SharedLoading | None]:
 
 
 def move_to(job: SharedJob, ledger: Ledger, folder: Path, starts_from_s: float) -> None:
-    """Let a job go on in PostgreSQL for good, within its folder's lock; see ``moving``.
+    """Move a job to PostgreSQL for good, within its folder's lock; see ``moving``.
 
     No call starts before ``starts_from_s`` (Unix seconds). Raises ``UsageError`` (2) for a folder
     whose ledger is there already, or where there is such a job.

@@ -31,7 +31,7 @@ class StatementConnection(Protocol):
         """What was noted under ``name``."""
 
     def damaged(self, what: str) -> LedgerFailed:
-        """The error for a ledger that is not what it was."""
+        """The error for a ledger that is damaged."""
 
 
 def read_statements(

@@ -57,7 +57,7 @@ class Landing:
         return isinstance(self.answer, Reply) or self.answer.code == TIMEOUT
 
     def held_back(self, hold_s: float) -> Landing:
-        """The same, but sent again in ``hold_s`` seconds at the least, if at all."""
+        """This result, but with a wait of at least ``hold_s`` seconds if the call is sent again."""
         wait_s = self.decision.wait_s
         if wait_s is None or wait_s >= hold_s:
             return self

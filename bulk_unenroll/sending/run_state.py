@@ -157,7 +157,7 @@ class RunState:
         self._sift()
 
     def _sift(self) -> None:
-        """Let what is ready pass the sieve again."""
+        """Check all ready calls against the sieve again."""
         ready = list(self.ready)
         self.ready.clear()
         self.admit(ready)

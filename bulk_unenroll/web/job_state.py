@@ -30,7 +30,7 @@ class Stage(StrEnum):
 
     @property
     def mark(self) -> Mark:
-        """Its sign."""
+        """The sign and colour of this stage."""
         return _MARKS.get(self, WAIT)
 
 

@@ -182,7 +182,7 @@ def page(request: web.Request, template: str, status: int = 200, **values: Any) 
 
 
 def _without_paths(text: str, root: Path) -> str:
-    """A page that names no folder of this server; what commands say may name that of a job."""
+    """``text`` without folders of this server: a command's message may name that of a job."""
     return re.sub(rf"{re.escape(str(root))}(?:/[\w.-]+)*", "an earlier job", text)
 
 
@@ -204,7 +204,7 @@ def refused(
 
 
 def answer(response: web.StreamResponse) -> web.StreamResponse:
-    """The same with the headers that protect every answer."""
+    """The response, with the headers that protect every one."""
     if not response.prepared:
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)

@@ -81,7 +81,7 @@ class Claims:
         return False
 
     def forget(self) -> None:
-        """A turn did not take effect: its slice is not this sender's, or has to be read again."""
+        """Forget the slice of a turn that did not take effect: another sender may have it."""
         self._line = None
 
     def _take_slice(self) -> _Line | None:
@@ -98,7 +98,7 @@ class Claims:
         return {"after": self._line.after, "last": self._line.last} if self._line else {}
 
     def _move(self, found: list[Row]) -> None:
-        """Look behind the last of ``found`` next time; what was due is in no slice."""
+        """Continue after the last of ``found`` next time; calls that were due are in no slice."""
         if self._line and found and found[-1][-1] > LAST_ROW:
             self._line.after = found[-1][-1]
 
@@ -151,7 +151,7 @@ def begin_run(
     resend_after_s: float,
     started_by: str | None,
 ) -> int:
-    """Begin a run, cut into slices; its number. See ``Ledger.begin_run``."""
+    """Begin a run, cut into slices; return its number. See ``Ledger.begin_run``."""
     planned = list(sources)
     with connection.transaction():
         (run,) = connection.fetch_one(

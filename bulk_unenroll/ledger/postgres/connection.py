@@ -67,7 +67,7 @@ class Connection:
             return self.raw.execute(SQL[statement], values)
 
     def execute(self, statement: str, /, **values: object) -> int:
-        """Run a statement; how many rows it changed."""
+        """Run a statement; return how many rows it changed."""
         return self.bridged(lambda: self.send(statement, **values).rowcount)
 
     def fetch_all(self, statement: str, /, **values: object) -> list[Row]:
@@ -100,13 +100,13 @@ class Connection:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """What is done within is durable after it, or did not happen."""
+        """A transaction: once the block ends, all that it did is durable, or nothing is."""
         with self._within_one(), translated(), self.raw.transaction():
             yield
 
     @contextmanager
     def pipelined_transaction(self) -> Iterator[None]:
-        """The same; statements are sent without waiting for what those before them give."""
+        """A transaction whose statements are sent without waiting for earlier results."""
         with self._within_one(), translated(), self.raw.pipeline(), self.raw.transaction():
             yield
 

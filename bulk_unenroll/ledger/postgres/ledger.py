@@ -87,7 +87,7 @@ class PostgresLedger(Notes):
         return cls(open_to_send(Address.of(url, job)), ttl_s, mark)
 
     def join(self, started_by: str) -> tuple[str, list[int]] | None:
-        """Be a further sender of the run that goes on: its id and sources; None where none does.
+        """Join the run that is going on: its id and sources; None if there is none.
 
         Raises ``FolderBusy`` (75) while another process is about to begin one, and ``LedgerBehind``
         (74) where the ledger may not know who was called.
@@ -245,7 +245,7 @@ class PostgresLedger(Notes):
         return Turn(calls, due[0] if due else None, more, blocked)
 
     def forget_claims(self) -> None:
-        """A turn did not take effect: what is left to claim has to be looked up again."""
+        """Look up anew what is left to claim: a turn did not take effect."""
         self._claims.forget()
 
     def claimed_at(self, now_s: float) -> list[Call]:

@@ -104,7 +104,7 @@ def check_not_behind(connection: Connection, mark: Mark | None, trust: Trust) ->
 
 
 def check_attended(connection: Connection) -> None:
-    """The same for whoever joins a run: somebody must have been there a short while ago."""
+    """Raise ``LedgerBehind`` (74) unless a sender was seen lately on the run to be joined."""
     for found in connection.fetch_all("last_run"):
         _check_attended(Standing(*found), None)
 

@@ -65,7 +65,7 @@ def _recorded(sent: Sequence[tuple[Entry, Attempt]]) -> dict[str, list[Any]]:
 
 
 def block(connection: Connection, sources: Sequence[int], blocked: Blocked) -> int:
-    """Block what is pending in a target or group; how many."""
+    """Block what is pending in a target or group; return how many."""
     (number,) = connection.fetch_one(
         "block",
         sources=list(sources),
@@ -80,7 +80,7 @@ def block(connection: Connection, sources: Sequence[int], blocked: Blocked) -> i
 
 
 def reopen(connection: Connection, which: Reopening, now_s: float) -> int:
-    """Reopen settled calls of confirmed sources; how many."""
+    """Reopen settled calls of confirmed sources; return how many."""
     return connection.execute(
         "reopen",
         states=[state.value for state in which.states],

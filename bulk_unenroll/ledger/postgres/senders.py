@@ -45,7 +45,7 @@ class Senders:
     # ── joining and leaving ──────────────────────────────────────────────────────────────────────
 
     def enter(self, run: int, name: str) -> None:
-        """Be a sender of a run."""
+        """Register as a sender of a run."""
         (self.id,) = self._connect().fetch_one("add_sender", run=run, name=name)
         self.run, self.turn, self._canary_told = run, 0, False
 

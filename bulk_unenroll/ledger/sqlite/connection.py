@@ -78,7 +78,7 @@ class Writer(Connection):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """What is done within is durable after it, or did not happen."""
+        """A transaction: once the block ends, all that it did is durable, or nothing is."""
         try:
             with translated(self.path):
                 self.raw.execute("BEGIN IMMEDIATE")
@@ -120,7 +120,7 @@ class Writer(Connection):
             self.raw.execute(f"PRAGMA threads = {threads}")
 
     def abandon(self, *, unchanged: bool = False) -> None:
-        """Let go of it as it is; ``unchanged`` since it was opened, its seal still holds."""
+        """Close it as it is. If it is ``unchanged`` since it was opened, its seal holds again."""
         with translated(self.path), closing(self._mark):
             self.raw.close()
             end_writing(self.path)

@@ -255,7 +255,7 @@ def _is_small(path: Path) -> bool:
 
 
 def _check_pages(connection: Connection) -> None:
-    """Let SQLite look over a ledger that is small enough for it to take no time."""
+    """Run SQLite's integrity check, on a ledger that is small enough for that."""
     if _is_small(connection.path):
         found = connection.raw.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if found != "ok":

@@ -37,7 +37,7 @@ def moved_tables(connection: Connection) -> Iterator[MovedTable]:
 
 
 def close_for_good(connection: Writer, to: Mapping[str, str]) -> None:
-    """Let nobody open this ledger any more. ``to`` has the job, its url and its place in words.
+    """Close this ledger so that nobody can open it. ``to``: the job, its url, its place in words.
 
     Older versions of the program refuse it, too: to them it is of a newer one.
     """
