@@ -91,7 +91,7 @@ class SharedLoading(Protocol):
     def sort_out(self) -> bool:
         """Find the repeats in one division of the customers; return whether there was one left.
 
-        By whoever loads, so that this is shared, too.
+        Every loader may call it, so that this work is shared, too.
         """
 
     def loaded(self) -> dict[int, int]:
@@ -104,4 +104,4 @@ class SharedLoading(Protocol):
         """
 
     def give_up(self) -> None:
-        """Drop what was loaded. Who still loads is ended."""
+        """Drop what was loaded, and disconnect the loaders."""

@@ -180,7 +180,7 @@ def works_now(folder: Path) -> bool:
 
 
 def ask_to_stop(folder: Path) -> None:
-    """Ask whoever works in a folder, or on the job that it names, to stop cleanly."""
+    """Ask the processes that work in a folder, or on the job that it names, to stop cleanly."""
     if (shared := shared_job(folder)) is None:
         ask_in_folder(folder)
         return

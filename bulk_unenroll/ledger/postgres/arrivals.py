@@ -46,7 +46,7 @@ class Arrivals:
         self._order = ""
         self._plans = False
 
-    # ── who plans ────────────────────────────────────────────────────────────────────────────────
+    # ── the process that plans ───────────────────────────────────────────────────────────────────
 
     def begin(self, order: Mapping[str, object], parts: Sequence[ArrivingPart]) -> None:
         """See ``SharedLoading.begin``."""
@@ -99,7 +99,7 @@ class Arrivals:
         return dict(self._connect().fetch_all("parts_loaded"))
 
     def give_up(self) -> None:
-        """Drop what there is of an order that is not loaded to its end, and whoever loads it."""
+        """Drop an order that was not loaded to its end, and disconnect its loaders."""
         connection = self._connect()
         if not connection.fetch_one("has_arrivals")[0]:
             return
@@ -109,7 +109,7 @@ class Arrivals:
             connection.execute("forget_arrivals")
             connection.run_script("end_arrivals")
 
-    # ── whoever loads ────────────────────────────────────────────────────────────────────────────
+    # ── the loaders ──────────────────────────────────────────────────────────────────────────────
 
     def order(self) -> Mapping[str, Any] | None:
         """See ``SharedLoading.order``."""
