@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from bulk_unenroll.inputs import staging as load
+from bulk_unenroll.inputs import staging
 from bulk_unenroll.inputs.rows import Mapper
 from bulk_unenroll.ledger.batch import StagedRow
 from bulk_unenroll.model import Record
@@ -429,7 +429,7 @@ def growing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InProcess:
     """A desk with a file that somebody writes to while it is read."""
     path = tmp_path / "a.csv"
     path.write_text(HEADER + ROW_A)
-    stage = load._stage
+    stage = staging._stage
 
     def meanwhile(record: Record, mapper: Mapper) -> StagedRow:
         if record.row == 1:
@@ -437,7 +437,7 @@ def growing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InProcess:
                 file.write(ROW_B)
         return stage(record, mapper)
 
-    monkeypatch.setattr(load, "_stage", meanwhile)
+    monkeypatch.setattr(staging, "_stage", meanwhile)
     return InProcess(tmp_path)
 
 

@@ -16,7 +16,7 @@ from typing import Final
 
 import pytest
 
-from bulk_unenroll.capillary import judge as protocol
+from bulk_unenroll.capillary import judge
 from bulk_unenroll.capillary.calls import Reply
 from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.capillary.verdicts import Verdict
@@ -243,7 +243,7 @@ async def test_a_judge_without_the_code_table_is_found_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control."""
-    monkeypatch.setattr(protocol, "CODES", {})
+    monkeypatch.setattr(judge, "CODES", {})
     cells = [("310011", 200), ("310018", 400), ("310149", 200)]
     assert len(await differences(tmp_path, cells)) == len(cells)
 
