@@ -25,8 +25,7 @@ from bulk_unenroll.errors import (
     Stop,
     UsageError,
 )
-from bulk_unenroll.settings import is_loopback
-from bulk_unenroll.urls import has_userinfo, scheme_of, without_secrets
+from bulk_unenroll.urls import has_userinfo, is_loopback, scheme_of, without_secrets
 
 EXTRAS: Final = {"s3": "s3", "gs": "gcs", "https": "http", "http": "http"}
 WRITABLE: Final = ("s3", "gs")

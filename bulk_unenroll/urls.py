@@ -1,4 +1,4 @@
-"""Addresses of remote files, and the part of them that may be shown."""
+"""Addresses: which are remote, which are this machine, and the part of them that may be shown."""
 
 from __future__ import annotations
 
@@ -24,6 +24,16 @@ def scheme_of(url: str) -> str:
 def has_userinfo(url: str) -> bool:
     """Whether an address has a username or a password before its host."""
     return "@" in _authority(url)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is this machine, judged by its name or address alone."""
+    import ipaddress  # slow to import, and rarely needed
+
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def without_secrets(url: str) -> str:

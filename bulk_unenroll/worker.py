@@ -1,4 +1,4 @@
-"""A thread that does one task after the other, and what is made ahead in one."""
+"""A thread that does one task after the other, and an iterator that reads ahead in one."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Worker:
 
 
 def ahead(items: Iterator[T]) -> Generator[T, None, None]:
-    """The same items, each made in another thread while the one before is in use.
+    """Yield ``items``; each is made in another thread while the one before is in use.
 
     To be closed: a thread that goes on waiting would keep the process from ending.
     """

@@ -16,7 +16,7 @@ from tests.kit.command import CREDENTIALS, Desk, Witness
 from tests.kit.in_process import EITHER
 from tests.kit.notifications import Inbox
 from tests.kit.postgres import Server, programs, running_server
-from tests.proof.page import PAGE, Figures
+from tests.proof.kit.figures import PAGE, Figures
 
 DEFAULT_SEED = 20260101
 """The same attacks and examples for everybody, so that a red suite is the change's doing.

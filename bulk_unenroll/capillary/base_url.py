@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bulk_unenroll.errors import Misconfigured
-from bulk_unenroll.settings import is_loopback
+from bulk_unenroll.urls import is_loopback
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 

@@ -13,7 +13,7 @@ from urllib.request import getproxies_environment, proxy_bypass
 from yarl import URL
 
 from bulk_unenroll.errors import Misconfigured
-from bulk_unenroll.settings import is_loopback
+from bulk_unenroll.urls import is_loopback
 
 
 @dataclass(frozen=True, slots=True)

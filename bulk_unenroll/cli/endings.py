@@ -89,7 +89,7 @@ def forget() -> None:
 
 
 def finish(summary: Summary, *, json: bool, notify: str = "never", show: bool = True) -> int:
-    """Print how a command ended, and tell everybody who wants to know; its exit code."""
+    """Print how a command ended, log and notify it, and return its exit code."""
     code = summary.exit.code
     resumed = _is_job() and summary.next is not None and summary.next.command == "resume"
     if resumed:  # a job knows its credentials
@@ -121,7 +121,7 @@ def print_abandoned(summary: Summary, *, json: bool) -> None:
 
 
 def end_early(stop: Stop, commands: Container[str]) -> int:
-    """Tell why a command could not go on, and what to type next; its exit code."""
+    """Print why a command could not go on and what to type next; return its exit code."""
     from bulk_unenroll.reports.summary import Summary
 
     seconds = time.monotonic() - doing.began_s

@@ -16,7 +16,7 @@ import click
 from bulk_unenroll.cli.option_types import PATH
 from bulk_unenroll.cli.options import options_of
 from bulk_unenroll.errors import FolderUnusable, Next, UsageError
-from bulk_unenroll.settings import TargetCap, Window
+from bulk_unenroll.option_values import TargetCap, Window
 from bulk_unenroll.urls import is_remote, without_secrets
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _ask(question: str) -> str:
 
 
 def _ask_window() -> Window | None:
-    from bulk_unenroll.settings import parse_window
+    from bulk_unenroll.option_values import parse_window
 
     question = "Send only in a time of day, such as 22:00-05:00, or nothing for always"
 

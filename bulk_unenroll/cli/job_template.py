@@ -10,7 +10,8 @@ from typing import Final
 
 from bulk_unenroll.cli.options import OPTIONS, Option
 from bulk_unenroll.inputs.mapping import ReadSettings
-from bulk_unenroll.settings import RUN_MAX_INVALID, TargetCap, Window
+from bulk_unenroll.option_values import TargetCap, Window
+from bulk_unenroll.settings import RUN_MAX_INVALID
 
 _TEMPLATE: Final = Template("""\
 # A job of bulk-unenroll: what a command line says, kept under version control.

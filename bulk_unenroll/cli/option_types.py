@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
-from bulk_unenroll.settings import (
+from bulk_unenroll.option_values import (
     parse_delimiter,
     parse_duration_s,
     parse_engine,

@@ -105,12 +105,12 @@ def serve(
     """
     import asyncio
 
-    from bulk_unenroll.settings import is_loopback
+    from bulk_unenroll.urls import is_loopback
     from bulk_unenroll.web.app import Server
+    from bulk_unenroll.web.config import read_destinations
     from bulk_unenroll.web.gate import OwnMachine
     from bulk_unenroll.web.serve import listen, make_root
     from bulk_unenroll.web.serve import serve as serve_until_stopped
-    from bulk_unenroll.web.setup import read_destinations
 
     if not is_loopback(host) and not behind_proxy:
         raise Misconfigured(
@@ -145,8 +145,8 @@ def serve(
 
 
 def _behind_proxy(people: Path | None, header: str) -> Identity:
+    from bulk_unenroll.web.config import read_people
     from bulk_unenroll.web.gate import BehindProxy
-    from bulk_unenroll.web.setup import read_people
 
     if people is None:
         raise UsageError("--behind-proxy needs --people", "name a file with people and their roles")

@@ -1,4 +1,4 @@
-"""Explain what happened to one customer; verify a ledger."""
+"""Explain what happened to one customer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write the rows or the page of a folder, to a path or to a remote address."""
+"""Write the rows of a folder, to a path or to a remote address."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class _NoFile(io.StringIO):
 
 
 def _standard_output() -> TextIO:
-    """Standard output, past what forgives its loss: half a table is no table."""
+    """Standard output itself, so that its loss is noticed: half a table is no table."""
     try:
         descriptor = os.dup(sys.stdout.fileno())
     except (OSError, ValueError, AttributeError):
@@ -88,7 +88,7 @@ def _standard_output() -> TextIO:
 
 
 def _check_not_needed(to: Path, folder: Path, reader: LedgerReader) -> None:
-    """Refuse to overwrite an input, or a file that the run folder lives by."""
+    """Refuse to overwrite an input or a file of the ledger."""
     ours = [path for path in folder.iterdir() if path.name.startswith(LEDGER_NAME)]
     needed = [*ours, *(Path(source.path) for source in reader.sources())]
     if to.exists() and any(path.exists() and path.samefile(to) for path in needed):

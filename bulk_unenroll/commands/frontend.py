@@ -1,4 +1,4 @@
-"""The interface of whoever starts a command: it confirms the plan and follows the run."""
+"""What starts a command implements this: it confirms the plan and follows the run."""
 
 from __future__ import annotations
 

@@ -10,13 +10,20 @@ from bulk_unenroll.commands.options import settings_from
 from bulk_unenroll.commands.steps.connect import working_ledger
 from bulk_unenroll.commands.steps.memory import as_last_time
 from bulk_unenroll.errors import UsageError
-from bulk_unenroll.ledger.elsewhere import EXAMPLE, VARIABLE, SharedJob, given_url, named_job, shown
 from bulk_unenroll.ledger.interface import LedgerReader
+from bulk_unenroll.ledger.job_address import (
+    EXAMPLE,
+    VARIABLE,
+    SharedJob,
+    given_url,
+    named_job,
+    shown,
+)
 from bulk_unenroll.ledger.opening import existing_folder, move_to
 
 
 def move(folder: str | os.PathLike[str], job: str, *, to: str | None = None) -> str:
-    """Let the job of ``folder`` go on as ``job`` in PostgreSQL, for good; where that is, in words.
+    """Move the job of ``folder`` to PostgreSQL as ``job``, for good; return where, in words.
 
     ``to`` is the address of the server, see ``shared``. The folder names the job from then on, and
     is used as before; what its own ledger held is never sent from again. Where a kill ends a move
@@ -37,7 +44,7 @@ def move(folder: str | os.PathLike[str], job: str, *, to: str | None = None) -> 
 
 
 def _is_there(folder: Path, job: str) -> bool:
-    """Whether an earlier move was ended, but for its last steps, which the next opening does."""
+    """Whether an earlier move succeeded; what a kill left of its last steps is done here."""
     named = named_job(folder)
     if named is None:
         return False
@@ -52,7 +59,7 @@ def _is_there(folder: Path, job: str) -> bool:
 
 
 def _starts_from_s(reader: LedgerReader) -> float:
-    """From when on calls may start, so that those of the folder count for the rate (Unix s)."""
+    """The earliest start (Unix seconds) that keeps the rate, counting the calls of the folder."""
     from bulk_unenroll.sending.rate_limit import RateLimit
 
     now_s, rate = time.time(), as_last_time(settings_from({}), reader).send.rate

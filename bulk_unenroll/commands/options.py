@@ -15,15 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar
 from bulk_unenroll.errors import UsageError
 from bulk_unenroll.inputs.ids import checked_id
 from bulk_unenroll.inputs.mapping import ReadSettings, parse_column
-from bulk_unenroll.reports.alarms.raising import NAMES as ALARMS
-from bulk_unenroll.settings import (
-    CHOICES,
-    RANGES,
+from bulk_unenroll.option_values import (
     Expectation,
     Limit,
     Rate,
-    RunSettings,
-    SendSettings,
     TargetCap,
     Window,
     parse_delimiter,
@@ -38,6 +33,8 @@ from bulk_unenroll.settings import (
     parse_timeout_s,
     parse_window,
 )
+from bulk_unenroll.reports.alarms.raising import NAMES as ALARMS
+from bulk_unenroll.settings import CHOICES, RANGES, RunSettings, SendSettings
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -137,7 +134,7 @@ class Settings:
     remembered: Mapping[str, Any] = field(default_factory=dict)
 
     def with_remembered(self, values: Mapping[str, Any]) -> Settings:
-        """The same, with ``values``, by field, for what was not given.
+        """These settings with ``values``, by field, for options that were not given.
 
         Never-lists are added: one that was forgotten would protect nobody.
         """
@@ -162,7 +159,7 @@ def joined_paths(*lists: Iterable[Path]) -> tuple[Path, ...]:
 
 
 def holding_doubts(settings: Settings) -> Settings:
-    """The same, but what is in doubt is not sent again by itself."""
+    """``settings``, but calls in doubt are not sent again automatically."""
     return replace(settings, send=replace(settings.send, in_doubt="hold"))
 
 

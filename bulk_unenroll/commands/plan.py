@@ -34,8 +34,8 @@ from bulk_unenroll.inputs.tally import noticed_of_pending
 from bulk_unenroll.ledger.folder import who_works
 from bulk_unenroll.ledger.interface import Ledger, Trust
 from bulk_unenroll.ledger.opening import check_conservation
+from bulk_unenroll.option_values import Limit
 from bulk_unenroll.reports.plan import Destination, Plan, survey
-from bulk_unenroll.settings import Limit
 
 
 def plan(
@@ -84,7 +84,7 @@ class Given:
 
     @property
     def size_bytes(self) -> int:
-        """Of the inputs that are files of this machine."""
+        """The size of those inputs that are files on this machine."""
         paths = [Path(file.path) for file in self.files if not file.url and file.path != STDIN]
         return sum(path.stat().st_size for path in paths if path.is_file())
 

@@ -1,4 +1,4 @@
-"""Writing the page of a folder."""
+"""Write the report of a folder."""
 
 from __future__ import annotations
 

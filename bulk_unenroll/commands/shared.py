@@ -8,7 +8,8 @@ from pathlib import Path
 
 from bulk_unenroll.errors import UsageError
 from bulk_unenroll.inputs.finding import RUN_FOLDER_ENDING
-from bulk_unenroll.ledger.elsewhere import (
+from bulk_unenroll.ledger.folder import ledger_path, make_folder
+from bulk_unenroll.ledger.job_address import (
     EXAMPLE,
     VARIABLE,
     SharedJob,
@@ -17,7 +18,6 @@ from bulk_unenroll.ledger.elsewhere import (
     name_job,
     named_job,
 )
-from bulk_unenroll.ledger.folder import ledger_path, make_folder
 
 
 def shared(

@@ -1,4 +1,4 @@
-"""Stop whoever works in a run folder, cleanly."""
+"""Stop the process that works in a run folder, cleanly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOOKED_EVERY_S: Final = 0.1
 
 
 def stop(folder: str | os.PathLike[str], *, wait: bool = False) -> bool:
-    """Ask whoever works in ``folder`` to stop cleanly; whether anybody did.
+    """Ask the process that works in ``folder`` to stop cleanly; return whether there was one.
 
     The run starts no more calls, and records the answers to those in flight. ``wait`` returns once
     it has ended. To ask again does no harm: it is never a second signal.

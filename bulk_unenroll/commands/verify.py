@@ -1,4 +1,4 @@
-"""Verifying a ledger."""
+"""Verify a ledger."""
 
 from __future__ import annotations
 

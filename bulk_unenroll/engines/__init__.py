@@ -1,1 +1,1 @@
-"""What places senders on other machines. Each engine's library is imported by one module alone."""
+"""Engines, such as Dask, that start senders on other machines. One module imports each library."""

@@ -1,8 +1,8 @@
 """One sender of a shared job, as a task of an engine: the command ``work``, in its own process.
 
-A process, for only the main thread of one can be told by a signal to end well. An engine that shuts
-a worker down kills the threads in it, and what they had in flight would be in doubt. The process
-holds on to its worker by a pipe instead, see ``tethered``.
+It is a process, because only the main thread of a process can be stopped cleanly by a signal. An
+engine that shuts a worker down kills its threads, and leaves what they had in flight in doubt. The
+process ends with its worker all the same, see ``tethered``.
 
 Credentials and the ledger's address are those of the worker's environment. No task has them: an
 engine keeps the arguments of its tasks, and shows them.

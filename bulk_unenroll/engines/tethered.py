@@ -1,7 +1,7 @@
-"""``python -m bulk_unenroll.engines.tethered ARGS``: the program, which ends with who started it.
+"""``python -m bulk_unenroll.engines.tethered ARGS``: the program, ending when its starter does.
 
-It holds standard input open, a pipe. However its starter ends, also by kill -9, the pipe ends
-too; then the program gets TERM, and records what it has in flight before it ends.
+Standard input is a pipe that the starter holds open. However the starter ends, also by kill -9, the
+pipe ends too. Then the program sends TERM to itself, and records what it has in flight.
 """
 
 import os

@@ -17,7 +17,7 @@ class CsvStyle:
 
 
 def style_of(noticed: Iterable[Mapping[str, Any]]) -> CsvStyle:
-    """The style of the first text among the inputs; that of RFC 4180 where there is none."""
+    """The style of the first text file among the inputs, or that of RFC 4180."""
     for facts in noticed:
         if "delimiter" in facts:
             # the csv module quotes a lone CR only where it ends lines with CRLF

@@ -79,7 +79,7 @@ class Record:
         return share_of(self.found_in(content, customers), customers, content.until)
 
     def with_content(self, content: Content) -> Record:
-        """The same with an input as it is now; what was confirmed stays so."""
+        """This record with an input as it is now; what was confirmed stays confirmed."""
         same = [c for c in self.contents if _key(c) == _key(content)]
         others = [c for c in self.contents if _key(c) != _key(content)]
         confirmed = [c.confirmed_s for c in same if c.confirmed_s is not None]

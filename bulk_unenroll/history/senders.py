@@ -20,7 +20,7 @@ log = get_logger()
 
 @contextmanager
 def sending_alone(state: Path | None, place: str, user: str, folder: Path) -> Iterator[None]:
-    """Be the only sender of this user to an API; raises ``FolderBusy`` (75), naming the other one.
+    """Hold the lock on sending to an API; raise ``FolderBusy`` (75), naming the other sender.
 
     ``state`` is where that is noted; None: it is not. The lock is the system's, so a killed process
     leaves none behind.

@@ -60,7 +60,7 @@ class Loader:
         return self.reading.signature(self.never.sha256)
 
     def load(self, into: Into, source: Source, on_read: OnRead) -> int:
-        """Load an open input; the id of its source. ``on_read`` is told of this input alone."""
+        """Load an open input; return its source's id. ``on_read`` is told of this input alone."""
         file = source.file
         info = SourceInfo(
             path=file.path,

@@ -161,7 +161,7 @@ def find_places(header: Sequence[str], reading: ReadSettings) -> dict[str, int]:
 
 
 def columns_of(header: Sequence[str], reading: ReadSettings) -> dict[str, int]:
-    """The same, though some ids may be missing."""
+    """Like ``find_places``, but without a check that every id has a column or a constant."""
     places: dict[str, int] = {}
     for name, wanted in reading.columns:
         places[name] = _mapped_place(header, name, wanted, places)

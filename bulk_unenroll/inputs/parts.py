@@ -60,7 +60,7 @@ class Order:
         self._sizes: list[int] = []
 
     def load(self, files: Sequence[InputFile]) -> list[int]:
-        """Load all, with whoever helps; the ids of the sources. Raises as ``loading.load``."""
+        """Load all parts, with any helpers; return the ids of the sources. See ``loading.load``."""
         self._loading.begin(_told(self._loader), [self._part(file) for file in files])
         try:
             self._load(files)
@@ -116,7 +116,7 @@ class Order:
 
 
 def help_load(loading: SharedLoading, spool: Path) -> int:
-    """Load parts of the order that another process plans now, until all are in; how many.
+    """Load parts of an order that another process plans, until all are in; return how many.
 
     Copies of remote inputs go to ``spool``. Raises ``Misconfigured`` (78) where the never-lists of
     the order are not as they were planned with.

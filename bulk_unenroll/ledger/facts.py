@@ -1,4 +1,4 @@
-"""What a ledger answers, with names. Moments are Unix seconds."""
+"""The types of a ledger's answers. Moments are Unix seconds."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ class IdFacts:
     changes: int = 0
 
     def __add__(self, other: IdFacts) -> IdFacts:
-        """Of both together."""
+        """The facts of both sets of rows together."""
         return IdFacts(
             self.rows + other.rows,
             tuple(a + b for a, b in zip(self.digits, other.digits, strict=True)),

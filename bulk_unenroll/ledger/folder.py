@@ -24,7 +24,9 @@ from bulk_unenroll.urls import is_remote
 LEDGER_NAME: Final = "ledger.sqlite"
 LOCK_NAME: Final = "lock"
 STOP_NAME: Final = "stop"
-"""A file of this name asks whoever works in the folder to stop."""
+"""A file of this name asks the process that works in the folder to stop."""
+STOPPED: Final = "stopped by `bulk-unenroll stop`"
+"""The reason of a run that ended because of it."""
 PROBED_S: Final = 0.2
 """A ``status`` holds the lock for a moment, to see whether anybody does."""
 
@@ -121,7 +123,7 @@ def is_locked(folder: Path) -> bool:
 
 
 def ask_to_stop(folder: Path) -> None:
-    """Ask whoever works in the folder to stop cleanly; raises ``FolderUnusable`` (73)."""
+    """Ask the process that works in the folder to stop cleanly; raises ``FolderUnusable`` (73)."""
     try:
         os.close(os.open(folder / STOP_NAME, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
     except OSError as error:

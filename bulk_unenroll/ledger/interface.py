@@ -71,11 +71,11 @@ class Reopening:
 
 
 class Trust(StrEnum):
-    """What is taken for granted of a shared ledger that is opened to work.
+    """What is required of a shared ledger that is opened to work: is it up to date?
 
-    ``USUAL``: it must know all that this folder saw, and where its last run did not end, somebody
-    must have been there lately. ``ATTENDED``: a person goes on with it. ``RESTORED``: a person does
-    though it is an older copy. ``LOOK``: nothing is sent.
+    ``USUAL``: it must have every turn that this folder saw; if its last run did not end, a sender
+    must have been seen lately. ``ATTENDED``: a person goes on with it, so the latter is not needed.
+    ``RESTORED``: a person goes on although it is an older copy. ``LOOK``: nothing is sent.
     """
 
     USUAL = "usual"
@@ -86,11 +86,12 @@ class Trust(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a turn gave.
+    """The result of a turn.
 
-    Calls to send; when the next one is due (Unix seconds); whether any is left beyond these; how
-    many were blocked unsent. Of a shared run also in how many seconds starts may be made, counted
-    from ``granted_s`` (``time.monotonic``), why all must stop, and what others have settled.
+    ``calls`` to send; when the next one is due (Unix seconds); whether there are more than these;
+    how many were ``blocked`` unsent. Of a shared run also: ``starts_in_s``, when calls may start,
+    in seconds after ``granted_s`` (``time.monotonic``); ``stop``, the exit code and reason with
+    which all must stop; what ``others`` have settled.
     """
 
     calls: list[Call]
@@ -107,9 +108,9 @@ class LedgerReader(Protocol):
     """Asks the record. ``sources`` are ids; with an empty list the answer is about no rows."""
 
     def at_one_moment(self) -> AbstractContextManager[LedgerReader]:
-        """A reader whose answers are all of one moment, also while a run goes on.
+        """A reader of a snapshot: all its answers are of one moment, also while a run goes on.
 
-        It has a connection of its own, and holds up nobody.
+        It has a connection of its own, and blocks nobody.
         """
 
     def base_url(self) -> str | None:
@@ -205,7 +206,7 @@ class LedgerReader(Protocol):
     def attempt_pages(self, selection: Selection) -> Iterator[list[AttemptRow]]:
         """The attempts of the selected customers/targets, as recorded, some thousand at a time.
 
-        Those that may be on their way come last. Asked for as ``result_pages`` are.
+        Those that may be on their way come last. StatementConnection for as ``result_pages`` are.
         """
 
     def example(self, enrollment: Enrollment, sources: Sequence[int]) -> ExampleRow | None:
@@ -295,7 +296,7 @@ class Ledger(Into, Protocol):
     def reopen(
         self, which: Reopening, *, now_s: float, check: Callable[[], object] = lambda: None
     ) -> int:
-        """Reopen settled calls; how many.
+        """Reopen settled calls; return how many.
 
         ``check`` is called once they are open. What it raises is raised, and nothing is reopened.
         """
@@ -343,7 +344,7 @@ class Ledger(Into, Protocol):
         """
 
     def end_run(self, exit_code: int, reason: str, *, for_all: bool = True) -> None:
-        """The run ended; how. One that others share ends with its last sender.
+        """Note that the run ended, and how. A shared run ends with its last sender.
 
         Unless it is ``for_all``: then this sender alone ends, and the run waits for the next one,
         if it was not stopped for all.

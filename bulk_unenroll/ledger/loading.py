@@ -34,7 +34,7 @@ class Into(Protocol):
         batches: Iterator[Batch],
         noticed: Callable[[], Mapping[str, object]] = dict,
     ) -> int:
-        """Plan a source, reading it if this content was not read before; its id.
+        """Plan a source, reading it if this content was not read before; return its id.
 
         ``batches`` follow each other from row 1 on. They are made in another thread while earlier
         ones are written, few at a time, and must not use the ledger. If they raise, or the program
@@ -89,9 +89,9 @@ class SharedLoading(Protocol):
         """
 
     def sort_out(self) -> bool:
-        """Find the repeats in a division of the customers, once all parts are in; if any is left.
+        """Find the repeats in one division of the customers; return whether there was one left.
 
-        By whoever loads, so that this is shared, too.
+        Every loader may call it, so that this work is shared, too.
         """
 
     def loaded(self) -> dict[int, int]:
@@ -104,4 +104,4 @@ class SharedLoading(Protocol):
         """
 
     def give_up(self) -> None:
-        """Drop what was loaded. Who still loads is ended."""
+        """Drop what was loaded, and disconnect the loaders."""

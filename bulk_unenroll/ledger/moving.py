@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from bulk_unenroll.errors import Moved
-from bulk_unenroll.ledger.elsewhere import SharedJob, has_password, name_job, shown
+from bulk_unenroll.ledger.job_address import SharedJob, has_password, name_job, shown
 from bulk_unenroll.ledger.sqlite.ledger import SqliteLedger
 from bulk_unenroll.ledger.sqlite.moving import close_for_good, moved_tables
 

@@ -7,17 +7,17 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from bulk_unenroll.errors import Misconfigured, Stop, UsageError
-from bulk_unenroll.ledger.elsewhere import NAME as POINTER
-from bulk_unenroll.ledger.elsewhere import SharedJob, shared_job
 from bulk_unenroll.ledger.folder import ask_to_stop as ask_in_folder
 from bulk_unenroll.ledger.folder import existing_folder as folder_with_ledger
 from bulk_unenroll.ledger.folder import is_locked, ledger_path, locked, make_folder
 from bulk_unenroll.ledger.interface import Ledger, LedgerReader, Trust
+from bulk_unenroll.ledger.job_address import NAME as POINTER
+from bulk_unenroll.ledger.job_address import SharedJob, shared_job
 from bulk_unenroll.ledger.loading import SharedLoading
 from bulk_unenroll.ledger.moving import end_move, move
+from bulk_unenroll.ledger.sqlite.copies import refuse_copy
 from bulk_unenroll.ledger.sqlite.failures import damaged
 from bulk_unenroll.ledger.sqlite.file import is_left_open, open_read_only, read_note
-from bulk_unenroll.ledger.sqlite.home import be_at_home
 from bulk_unenroll.ledger.sqlite.ledger import SqliteLedger
 from bulk_unenroll.ledger.sqlite.reader import SqliteReader
 
@@ -45,7 +45,7 @@ def open_ledger(folder: Path, *, make: bool = True, trust: Trust = Trust.USUAL) 
             with open_reader(folder) as reader:
                 prove(reader)
         with closing(SqliteLedger.open(folder)) as ledger:
-            be_at_home(ledger, folder)
+            refuse_copy(ledger, folder)
             yield ledger
 
 
@@ -104,7 +104,7 @@ def open_job_reader(url: str, job: str) -> Iterator[LedgerReader]:
 
 @contextmanager
 def join_run(folder: Path, started_by: str) -> Iterator[tuple[Ledger, str, list[int]] | None]:
-    """Be a further sender of the run of a shared job: its ledger, the run's id and its sources.
+    """Join the run of a shared job as a further sender: its ledger, the run's id and sources.
 
     None where no run goes on. Raises ``InputMissing`` (66) if there is no such job, and
     ``UsageError`` (2) for a folder whose ledger is its own.
@@ -145,7 +145,7 @@ def beside_planner(folder: Path) -> Iterator[SharedLoading | None]:
 
 
 def move_to(job: SharedJob, ledger: Ledger, folder: Path, starts_from_s: float) -> None:
-    """Let a job go on in PostgreSQL for good, within its folder's lock; see ``moving``.
+    """Move a job to PostgreSQL for good, within its folder's lock; see ``moving``.
 
     No call starts before ``starts_from_s`` (Unix seconds). Raises ``UsageError`` (2) for a folder
     whose ledger is there already, or where there is such a job.
@@ -180,7 +180,7 @@ def works_now(folder: Path) -> bool:
 
 
 def ask_to_stop(folder: Path) -> None:
-    """Ask whoever works in a folder, or on the job that it names, to stop cleanly."""
+    """Ask the processes that work in a folder, or on the job that it names, to stop cleanly."""
     if (shared := shared_job(folder)) is None:
         ask_in_folder(folder)
         return

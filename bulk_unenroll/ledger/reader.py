@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from bulk_unenroll.ledger.facts import (
     AttemptBin,
@@ -29,18 +29,21 @@ from bulk_unenroll.ledger.facts import (
     WrittenFile,
 )
 from bulk_unenroll.ledger.interface import Selection
-from bulk_unenroll.ledger.named import Asked
+from bulk_unenroll.ledger.notes import FAILED_FILE, PLANS, SETTINGS
 from bulk_unenroll.ledger.results import result_pages
+from bulk_unenroll.ledger.statements import StatementConnection
 from bulk_unenroll.model import Alarm, Enrollment, State, Target
 from bulk_unenroll.settings import RESEND_WINDOW_S
 
-AskedT = TypeVar("AskedT", bound=Asked)
+PAGE_ROWS: Final = 10_000
+"""So many attempts are fetched at a time."""
+ConnectionT = TypeVar("ConnectionT", bound=StatementConnection)
 
 
-class NamedReader(Generic[AskedT]):
+class StatementReader(Generic[ConnectionT]):
     """See ``LedgerReader``: all but what each kind of ledger answers in a way of its own."""
 
-    def __init__(self, connection: AskedT) -> None:
+    def __init__(self, connection: ConnectionT) -> None:
         self._connection = connection
 
     # ── sources and runs ─────────────────────────────────────────────────────────────────────────
@@ -51,7 +54,7 @@ class NamedReader(Generic[AskedT]):
 
     def settings(self) -> Mapping[str, Any]:
         """See ``LedgerReader.settings``."""
-        settings: dict[str, Any] = json.loads(self._connection.meta("settings") or "{}")
+        settings: dict[str, Any] = json.loads(self._connection.meta(SETTINGS) or "{}")
         return settings
 
     def has_judged(self) -> bool:
@@ -86,13 +89,13 @@ class NamedReader(Generic[AskedT]):
 
     def plans(self) -> dict[str, dict[str, Any]]:
         """See ``LedgerReader.plans``."""
-        noted = self._connection.meta("plans")
+        noted = self._connection.meta(PLANS)
         plans: dict[str, dict[str, Any]] = json.loads(noted) if noted else {}
         return plans
 
     def failed_file(self) -> WrittenFile | None:
         """See ``LedgerReader.failed_file``."""
-        noted = self._connection.meta("failed_file")
+        noted = self._connection.meta(FAILED_FILE)
         return WrittenFile(*json.loads(noted)) if noted else None
 
     def alarms(self) -> list[Alarm]:

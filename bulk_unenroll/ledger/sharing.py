@@ -9,11 +9,11 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """How senders share a run. In seconds.
+    """The timing of a shared run, in seconds.
 
-    One that took no turn for ``ttl_s`` is given up: others call whom it would have called, and what
-    it had in flight is in doubt. So it takes one every ``beat_s``, but no more than one in
-    ``turn_s``, for each costs a round trip.
+    A sender that took no turn for ``ttl_s`` counts as dead: others take over its remaining calls,
+    and what it had in flight is in doubt. So it takes a turn at least every ``beat_s``, and at most
+    one per ``turn_s``, since each costs a round trip.
     """
 
     ttl_s: float
@@ -23,10 +23,10 @@ class Sharing:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What a sender tells the others with a turn, and asks of what they share.
+    """What goes with a turn: news for the other senders, and a request for start times.
 
-    ``starts``: so many times of starts are wanted, none sooner than in ``lead_s``. ``pause_s``: the
-    API asks for a pause. ``stop``: exit code and reason for which all must stop.
+    ``starts``: how many start times are requested, none sooner than in ``lead_s``. ``pause_s``: the
+    API asks for a pause. ``stop``: the exit code and reason with which all must stop.
     """
 
     starts: int = 0
@@ -61,13 +61,13 @@ class SharedRun(Protocol):
         """How they share it."""
 
     def share_rate(self, credential: str, interval_s: float) -> float:
-        """Take starts from those of ``credential``, which others use, too; their interval.
+        """Draw starts from the rate of ``credential``, which other jobs may share.
 
-        That is the longest of those that are asked for now.
+        Returns the seconds between two starts: the longest interval that any of them asks for now.
         """
 
     def part(self) -> Part:
         """What this sender may do now."""
 
     def leave(self) -> None:
-        """Give back what it would have called."""
+        """Hand back the calls that this sender has not made."""

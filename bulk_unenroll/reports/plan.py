@@ -15,11 +15,12 @@ from bulk_unenroll.ledger.counts import Counts, callable_count, count
 from bulk_unenroll.ledger.facts import IdFacts, InvalidCount, Source, StateCount
 from bulk_unenroll.ledger.interface import LedgerReader
 from bulk_unenroll.model import PROTECTED, Alarm, State, Target
+from bulk_unenroll.option_values import Limit, Rate
 from bulk_unenroll.reports.alarms.raising import alarms
 from bulk_unenroll.reports.alarms.seen import Seen, ids_seen
 from bulk_unenroll.reports.plan_id import plan_id, plan_parts
 from bulk_unenroll.reports.problems import TargetFact
-from bulk_unenroll.settings import RUN_MAX_INVALID, Limit, Rate
+from bulk_unenroll.settings import RUN_MAX_INVALID
 
 SHOWN_ORGS: Final = 3
 Noticed = Mapping[int, Mapping[str, Any]]

@@ -1,1 +1,1 @@
-"""Calls: how fast, when again, when to stop."""
+"""Sending: the rate, the retries, and when to stop."""

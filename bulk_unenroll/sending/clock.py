@@ -1,4 +1,4 @@
-"""The only clock of a run."""
+"""The clock that a run keeps times by: when calls start, when they were sent."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """``--rate`` for senders on several machines: the ledger hands out the times of starts.
 
 The times of all senders lie one interval apart, so there are never more than N in any window,
-whoever sends. A time that nobody used is lost: it is never made up for.
+whoever sends. A time that is not used is lost, and not made up for.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from bulk_unenroll.option_values import Rate
 from bulk_unenroll.sending.adaptive_rate import AdaptiveRate
 from bulk_unenroll.sending.ramp import Ramp
-from bulk_unenroll.settings import Rate
 
 MARGIN: Final = 0.02
 """Share of the rate given up, half of it for starts that come late."""
@@ -25,7 +25,7 @@ def interval_of(rate: Rate) -> float:
 
 
 class GrantedRate:
-    """Lets every attempt start at a time that was granted. The face of a ``RateLimit``.
+    """Lets every attempt start at a time that was granted. See ``StartTimes``.
 
     ``wanting`` is called when a start waits and no time is at hand.
     """

@@ -1,4 +1,4 @@
-"""The ledger's turns: what came back is recorded, what may go next is claimed."""
+"""The loop that uses the ledger: each turn records results and claims the next calls."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from bulk_unenroll.sending.team import Team
 
 TOLD_WAIT_S: Final = 30.0
 IDLE_BEATS: Final = 10
-"""Where others alone have something to do, it is looked so much more often whether they have."""
+"""While only other senders have calls, this much more often it is asked whether they still do."""
 TakeTurn = Callable[..., Awaitable[Turn]]
 """``Ledger.turn``, wherever it is executed."""
 
 
 class Keeper:
-    """Takes one turn of the ledger after the other, each when there is something in it.
+    """Takes turns of the ledger, whenever there is something to record or to claim.
 
     The intent of a claimed call is durable before the call can be sent. ``hold`` says why the run
     stops once its canary has passed; empty: it does not. ``team`` are the others that send.
@@ -80,7 +80,7 @@ class Keeper:
                 await self._until_wanted(turn.next_due_s)
 
     def _tell_of_waiting(self, turn: Turn) -> None:
-        """Tell if nothing happens for long, for every call that is left waits for its next try."""
+        """Report a long wait, in which all calls that are left wait for their next try."""
         if self._run.busy or turn.next_due_s is None:
             return
         wait_s = turn.next_due_s - self._run.clock.wall_s()

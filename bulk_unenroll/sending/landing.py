@@ -1,4 +1,4 @@
-"""What follows from an answer, as a value: its meaning, what to do next, what to record. Pure."""
+"""Turns an answer into what follows from it: verdict, decision, entry of the ledger. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OVERLOADED: Final = (429, 503)
 
 @dataclass(slots=True)
 class Flight:
-    """A call on its way.
+    """A call in flight.
 
     ``started_s`` is loop time, ``sent_at_s`` Unix time. ``generation`` is that of its token;
     ``last_token``: if this one is refused, no other will be accepted.
@@ -35,7 +35,7 @@ class Flight:
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """A call that came back at ``at_s`` (Unix seconds), and all that follows from its answer."""
+    """A call that ended at ``at_s`` (Unix seconds), answered or not, and what follows from it."""
 
     flight: Flight
     answer: Reply | Fault
@@ -57,7 +57,7 @@ class Landing:
         return isinstance(self.answer, Reply) or self.answer.code == TIMEOUT
 
     def held_back(self, hold_s: float) -> Landing:
-        """The same, but sent again in ``hold_s`` seconds at the least, if at all."""
+        """This result, but with a wait of at least ``hold_s`` seconds if the call is sent again."""
         wait_s = self.decision.wait_s
         if wait_s is None or wait_s >= hold_s:
             return self
@@ -81,7 +81,7 @@ def land(
     """Land a call: judge the answer, decide on the call, write its entry for the ledger.
 
     ``at_s`` is Unix time, ``dice`` uniform in [0, 1); ``redact`` removes secrets from a text.
-    ``old``: nobody knows how long ago it was sent.
+    ``old``: how long ago it was sent is unknown, for the clock was set since.
     """
     verdict = _judge(flight, answer, at_s, redact)
     decision = decide(

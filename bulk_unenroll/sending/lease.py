@@ -1,19 +1,14 @@
-"""How long a sender that shares its run may start calls: until others might give it up."""
+"""The lease of a sender in a shared run: it may start calls until others could take over."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
+from bulk_unenroll.clocks import elapsed_s
 from bulk_unenroll.ledger.sharing import Sharing
 
 MARGIN_S = 2.0
-"""A sender falls silent this long before others may take over from it."""
-
-
-def awake_s() -> float:
-    """Seconds that count on while the machine sleeps (``CLOCK_BOOTTIME``, clock_gettime(2))."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+"""A sender stops this long before others may take over from it."""
 
 
 class Lease:
@@ -22,7 +17,7 @@ class Lease:
     ``sharing`` is None for a run that nobody shares: its lease never ends.
     """
 
-    def __init__(self, sharing: Sharing | None, clock_s: Callable[[], float] = awake_s) -> None:
+    def __init__(self, sharing: Sharing | None, clock_s: Callable[[], float] = elapsed_s) -> None:
         self._ttl_s = None if sharing is None else sharing.ttl_s - MARGIN_S
         self._clock_s = clock_s
         self._until_s = clock_s() + (self._ttl_s or 0.0)

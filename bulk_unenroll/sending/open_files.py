@@ -1,4 +1,4 @@
-"""Every call in flight needs an open file, and a system allows a process only so many."""
+"""Raises the limit of open files: every call in flight needs one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The time in which the API fails: single calls probe it, then a trial of more. Pure."""
+"""An outage of the API: single calls probe it, then a trial of several must succeed. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 PROBE_PATIENCE_S: Final = 20.0
-"""A probe that takes longer holds up the next one no more: it may hang until ``--read-timeout``."""
+"""A probe that takes longer no longer delays the next: it may hang until ``--read-timeout``."""
 
 RELAPSES_A_RUNG: Final = 10
 

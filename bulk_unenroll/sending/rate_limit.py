@@ -14,9 +14,9 @@ from typing import Final, Protocol
 
 from aiolimiter import AsyncLimiter
 
+from bulk_unenroll.option_values import Rate
 from bulk_unenroll.sending.adaptive_rate import AdaptiveRate
 from bulk_unenroll.sending.ramp import Ramp
-from bulk_unenroll.settings import Rate
 
 MARGIN: Final = 0.014
 """Share of the rate given up, so that a late start does not count in the next window as well."""

@@ -55,7 +55,7 @@ class RunState:
         self.stop_reasons: dict[int, str] = {}
         self.clocks_parted = False
         self.keeper_wanted = asyncio.Event()
-        self.departures_wanted = asyncio.Event()
+        self.dispatcher_wanted = asyncio.Event()
 
     @property
     def busy(self) -> bool:
@@ -74,7 +74,7 @@ class RunState:
                 self.ready.append(call)
             else:
                 self.give_back(call)
-        self.departures_wanted.set()
+        self.dispatcher_wanted.set()
 
     def _keep_for_good(self, call: Call) -> None:
         """Return a claimed call that must never leave: its customer is on a never-list."""
@@ -157,7 +157,7 @@ class RunState:
         self._sift()
 
     def _sift(self) -> None:
-        """Let what is ready pass the sieve again."""
+        """Check all ready calls against the sieve again."""
         ready = list(self.ready)
         self.ready.clear()
         self.admit(ready)

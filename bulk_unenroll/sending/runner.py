@@ -1,10 +1,10 @@
 """One run: a keeper, a dispatcher and the workers, as tasks of one event loop.
 
-    ledger ⇄ Keeper ─▶ RunState.ready ─▶ Departures ─▶ workers ─▶ API
+    ledger ⇄ Keeper ─▶ RunState.ready ─▶ Dispatcher ─▶ workers ─▶ API
                 ▲                                          │
                 └────── RunState.entries ◀─── Landing ◀────┘
 
-Only the keeper uses the ledger, and only the departures decide when a call starts. What follows
+Only the keeper uses the ledger, and only the dispatcher decides when a call starts. What follows
 from an answer is pure: a ``Landing``.
 """
 
@@ -27,7 +27,7 @@ from bulk_unenroll.observers import Observer, Stage
 from bulk_unenroll.sending.adaptive_rate import AdaptiveRate
 from bulk_unenroll.sending.circuit_breaker import CircuitBreaker
 from bulk_unenroll.sending.clock import Clock
-from bulk_unenroll.sending.departures import CalledOff, Departures
+from bulk_unenroll.sending.dispatcher import CalledOff, Dispatcher
 from bulk_unenroll.sending.granted_rate import GrantedRate
 from bulk_unenroll.sending.keeper import Keeper, TakeTurn
 from bulk_unenroll.sending.landing import Flight, Landing, land
@@ -100,7 +100,7 @@ class Runner:
         self._keeper = Keeper(
             turn, self._run, self._canary, breaker, adaptive_rate, rate_limit.ramp, hold, team
         )
-        self._departures = Departures(self._run, auth, breaker, rate_limit, adaptive_rate)
+        self._dispatcher = Dispatcher(self._run, auth, breaker, rate_limit, adaptive_rate)
 
     @property
     def stop_reasons(self) -> dict[int, str]:
@@ -124,9 +124,9 @@ class Runner:
         """
         self._run.observer.entered(Stage.CANARY)
         self._keeper.look_at_canary()
-        await self._departures.hold_off(earlier_starts_s)
+        await self._dispatcher.hold_off(earlier_starts_s)
         workers = (self._work() for _ in range(self._settings.concurrency))
-        parts = (self._keeper.keep(), self._departures.dispatch(), *workers)
+        parts = (self._keeper.keep(), self._dispatcher.dispatch(), *workers)
         tasks = [asyncio.create_task(part) for part in parts]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -138,14 +138,14 @@ class Runner:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _work(self) -> None:
-        departures, sender, auth = self._departures, self._sender, self._auth
+        dispatcher, sender, auth = self._dispatcher, self._sender, self._auth
         while True:
-            flight = await departures.next_flight()
-            connected = partial(departures.connected, flight)
+            flight = await dispatcher.next_flight()
+            connected = partial(dispatcher.connected, flight)
             try:
                 answer = await sender.unenroll(flight.call.enrollment, auth.headers, connected)
             except CalledOff:
-                departures.call_off(flight)
+                dispatcher.call_off(flight)
             else:
                 self._land(flight, answer)
 
@@ -161,7 +161,7 @@ class Runner:
             redact=self._auth.redact,
             old=not self._clock.is_trusted_since(flight.started_s),
         )
-        self._record(self._departures.landed(landing))
+        self._record(self._dispatcher.landed(landing))
 
     def _record(self, landing: Landing) -> None:
         run, call, decision = self._run, landing.flight.call, landing.decision

@@ -1,4 +1,4 @@
-"""What stops a whole run by what its calls come to: the canary, a pilot and two limits. Pure."""
+"""What stops a run because of the outcomes of its calls: canary, pilot, two limits. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from bulk_unenroll.ledger.sharing import Others
 from bulk_unenroll.model import BAD, Call, Decision, Known, State, Target
-from bulk_unenroll.settings import Limit
+from bulk_unenroll.option_values import Limit
 
 PERCENT_FROM: Final = 100
 """A limit in percent counts only once this many calls are settled."""

@@ -76,7 +76,7 @@ def send(
     request: RunRequest,
     observer: Observer,
 ) -> dict[int, str]:
-    """Send; why it stopped early, by exit code. Raises ``LedgerFailed``.
+    """Send; return why it stopped early, by exit code. Raises ``LedgerFailed``.
 
     It runs an event loop of its own, so it must not be called where one is running: call it in a
     thread there.

@@ -1,7 +1,7 @@
-"""Which claimed calls may still leave. Pure.
+"""Decides which claimed calls may still be sent. Pure.
 
 A call is claimed some time before it starts, and an answer that is read in between may forbid it.
-So every call passes here when the ledger hands it out, and again right before it leaves.
+So each call is checked when the ledger hands it out, and again right before it is sent.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What ends a run before its rows do: signals, another thread, a time that is up."""
+"""What stops a run early: signals, a request from another thread, a time limit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bulk_unenroll.log import get_logger
 from bulk_unenroll.signals import SIGNALS, heeded
 
 LOOKED_AT_EVERY_S: Final = 0.25
-"""So often the run looks at the clock on the wall."""
+"""How often the run looks at the wall clock."""
 
 Stop = Callable[[int, str], None]
 """Ends the run cleanly, given the exit code and the reason. Not thread-safe."""
@@ -70,7 +70,7 @@ def stopped_by_request(request: StopRequest, stop: Stop) -> Iterator[None]:
 
 @contextmanager
 def stopped_by_itself(why: Callable[[], str] | None, stop: Stop) -> Iterator[None]:
-    """While open, the run stops once ``why`` says why: exit 3. None: it does not.
+    """While open, stop the run (exit 3) once ``why`` gives a reason. None: never.
 
     It is asked again and again, for the wall clock may be set, and the machine may sleep.
     """

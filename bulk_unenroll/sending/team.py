@@ -1,4 +1,4 @@
-"""One sender among those that share a run: what it tells the others, and hears of them."""
+"""One sender of a shared run: what it tells the other senders, and learns from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEAD_MOST_S: Final = 0.05
 
 
 class Team:
-    """Makes the beat of each turn, and takes in what the turn says of the others.
+    """Makes the ``Beat`` that goes with each turn, and applies what the turn says of the others.
 
     ``hold`` is why the run stops once its canary has passed; that stops all, too.
     """

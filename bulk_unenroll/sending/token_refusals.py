@@ -1,4 +1,4 @@
-"""Whether a refused token can be replaced, or whoever holds the credentials is not let in."""
+"""Tells a token that expired, and is replaced, from credentials that are refused."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from aiohttp import web
 from jinja2 import TemplateError
 
 from bulk_unenroll.log import get_logger
+from bulk_unenroll.web.config import Destination
 from bulk_unenroll.web.gate import (
     Asked,
     BehindProxy,
@@ -23,7 +24,6 @@ from bulk_unenroll.web.gate import (
 )
 from bulk_unenroll.web.jobs import Jobs
 from bulk_unenroll.web.pages.routes import ROUTES
-from bulk_unenroll.web.setup import Destination
 from bulk_unenroll.web.site import IDENTITY, PERSON, SITE, Site, Trouble, answer, refused
 
 log = get_logger()

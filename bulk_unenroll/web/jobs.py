@@ -107,27 +107,36 @@ class Job:
         append_audit(self.folder / "audit.jsonl", who, what, **more)
 
     def audited(self) -> list[Facts]:
-        """What was noted, oldest first."""
+        """What was noted, oldest first; but for a line that a full disk cut short."""
         try:
-            lines = (self.folder / "audit.jsonl").read_text("utf-8").splitlines()
+            lines = (self.folder / "audit.jsonl").read_bytes().splitlines()
         except OSError:
             return []
-        return [json.loads(line) for line in lines]
+        return [noted for line in lines if (noted := _noted(line))]
 
 
 def append_audit(path: Path, who: str, what: str, **more: object) -> None:
     """Add a line with a hash of the line before, so that a change in between can be seen."""
     try:
-        before = path.read_bytes().splitlines()[-1]
-    except (OSError, IndexError):
+        *_, before = path.read_bytes().splitlines(keepends=True)
+    except (OSError, ValueError):
         before = b""
     line = {"at": _now(), "who": who, "what": what, **more}
-    line["after"] = hashlib.sha256(before).hexdigest()[:16]
+    line["after"] = hashlib.sha256(before.rstrip(b"\n")).hexdigest()[:16]
+    was_cut = bool(before) and not before.endswith(b"\n")  # by a full disk
     descriptor = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "ab") as opened:
-        opened.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+        opened.write(b"\n" * was_cut + json.dumps(line, ensure_ascii=False).encode() + b"\n")
         opened.flush()
         os.fsync(opened.fileno())
+
+
+def _noted(line: bytes) -> Facts | None:
+    try:
+        found: Facts = json.loads(line)
+    except ValueError:
+        return None
+    return found
 
 
 # ── the folder of all jobs ───────────────────────────────────────────────────────────────────────

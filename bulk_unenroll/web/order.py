@@ -9,9 +9,9 @@ from typing import Any, Final
 from bulk_unenroll.inputs.ids import parse_id
 from bulk_unenroll.inputs.mapping import addresses, is_added
 from bulk_unenroll.model import Invalid
-from bulk_unenroll.settings import parse_rate, parse_time_of_day
+from bulk_unenroll.option_values import parse_rate, parse_time_of_day
+from bulk_unenroll.web.config import Destination
 from bulk_unenroll.web.jobs import REHEARSAL
-from bulk_unenroll.web.setup import Destination
 
 COLUMN: Final = "column:"
 ROW_DIGITS: Final = 10

@@ -14,7 +14,7 @@ from typing import Final
 from aiohttp import web
 
 from bulk_unenroll.errors import FolderUnusable, UsageError
-from bulk_unenroll.web import children
+from bulk_unenroll.web import processes
 from bulk_unenroll.web.app import Server
 from bulk_unenroll.web.jobs import Jobs
 
@@ -78,5 +78,5 @@ def sweep(jobs: Jobs, keep_days: int) -> None:
     """Delete jobs on which nothing works and that are older than this."""
     for job in jobs.all():
         age_s = time.time() - datetime.fromisoformat(job.facts["at"]).astimezone(UTC).timestamp()
-        if age_s > keep_days * DAY_S and not children.works_on(job):
+        if age_s > keep_days * DAY_S and not processes.works_on(job):
             jobs.delete(job, f"--keep-days {keep_days}")

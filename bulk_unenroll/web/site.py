@@ -14,11 +14,11 @@ from typing import Any, Final
 from aiohttp import web
 
 from bulk_unenroll.reports.rendering import render
-from bulk_unenroll.web import children, words
+from bulk_unenroll.web import processes, words
+from bulk_unenroll.web.config import Destination
 from bulk_unenroll.web.gate import IDS, Identity, Person
+from bulk_unenroll.web.job_state import JobState
 from bulk_unenroll.web.jobs import REHEARSAL, SENDING, Facts, Job, Jobs
-from bulk_unenroll.web.seen import Seen
-from bulk_unenroll.web.setup import Destination
 
 POLICY: Final = "; ".join(
     (
@@ -40,7 +40,7 @@ HEADERS: Final = {
 }
 PACKAGE: Final = "bulk_unenroll.web"
 TOLD: Final = 200
-"""So many refusals are kept, each for who was sent to it."""
+"""How many refusals are kept for the browsers that are redirected to them."""
 
 
 class Trouble(Exception):
@@ -61,7 +61,7 @@ class Site:
 
     ``locks`` holds one lock for each job, so that of several confirmations one counts;
     ``uploading`` lets two uploads in at once. ``told`` is why forms were refused, by the address
-    that a browser is sent to: so going back in it never sends a form again.
+    that the browser is redirected to: so going back never sends a form again.
     """
 
     jobs: Jobs
@@ -136,14 +136,14 @@ def job_of(request: web.Request) -> Job:
     return job
 
 
-def look_at(job: Job) -> Seen:
+def look_at(job: Job) -> JobState:
     """What the files of a job say. Reads some small ones; never the ledger."""
-    working = children.works_on(job)  # first: a command that ends meanwhile was not cut off
-    facts, last = job.facts, children.last_of(job)
+    working = processes.works_on(job)  # first: a command that ends meanwhile was not cut off
+    facts, last = job.facts, processes.last_of(job)
     outcome = job.read(f"{last}.json") if last in SENDING else None
     if outcome and last == "run" and facts.get("mended_runs"):
         outcome = {**outcome, **(whole_of(job) or {})}
-    return Seen(
+    return JobState(
         job.name,
         facts,
         working,
@@ -152,7 +152,7 @@ def look_at(job: Job) -> Seen:
         outcome,
         job.read("now.json"),
         job.read("mended.json") if facts.get("mended") else None,
-        children.known_of(job),
+        processes.known_of(job),
     )
 
 
@@ -182,7 +182,7 @@ def page(request: web.Request, template: str, status: int = 200, **values: Any) 
 
 
 def _without_paths(text: str, root: Path) -> str:
-    """A page that names no folder of this server; what commands say may name that of a job."""
+    """``text`` without folders of this server: a command's message may name that of a job."""
     return re.sub(rf"{re.escape(str(root))}(?:/[\w.-]+)*", "an earlier job", text)
 
 
@@ -204,7 +204,7 @@ def refused(
 
 
 def answer(response: web.StreamResponse) -> web.StreamResponse:
-    """The same with the headers that protect every answer."""
+    """The response, with the headers that protect every one."""
     if not response.prepared:
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)

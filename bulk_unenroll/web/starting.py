@@ -7,11 +7,11 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from bulk_unenroll.web import children
+from bulk_unenroll.web import processes
+from bulk_unenroll.web.config import Destination
 from bulk_unenroll.web.gate import Person
 from bulk_unenroll.web.jobs import MENDED, Facts, Job, current
 from bulk_unenroll.web.order import words_of
-from bulk_unenroll.web.setup import Destination
 from bulk_unenroll.web.site import Site, Trouble, address
 
 TOLD: Final = ("--json", "--progress-file", "../now.json", "--log-format", "json")
@@ -52,7 +52,7 @@ def count_again(job: Job, site: Site, words: Sequence[str]) -> int:
     destination = site.destination(job.facts["destination"])
     command = ["retry", "../run", "--dry-run", "--json", *_where(destination), *words]
     try:
-        return int(json.loads(children.ask(job, command, _credentials(destination)))["to_call"])
+        return int(json.loads(processes.ask(job, command, _credentials(destination)))["to_call"])
     except (ValueError, KeyError, subprocess.TimeoutExpired):
         why = "It cannot be counted what would be called again."
         raise Trouble(422, why, address(job)) from None
@@ -61,7 +61,7 @@ def count_again(job: Job, site: Site, words: Sequence[str]) -> int:
 def _start(
     job: Job, destination: Destination | None, person: Person, what: str, words: Sequence[str]
 ) -> None:
-    children.start(job, what, words, person.name, _credentials(destination))
+    processes.start(job, what, words, person.name, _credentials(destination))
 
 
 def _sending(facts: Facts, destination: Destination | None) -> list[str]:

@@ -83,7 +83,7 @@ async def take_in(
 async def add_to(
     job: Job, who: str, given: str, chunks: AsyncIterator[bytes], most_bytes: int
 ) -> Facts:
-    """Put a file of mended rows beside the input of a job; what it is. Raises ``Unusable``."""
+    """Store a file of mended rows beside a job's input; return its facts. Raises ``Unusable``."""
     stored = _free_name(job.inputs, stored_name(given))
     path = job.inputs / stored
     try:

@@ -14,7 +14,7 @@ from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.model import STATES, State
 from bulk_unenroll.reports.marks import BAD, GOOD, MARKS, WAIT, WARN, Mark
 from bulk_unenroll.reports.wording import AFTER_SUCCEEDED, duration
-from bulk_unenroll.web.seen import Facts, Seen, Stage, code_of
+from bulk_unenroll.web.job_state import Facts, JobState, Stage, code_of
 from bulk_unenroll.web.words import in_words, phrase, plainly, several
 
 SETTLED_CODES: Final = ("310149",)
@@ -31,7 +31,7 @@ class Ending:
     text: str = ""
 
 
-def ending_of(seen: Seen) -> Ending:
+def ending_of(seen: JobState) -> Ending:
     """How the last command that sends ended."""
     outcome = seen.outcome
     if outcome is None:
@@ -55,7 +55,7 @@ def ending_of(seen: Seen) -> Ending:
     return _with_numbers(found, seen)
 
 
-def _with_numbers(found: Ending, seen: Seen) -> Ending:
+def _with_numbers(found: Ending, seen: JobState) -> Ending:
     """An end that says no more than its title, with who is left and in doubt."""
     if seen.can_begin_again:
         return Ending(found.mark, found.title, "Nothing was sent.")
@@ -152,7 +152,7 @@ LEFT: Final = "Looking at what is left"
 MADE: Final = "The plan is nearly there"
 
 
-def progress_of(seen: Seen) -> dict[str, Any]:
+def progress_of(seen: JobState) -> dict[str, Any]:
     """How far the command is that works now: what the page shows, and what it asks for again."""
     now: Facts = seen.now or {}
     states = now.get("states") or (seen.known or {}).get("states") or {}
@@ -173,7 +173,7 @@ def progress_of(seen: Seen) -> dict[str, Any]:
     }
 
 
-def _title(seen: Seen, phase: str) -> str:
+def _title(seen: JobState, phase: str) -> str:
     if phase == "ended" and seen.stage is Stage.READING:
         return MADE
     is_again = phase == "reading" and seen.working in ("resume", "retry")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.kit.command import Desk, Witness, people
-from tests.proof import failpoints
+from tests.proof.kit import failpoints
 
 Start = Callable[..., Witness]
 FOLDER = "a.unenroll"

@@ -48,10 +48,10 @@ class Database:
 
 
 @pytest.fixture
-def backed_up(desk: Desk, database: Server, ledger_url: str, tmp_path: Path) -> Database:
+def backed_up(desk: Desk, server: Server, ledger_url: str, tmp_path: Path) -> Database:
     desk.environment["BULK_UNENROLL_LEDGER_URL"] = ledger_url
     desk.write("a.csv", [(who, 1001, 2001) for who in people(ROWS)])
-    return Database(database, ledger_url, tmp_path)
+    return Database(server, ledger_url, tmp_path)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from bulk_unenroll.cli.app import cli
-from bulk_unenroll.settings import parse_window
+from bulk_unenroll.option_values import parse_window
 from tests.kit.command import REPO, Desk, Witness, people
 
 EXAMPLES = REPO / "jobs" / "schedulers"

@@ -6,7 +6,7 @@ import pytest
 
 from bulk_unenroll.capillary.base_url import check_scope, parse_base_url, same_api
 from bulk_unenroll.errors import Misconfigured
-from bulk_unenroll.settings import is_loopback
+from bulk_unenroll.urls import is_loopback
 from tests.capillary.test_credentials import BASE_URL
 
 

@@ -13,7 +13,8 @@ from bulk_unenroll.cli.job_file import Base, read_job
 from bulk_unenroll.cli.job_template import Start, job_text
 from bulk_unenroll.cli.options import BY_NAME
 from bulk_unenroll.inputs.mapping import ReadSettings
-from bulk_unenroll.settings import RUN_MAX_INVALID, parse_limit
+from bulk_unenroll.option_values import parse_limit
+from bulk_unenroll.settings import RUN_MAX_INVALID
 from bulk_unenroll.urls import is_remote
 
 BASE = Base(Path("/jobs"), date(2026, 11, 23))

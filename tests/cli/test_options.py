@@ -17,15 +17,8 @@ from bulk_unenroll.cli.job_keys import MODELS, OPTION_AT
 from bulk_unenroll.cli.options import BY_NAME, OPTIONS, Option
 from bulk_unenroll.commands.options import settings_among, settings_from
 from bulk_unenroll.inputs.mapping import ReadSettings
-from bulk_unenroll.settings import (
-    Expectation,
-    Limit,
-    Rate,
-    RunSettings,
-    SendSettings,
-    TargetCap,
-    Window,
-)
+from bulk_unenroll.option_values import Expectation, Limit, Rate, TargetCap, Window
+from bulk_unenroll.settings import RunSettings, SendSettings
 from tests import reference
 
 BASE = Base(Path("/jobs"), date(2026, 1, 2))

@@ -14,7 +14,7 @@ import pytest
 from python_calamine import CalamineWorkbook
 
 from bulk_unenroll.errors import UsageError
-from bulk_unenroll.exports import excel_writer as workbook
+from bulk_unenroll.exports import excel_writer
 from bulk_unenroll.exports.columns import ADDED
 from bulk_unenroll.exports.excel_writer import WorkbookWriter
 from bulk_unenroll.inputs.finding import find_inputs
@@ -150,7 +150,7 @@ class TestNames:
     def test_rare_codes_share_a_sheet_when_there_are_many(self, tmp_path: Path) -> None:
         rows = [of("review", f"odd_{number}", str(number)) for number in range(130)]
         sheets = written(tmp_path / "a.xlsx", rows, "number")
-        assert len(sheets) == 1 + workbook.MOST_CODES + 1
+        assert len(sheets) == 1 + excel_writer.MOST_CODES + 1
         assert len(sheets["review other codes"]) == 1 + 30
 
 
@@ -158,7 +158,7 @@ class TestLimits:
     def test_rows_above_what_a_sheet_holds_go_on_to_a_further_one(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(workbook, "MOST_ROWS", 4)
+        monkeypatch.setattr(excel_writer, "MOST_ROWS", 4)
         rows = [of("succeeded", None, str(number)) for number in range(7)]
         sheets = written(tmp_path / "a.xlsx", rows, "number")
         assert sheets["succeeded"] == [["number"], ["0"], ["1"], ["2"]]
@@ -170,7 +170,7 @@ class TestLimits:
     def test_a_cell_longer_than_a_workbook_holds_says_that_it_was_cut(self, tmp_path: Path) -> None:
         sheets = written(tmp_path / "a.xlsx", [of("failed", "1", "é" * 40_000)], "note")
         cell = sheets["failed 1"][1][0]
-        assert len(cell) == workbook.MOST_CHARS
+        assert len(cell) == excel_writer.MOST_CHARS
         assert cell.endswith("… (cut)")
 
     def test_more_columns_than_a_workbook_holds_are_refused_with_a_remedy(

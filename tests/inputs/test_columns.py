@@ -15,9 +15,7 @@ from pyarrow import parquet as pq
 
 from bulk_unenroll.errors import InputRefused
 from bulk_unenroll.inputs.columns import Table, table_batch
-from bulk_unenroll.inputs.formats import csv_reader as csv_source
-from bulk_unenroll.inputs.formats import parquet_reader as parquet_source
-from bulk_unenroll.inputs.formats import text
+from bulk_unenroll.inputs.formats import csv_reader, parquet_reader, text
 from bulk_unenroll.inputs.formats.csv_reader import CsvRecords
 from bulk_unenroll.inputs.formats.parquet_reader import ParquetRecords
 from bulk_unenroll.inputs.mapping import ReadSettings
@@ -181,7 +179,7 @@ def check(make: Make, reading: ReadSettings) -> None:
 def small_chunks() -> Iterator[None]:
     """Read small texts by columns too, and in small chunks."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_source, "TABLE_FROM_CHARS", 0)
+        patch.setattr(csv_reader, "TABLE_FROM_CHARS", 0)
         patch.setattr(text, "BLOCK_BYTES", 97)
         yield
 
@@ -246,7 +244,7 @@ class TestControls:
             search(given(texts())(check_text))()
 
     def test_a_broken_rule_for_parquet(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(parquet_source, "_reads_as_table", lambda _: True)
+        monkeypatch.setattr(parquet_reader, "_reads_as_table", lambda _: True)
         search = settings(max_examples=500, phases=(Phase.generate,))
         with pytest.raises(DETECTED):
             search(given(parquets())(check_parquet))()

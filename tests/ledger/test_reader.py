@@ -320,7 +320,7 @@ class TestRows:
     def test_every_attempt_comes_in_pages_those_on_their_way_last(
         self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("bulk_unenroll.ledger.paging.PAGE_ROWS", 2)
+        monkeypatch.setattr("bulk_unenroll.ledger.reader.PAGE_ROWS", 2)
         confirmed(ledger, [*keys(1, 2, 3), key(4, target=7)])
         begin(ledger, run_id="first")
         one, two, three, _ = claim(ledger)

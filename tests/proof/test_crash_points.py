@@ -11,9 +11,9 @@ import pytest
 from bulk_unenroll.ledger.sqlite.loading import BULK_FROM_ROWS
 from tests.kit.command import PROGRAM, Desk, Witness
 from tests.kit.tiers import long, thorough
-from tests.proof.failpoints import BULK_POINTS, ONCE, POINTS, program
-from tests.proof.laws import check_laws, check_strangers
-from tests.proof.sabotaged import program as sabotaged
+from tests.proof.controls.sabotaged import program as sabotaged
+from tests.proof.kit.failpoints import BULK_POINTS, ONCE, POINTS, program
+from tests.proof.kit.laws import check_laws, check_strangers
 
 Start = Callable[..., Witness]
 CUSTOMERS = range(5_000_001, 5_000_421, 7)
@@ -97,7 +97,7 @@ def test_a_ledger_that_keeps_half_a_load_does_not_pass(desk: Desk, witness: Star
     desk.write("job.csv", [(who, 1001, 2001) for who in CUSTOMERS] * REPEATED_IN_BULK)
     desk.program = program("before the indexes are made again", 1)
     assert desk.do("run", "job.csv", "--yes", *ALLOW, *SEND).code == -9
-    desk.program = sabotaged("tests.proof.crash_controls:half_a_load_stays")
+    desk.program = sabotaged("tests.proof.controls.crashes:half_a_load_stays")
     ended = desk.do("run", "job.csv", "--yes", *ALLOW, *SEND)
     assert ended.code != 0
     assert not witnessed.seen()

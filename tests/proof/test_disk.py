@@ -13,9 +13,9 @@ import pytest
 from bulk_unenroll.ledger.sqlite.loading import BULK_FROM_ROWS
 from tests.kit.command import PROGRAM, Desk, Witness
 from tests.kit.tiers import long, thorough
-from tests.proof.disks import break_disk, compiled, needs_a_compiler, repair_disk
-from tests.proof.laws import check_laws, check_strangers
-from tests.proof.sabotaged import program
+from tests.proof.controls.sabotaged import program
+from tests.proof.kit.disks import break_disk, compiled, needs_a_compiler, repair_disk
+from tests.proof.kit.laws import check_laws, check_strangers
 
 pytestmark = needs_a_compiler
 Start = Callable[..., Witness]
@@ -56,7 +56,7 @@ def break_it(
     desk.write(name, rows)
     folder = desk.folder / f"job-{number}.unenroll"
     break_disk(desk, folder, library, at, ERRORS[number % 2])
-    desk.program = program(f"tests.proof.crash_controls:{control}") if control else PROGRAM
+    desk.program = program(f"tests.proof.controls.crashes:{control}") if control else PROGRAM
     broken = desk.do("run", name, *SEND)
     repair_disk(desk)
     desk.program = PROGRAM

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from bulk_unenroll.inputs import staging as load
+from bulk_unenroll.inputs import staging
 from bulk_unenroll.inputs.rows import Mapper
 from bulk_unenroll.ledger.batch import StagedRow
 from bulk_unenroll.model import Record
@@ -27,11 +27,11 @@ from tests.inputs.formats.test_workbook_limits import workbook
 from tests.kit.command import Desk, Ended, Witness
 from tests.kit.in_process import InProcess
 from tests.kit.tiers import thorough
-from tests.proof import file_controls as controls
-from tests.proof.as_large import treat_all_as_large
+from tests.proof.controls import files as controls
+from tests.proof.controls.sabotaged import program
 from tests.proof.file_cases import CASES
 from tests.proof.file_cases.case import HEADER, ROW_A, ROW_B, WIDE, A, Case, Refused, Rows, table
-from tests.proof.sabotaged import program
+from tests.proof.kit.as_large import treat_all_as_large
 
 BY_PROCESS_TOO = [
     case
@@ -330,9 +330,9 @@ QUICK_BOMB = "header and a gigabyte of zeros"
 OTHER_BOMBS = [name for name in BOMBS if name != QUICK_BOMB]
 
 
-MEASURED = "tests.proof.file_controls:measure_memory"
-BOUNDLESS = "tests.proof.file_controls:rows_without_limit"
-UNLIMITED = "tests.proof.file_controls:workbooks_without_limit"
+MEASURED = "tests.proof.controls.files:measure_memory"
+BOUNDLESS = "tests.proof.controls.files:rows_without_limit"
+UNLIMITED = "tests.proof.controls.files:workbooks_without_limit"
 measurable = pytest.mark.skipif(
     not Path("/proc/self/status").exists(),
     reason="the system does not report the memory of a process",
@@ -429,7 +429,7 @@ def growing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InProcess:
     """A desk with a file that somebody writes to while it is read."""
     path = tmp_path / "a.csv"
     path.write_text(HEADER + ROW_A)
-    stage = load._stage
+    stage = staging._stage
 
     def meanwhile(record: Record, mapper: Mapper) -> StagedRow:
         if record.row == 1:
@@ -437,7 +437,7 @@ def growing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InProcess:
                 file.write(ROW_B)
         return stage(record, mapper)
 
-    monkeypatch.setattr(load, "_stage", meanwhile)
+    monkeypatch.setattr(staging, "_stage", meanwhile)
     return InProcess(tmp_path)
 
 

@@ -15,9 +15,9 @@ import pytest
 
 from tests.kit.in_process import InProcess
 from tests.kit.tiers import long
-from tests.proof import file_controls as controls
-from tests.proof.as_large import treat_all_as_large
-from tests.proof.mutated_files import (
+from tests.proof.controls import files as controls
+from tests.proof.kit.as_large import treat_all_as_large
+from tests.proof.kit.mutated_files import (
     Key,
     Mutated,
     ends_in_quotes,

@@ -13,9 +13,9 @@ import pytest
 
 from tests.kit.command import CREDENTIALS, PROGRAM, Desk, Ended
 from tests.kit.tiers import thorough
-from tests.proof.measured import measuring
-from tests.proof.rude_server import Manner, RudeServer, Talk, answer, replies
-from tests.proof.sabotaged import program
+from tests.proof.controls.sabotaged import program
+from tests.proof.kit.peak_memory import measuring
+from tests.proof.kit.rude_server import Manner, RudeServer, Talk, answer, replies
 
 MOST_MB: Final = 200.0
 CUSTOMERS: Final = range(501, 517)
@@ -175,7 +175,7 @@ def test_no_answer_costs_much_memory_or_ends_in_a_traceback(
 def test_a_client_that_reads_whole_answers_is_found_out(tmp_path: Path) -> None:
     """The control."""
     manner, _ = kinds(8)["a long body with a length"]
-    careless = program("tests.proof.hostile_controls:read_it_all")
+    careless = program("tests.proof.controls.hostile:read_it_all")
     assert commanded(tmp_path / "desk", manner, careless).peak_mb > MOST_MB
 
 
@@ -199,7 +199,7 @@ LOOKS: Final = ((("status",), ()), (("explain",), ("501",)), (("verify",), ()))
 @pytest.mark.thorough
 def test_no_server_commands_a_terminal(desk: Desk, careless: bool) -> None:
     if careless:
-        desk.program = program("tests.proof.hostile_controls:show_as_it_is")
+        desk.program = program("tests.proof.controls.hostile:show_as_it_is")
     manner = told({"errors": [{"code": f"E{ESCAPES}", "message": f"so {ESCAPES}"}]})
     with RudeServer(manner) as server:
         desk.environment |= CREDENTIALS | {"BULK_UNENROLL_BASE_URL": server.base_url}

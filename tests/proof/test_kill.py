@@ -18,8 +18,8 @@ import pytest
 from bulk_unenroll.ledger.sqlite.loading import BULK_FROM_ROWS
 from tests.kit.command import Desk, Witness
 from tests.kit.tiers import long, thorough
-from tests.proof.laws import Account, check_laws, check_strangers
-from tests.proof.sabotaged import program
+from tests.proof.controls.sabotaged import program
+from tests.proof.kit.laws import Account, check_laws, check_strangers
 
 Start = Callable[..., Witness]
 CONCURRENCY = 8
@@ -201,6 +201,6 @@ def test_a_program_without_the_law_does_not_pass(
     desk: Desk, witness: Start, seed: int, control: str, said: str
 ) -> None:
     """The controls."""
-    desk.program = program(f"tests.proof.crash_controls:{control}")
+    desk.program = program(f"tests.proof.controls.crashes:{control}")
     with pytest.raises(AssertionError, match=said):
         kill_while_sending(desk, witness(SLOW), 20, random.Random(f"{seed}/control"))

@@ -24,7 +24,7 @@ from pyarrow import parquet
 from tests.kit.command import Desk, Witness
 from tests.kit.postgres import Server
 from tests.kit.supervisor import AGAIN, Supervisor
-from tests.proof.sabotaged import program
+from tests.proof.controls.sabotaged import program
 from tests.proof.test_many_senders import Team, ended, minded
 
 Start = Callable[..., Witness]
@@ -141,7 +141,7 @@ def test_calls_before_their_intents_are_noticed(
 ) -> None:
     """The control. Whoever meets the transaction that is kept open may end with 74."""
     team = LongTeam(desk, witness(), server, range(0))
-    desk.program = program("tests.proof.team_controls:no_intent")
+    desk.program = program("tests.proof.controls.teams:no_intent")
     customers = write_parts(desk.folder / "parts", 3000, np.random.default_rng(1))
     send_all(team, 3000, 300, 2.0, seed)
     with pytest.raises(AssertionError, match="without a line"):

@@ -21,8 +21,16 @@ from tests.kit.command import Desk, Witness, people
 from tests.kit.postgres import Server
 from tests.kit.supervisor import AGAIN, Supervisor
 from tests.kit.tiers import long
-from tests.proof.laws import HISTORY, RESULTS, Account, Views, check_strangers, compare, views_of
-from tests.proof.sabotaged import program
+from tests.proof.controls.sabotaged import program
+from tests.proof.kit.laws import (
+    HISTORY,
+    RESULTS,
+    Account,
+    Views,
+    check_strangers,
+    compare,
+    views_of,
+)
 from tests.sending.test_rate_limit import most_within
 
 pytestmark = pytest.mark.thorough
@@ -69,7 +77,7 @@ class Team:
 
     def __post_init__(self) -> None:
         breaks = ("soon", *self.breaks)
-        self.desk.program = program(*(f"tests.proof.team_controls:{name}" for name in breaks))
+        self.desk.program = program(*(f"tests.proof.controls.teams:{name}" for name in breaks))
         self.desk.environment["BULK_UNENROLL_LEDGER_URL"] = self.server.url()
         rows = [(who, 1001, 2001) for who in self.customers]
         self.desk.write(f"{self.job}.csv", rows)

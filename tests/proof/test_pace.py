@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from bulk_unenroll.model import Enrollment
-from bulk_unenroll.sending.departures import Departures
+from bulk_unenroll.option_values import Rate, parse_rate
+from bulk_unenroll.sending.dispatcher import Dispatcher
 from bulk_unenroll.sending.landing import Flight
 from bulk_unenroll.sending.rate_limit import MARGIN
 from bulk_unenroll.sending.runner import Runner
-from bulk_unenroll.settings import Rate, parse_rate
 from tests.kit.command import Desk, Witness, people
 from tests.kit.tiers import long
-from tests.proof.clockwork import Mortal, in_virtual_time
+from tests.proof.kit.virtual_time import Mortal, in_virtual_time
 from tests.sending.scripted import LOST, Answer, error, http, keys, success
 from tests.sending.test_rate_limit import most_within
 
@@ -248,15 +248,15 @@ def test_control_a_run_without_memory_of_the_one_before_breaks_the_rate(
 def test_control_a_limiter_that_retries_bypass_breaks_the_rate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    next_ = Departures._next
+    next_ = Dispatcher._next
 
-    async def lax(departures: Departures) -> Flight:
-        ready = departures._run.ready
+    async def lax(dispatcher: Dispatcher) -> Flight:
+        ready = dispatcher._run.ready
         if ready and ready[0].doubtful:
-            return departures._take_off()
-        return await next_(departures)
+            return dispatcher._take_off()
+        return await next_(dispatcher)
 
-    monkeypatch.setattr(Departures, "_next", lax)
+    monkeypatch.setattr(Dispatcher, "_next", lax)
     starts = in_virtual_time(retried(tmp_path, TEN_A_SECOND))
     with pytest.raises(AssertionError, match=r"starts within a window"):
         assert_kept(TEN_A_SECOND, starts, "control")

@@ -12,7 +12,7 @@ import pytest
 from tests.kit.command import Desk, Witness, people
 from tests.kit.in_process import InProcess
 from tests.kit.tiers import long, thorough
-from tests.proof import file_controls as controls
+from tests.proof.controls import files as controls
 from tests.proof.file_cases.case import HEADER
 
 VERSIONS = 4

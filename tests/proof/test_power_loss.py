@@ -14,9 +14,9 @@ import pytest
 from bulk_unenroll.ledger.sqlite.loading import BULK_FROM_ROWS
 from tests.kit.command import Desk, Witness
 from tests.kit.tiers import long, thorough
-from tests.proof.disks import PoweredDisk, compiled, needs_a_compiler, repair_disk
-from tests.proof.laws import check_laws, check_strangers
-from tests.proof.sabotaged import program
+from tests.proof.controls.sabotaged import program
+from tests.proof.kit.disks import PoweredDisk, compiled, needs_a_compiler, repair_disk
+from tests.proof.kit.laws import check_laws, check_strangers
 
 pytestmark = needs_a_compiler
 Start = Callable[..., Witness]
@@ -79,7 +79,7 @@ def cut_often(
     found: Counter[str] = Counter()
     for number in range(cuts):
         if control:
-            desk.program = program(f"tests.proof.crash_controls:{control}")
+            desk.program = program(f"tests.proof.controls.crashes:{control}")
         found[cut_the_power(desk, witness, library, number, dice)] += 1
     check_strangers(witness, range(1_000_000, 1_000_000 * (cuts + 2)))
     return found

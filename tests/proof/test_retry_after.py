@@ -19,7 +19,7 @@ from bulk_unenroll.capillary.verdicts import Retry
 from bulk_unenroll.model import Enrollment, State
 from tests.capillary.test_client import ENROLLMENT, answer, at_once, says, wired
 from tests.kit.tiers import long
-from tests.proof.clockwork import in_virtual_time
+from tests.proof.kit.virtual_time import in_virtual_time
 from tests.sending.scripted import Answer, Job, keys, success
 
 PROMISE = "none early, no stall past the cap, no traceback"

@@ -18,8 +18,8 @@ import pytest
 from bulk_unenroll.commands.export import export
 from tests.kit.command import PROGRAM, Desk, Ended
 from tests.kit.tiers import long, thorough
-from tests.proof.rude_server import PATIENCE_S, Manner, RudeServer, Talk, answer, replies, says
-from tests.proof.sabotaged import program
+from tests.proof.controls.sabotaged import program
+from tests.proof.kit.rude_server import PATIENCE_S, Manner, RudeServer, Talk, answer, replies, says
 
 USERNAME: Final = "till-of-shop-7"
 PASSWORD: Final = 'Quokka"87/plain&word'
@@ -131,9 +131,7 @@ FAILURES: Final[Mapping[str, Failure]] = {
     ),
     "a hash that is none": Failure(told(ALL), 78, {"USERNAME": USERNAME, "PASSWORD_MD5": PASSWORD}),
     "two pairs": Failure(told(ALL), 78, {**BASIC, **OAUTH}),
-    "an internal error": Failure(
-        told(ALL), 70, BASIC, program("tests.proof.secret_controls:crash")
-    ),
+    "an internal error": Failure(told(ALL), 70, BASIC, program("tests.proof.controls.leaks:crash")),
 }
 
 
@@ -219,7 +217,7 @@ def attacks(folder: Path, names: Sequence[str], *, every_way: bool, broken: str 
     def attack(number: int, name: str, options: Sequence[object]) -> list[str]:
         failure = FAILURES[name]
         if broken:
-            failure = replace(failure, program=program(f"tests.proof.secret_controls:{broken}"))
+            failure = replace(failure, program=program(f"tests.proof.controls.leaks:{broken}"))
         found = leaks(folder / f"{number}", failure, options)
         return [f"{name}, {' '.join(map(str, options))}: {hit}" for hit in found]
 
@@ -322,7 +320,7 @@ def test_what_is_sent_is_right_wherever_the_secret_came_from(
         ((), PROGRAM, False),
         (("--log-ids",), PROGRAM, True),
         pytest.param(
-            *((), program("tests.proof.secret_controls:log_ids"), True), marks=pytest.mark.thorough
+            *((), program("tests.proof.controls.leaks:log_ids"), True), marks=pytest.mark.thorough
         ),
     ],
     ids=["by default", "if asked for", "control"],

@@ -14,8 +14,8 @@ import pytest
 
 from tests.kit.command import PROGRAM, Desk, Witness
 from tests.kit.tiers import long, thorough
-from tests.proof.laws import check_laws, check_strangers
-from tests.proof.sabotaged import program
+from tests.proof.controls.sabotaged import program
+from tests.proof.kit.laws import check_laws, check_strangers
 
 Start = Callable[..., Witness]
 CUSTOMERS = 300
@@ -149,6 +149,6 @@ def test_a_program_that_drops_what_is_in_flight_does_not_pass(
     desk: Desk, witness: Start, seed: int
 ) -> None:
     """The control."""
-    sabotaged = program("tests.proof.crash_controls:drop_on_stop")
+    sabotaged = program("tests.proof.controls.crashes:drop_on_stop")
     with pytest.raises(AssertionError, match="in doubt"):
         stop_often(desk, witness(SLOW), seed, 10, ONE, sabotaged)

@@ -21,11 +21,11 @@ from bulk_unenroll.ledger.sqlite.claims import Claims
 from bulk_unenroll.ledger.sqlite.connection import Writer
 from bulk_unenroll.ledger.sqlite.ledger import SqliteLedger
 from bulk_unenroll.model import Enrollment, State, Target
-from bulk_unenroll.sending.departures import Departures
+from bulk_unenroll.option_values import Limit, Rate
+from bulk_unenroll.sending.dispatcher import Dispatcher
 from bulk_unenroll.sending.landing import Flight
-from bulk_unenroll.settings import Limit, Rate
 from tests.kit.tiers import long, thorough
-from tests.proof.clockwork import Mortal, in_virtual_time
+from tests.proof.kit.virtual_time import Mortal, in_virtual_time
 from tests.sending.scripted import LOST, REFUSED, Answer, error, http, keys, success
 from tests.sending.test_rate_limit import most_within
 
@@ -228,15 +228,15 @@ def attack(tmp_path: Path, seed: int) -> None:
 def test_control_one_call_for_two_workers(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take_off = Departures._take_off
+    take_off = Dispatcher._take_off
 
-    def twice(departures: Departures) -> Flight:
-        flight = take_off(departures)
+    def twice(dispatcher: Dispatcher) -> Flight:
+        flight = take_off(dispatcher)
         if flight.call.enrollment.customer % 5 == 0 and flight.call.tries == 0:
-            departures._run.ready.appendleft(flight.call)
+            dispatcher._run.ready.appendleft(flight.call)
         return flight
 
-    monkeypatch.setattr(Departures, "_take_off", twice)
+    monkeypatch.setattr(Dispatcher, "_take_off", twice)
     with pytest.raises(Broken, match=r"at once|durable state"):
         attack(tmp_path, seed)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.command import Desk, Witness
-from tests.proof.laws import check_laws
+from tests.proof.kit.laws import check_laws
 
 Start = Callable[..., Witness]
 ROWS = int(os.environ.get("SOAK_ROWS", "1000000"))

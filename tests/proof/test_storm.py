@@ -13,9 +13,9 @@ import pytest
 from bulk_unenroll.capillary.calls import Fault, Loss
 from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.model import Enrollment, State
+from bulk_unenroll.option_values import Rate, parse_rate
 from bulk_unenroll.sending.circuit_breaker import CircuitBreaker
 from bulk_unenroll.sending.outage import Outage
-from bulk_unenroll.settings import Rate, parse_rate
 from tests.sending.scripted import LOST, REFUSED, Answer, Job, error, http, keys, success
 
 pytestmark = [pytest.mark.looptime]

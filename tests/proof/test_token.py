@@ -19,8 +19,8 @@ from bulk_unenroll.capillary.calls import Fault, Reply
 from bulk_unenroll.capillary.credentials import OAuth
 from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.model import Enrollment, State
+from bulk_unenroll.option_values import Rate
 from bulk_unenroll.sandbox import SANDBOX_CLIENT_KEY, SANDBOX_CLIENT_SECRET
-from bulk_unenroll.settings import Rate
 from tests.kit.command import Desk, Witness, people
 from tests.kit.tiers import long, thorough
 from tests.sending.scripted import LOST, REFUSED, Job, error, http, keys, success

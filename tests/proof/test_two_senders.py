@@ -13,8 +13,8 @@ import pytest
 
 from tests.kit.command import PROGRAM, Desk, Witness
 from tests.kit.tiers import long, thorough
-from tests.proof.laws import check_laws, check_strangers
-from tests.proof.sabotaged import program
+from tests.proof.controls.sabotaged import program
+from tests.proof.kit.laws import check_laws, check_strangers
 
 Start = Callable[..., Witness]
 CUSTOMERS = 60
@@ -93,7 +93,7 @@ def test_the_next_one_starts_at_once_after_a_kill(desk: Desk, witness: Start) ->
 @pytest.mark.thorough
 def test_a_lock_that_does_not_lock_does_not_pass(desk: Desk, witness: Start, seed: int) -> None:
     """The control."""
-    desk.program = program("tests.proof.crash_controls:lock_that_does_not_lock")
+    desk.program = program("tests.proof.controls.crashes:lock_that_does_not_lock")
     try:
         with pytest.raises(AssertionError):
             race(desk, witness(SLOW), 0, 4)

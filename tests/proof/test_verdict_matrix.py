@@ -16,7 +16,7 @@ from typing import Final
 
 import pytest
 
-from bulk_unenroll.capillary import judge as protocol
+from bulk_unenroll.capillary import judge
 from bulk_unenroll.capillary.calls import Reply
 from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.capillary.verdicts import Verdict
@@ -25,7 +25,7 @@ from bulk_unenroll.model import Enrollment, State, Target
 from bulk_unenroll.reports.summary import conclude
 from tests.kit.command import CREDENTIALS, Desk
 from tests.kit.tiers import long, thorough
-from tests.proof.rude_server import RudeServer, answer, replies
+from tests.proof.kit.rude_server import RudeServer, answer, replies
 from tests.sending.scripted import Basic, Job, ScriptedApi
 
 CUSTOMER: Final = 423789336
@@ -243,7 +243,7 @@ async def test_a_judge_without_the_code_table_is_found_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control."""
-    monkeypatch.setattr(protocol, "CODES", {})
+    monkeypatch.setattr(judge, "CODES", {})
     cells = [("310011", 200), ("310018", 400), ("310149", 200)]
     assert len(await differences(tmp_path, cells)) == len(cells)
 

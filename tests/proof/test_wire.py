@@ -24,7 +24,7 @@ from bulk_unenroll.capillary.client import Client
 from bulk_unenroll.model import Enrollment, Target
 from tests.kit.command import CREDENTIALS, Desk
 from tests.kit.tiers import long, thorough
-from tests.proof.rude_server import (
+from tests.proof.kit.rude_server import (
     PATIENCE_S,
     Manner,
     RudeServer,

@@ -21,9 +21,10 @@ from bulk_unenroll.ledger.loading import SourceInfo
 from bulk_unenroll.ledger.sqlite.ledger import SqliteLedger
 from bulk_unenroll.model import Call, Decision, Enrollment, Known, State, Target
 from bulk_unenroll.observers import Observer
+from bulk_unenroll.option_values import Limit, Rate
 from bulk_unenroll.sending.clock import Clock
 from bulk_unenroll.sending.runner import Runner, Sender
-from bulk_unenroll.settings import Limit, Rate, SendSettings
+from bulk_unenroll.settings import SendSettings
 
 BASE_URL = "http://127.0.0.1:1/v3.1"
 Answer = Reply | Fault

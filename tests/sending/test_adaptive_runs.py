@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from bulk_unenroll.model import Enrollment, State
-from bulk_unenroll.settings import Rate
+from bulk_unenroll.option_values import Rate
 from tests.sending.scripted import Answer, Job, ScriptedApi, http, keys, success
 
 pytestmark = pytest.mark.looptime

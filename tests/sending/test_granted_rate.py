@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
+from bulk_unenroll.option_values import Rate
 from bulk_unenroll.sending.adaptive_rate import AdaptiveRate
 from bulk_unenroll.sending.granted_rate import MARGIN, GrantedRate, interval_of
-from bulk_unenroll.settings import Rate
 
 pytestmark = pytest.mark.looptime
 FIFTY = Rate(50, 1.0)

@@ -14,7 +14,7 @@ import pytest
 
 from bulk_unenroll.ledger.interface import Turn
 from bulk_unenroll.model import Enrollment, State, Target
-from bulk_unenroll.settings import Limit, Rate
+from bulk_unenroll.option_values import Limit, Rate
 from tests.sending.scripted import LOST, Answer, Basic, Job, ScriptedApi, error, http, keys
 
 pytestmark = pytest.mark.looptime

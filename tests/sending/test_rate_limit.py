@@ -10,8 +10,8 @@ from itertools import pairwise
 
 import pytest
 
+from bulk_unenroll.option_values import Rate, parse_rate
 from bulk_unenroll.sending.rate_limit import RateLimit
-from bulk_unenroll.settings import Rate, parse_rate
 from tests.kit.tiers import thorough
 
 pytestmark = [pytest.mark.looptime]

@@ -18,7 +18,7 @@ from bulk_unenroll.capillary.verdicts import Halt, Verdict
 from bulk_unenroll.ledger.counts import known_by_target
 from bulk_unenroll.ledger.interface import Reopening
 from bulk_unenroll.model import Enrollment, State
-from bulk_unenroll.settings import Limit, Rate
+from bulk_unenroll.option_values import Limit, Rate
 from tests.sending.scripted import (
     LOST,
     REFUSED,

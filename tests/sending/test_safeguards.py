@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from bulk_unenroll.model import Call, Decision, Enrollment, Known, State, Target
+from bulk_unenroll.option_values import Limit
 from bulk_unenroll.sending.safeguards import Canary, OutcomeLimit
-from bulk_unenroll.settings import Limit
 
 GOOD_END = Decision(State.SUCCEEDED, "succeeded")
 BAD_END = Decision(State.FAILED, "failed")

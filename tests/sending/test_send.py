@@ -16,9 +16,9 @@ from pydantic import SecretStr
 from bulk_unenroll import sandbox
 from bulk_unenroll.capillary.credentials import Basic, Endpoint
 from bulk_unenroll.model import Call, Decision, Enrollment, State
+from bulk_unenroll.option_values import Rate
 from bulk_unenroll.sending.send import RunRequest, send
 from bulk_unenroll.sending.stopping import StopRequest
-from bulk_unenroll.settings import Rate
 from bulk_unenroll.signals import SIGNALS
 from tests.sending.scripted import Job, Watcher, keys, sending
 

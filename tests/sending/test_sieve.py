@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bulk_unenroll.model import Blocked, Call, Enrollment, Target
+from bulk_unenroll.option_values import Limit
 from bulk_unenroll.sending.safeguards import Canary
 from bulk_unenroll.sending.sieve import Sieve
-from bulk_unenroll.settings import Limit
 
 HALF = Limit(50, percent=True)
 TARGET = Blocked(None, 1001, 2001, "310018", "no such target")

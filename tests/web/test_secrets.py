@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 
 from tests.kit.command import Desk
-from tests.proof.rude_server import RudeServer
+from tests.proof.kit.rude_server import RudeServer
 from tests.proof.test_secrets import (
     BASIC,
     CUSTOMER,

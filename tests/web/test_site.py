@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bulk_unenroll.web import children
+from bulk_unenroll.web import processes
+from bulk_unenroll.web.job_state import Stage
 from bulk_unenroll.web.jobs import Job
-from bulk_unenroll.web.seen import Stage
 from bulk_unenroll.web.site import look_at
 
 OUTCOME = {"exit": {"code": 0, "reason": ""}, "status": {"succeeded": 3, "pending": 0}}
@@ -26,5 +26,5 @@ def test_a_run_that_ends_while_it_is_looked_at_was_not_cut_off(
     def ends(asked: Job) -> None:
         (asked.folder / "run.json").write_text(json.dumps(OUTCOME))
 
-    monkeypatch.setattr(children, "works_on", ends)
+    monkeypatch.setattr(processes, "works_on", ends)
     assert look_at(job).stage is Stage.FINISHED

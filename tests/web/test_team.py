@@ -129,7 +129,7 @@ def test_the_unit_is_one(tmp_path: Path) -> None:
 
 
 def test_the_examples_are_what_serve_reads() -> None:
-    from bulk_unenroll.web.setup import read_destinations, read_people
+    from bulk_unenroll.web.config import read_destinations, read_people
 
     found = read_destinations(EXAMPLES / "destinations.toml")
     assert {name: one.approvals for name, one in found.items()} == {

@@ -16,8 +16,8 @@ from bulk_unenroll.exits import EXIT_CODES, ExitCode
 from bulk_unenroll.inputs.ids import _FLAWS
 from bulk_unenroll.inputs.own_status import UNDECIDED
 from bulk_unenroll.model import PROTECTED, State
+from bulk_unenroll.web.job_state import JobState, Stage
 from bulk_unenroll.web.order import better_row, headings_of, offered, read_as
-from bulk_unenroll.web.seen import Seen, Stage
 from bulk_unenroll.web.uploads import Unusable, stored_name
 from bulk_unenroll.web.views import (
     MADE,
@@ -58,9 +58,9 @@ def outcome(code: int, **status: int) -> dict[str, Any]:
     return {"exit": {"code": code, "reason": reason}, "status": states, "rows": rows, "codes": {}}
 
 
-def seen(code: int | None = None, last: str = "run", **more: Any) -> Seen:
+def seen(code: int | None = None, last: str = "run", **more: Any) -> JobState:
     found = None if code is None else outcome(code, **more)
-    return Seen("j", {"shown": "a.csv"}, None, last, None, found)
+    return JobState("j", {"shown": "a.csv"}, None, last, None, found)
 
 
 @pytest.mark.parametrize("code", EXIT_CODES)
@@ -105,7 +105,7 @@ def test_what_ended_before_it_sent_can_be_begun_again() -> None:
 
 def test_a_plan_that_is_about_to_be_there() -> None:
     now = {"phase": "ended"}
-    assert progress_of(Seen("j", {}, working="plan", last="plan", now=now))["title"] == MADE
+    assert progress_of(JobState("j", {}, working="plan", last="plan", now=now))["title"] == MADE
 
 
 def test_the_numbers_of_the_targets_add_up_to_those_to_call() -> None:
@@ -158,20 +158,20 @@ def test_a_run_that_was_cut_off() -> None:
 @pytest.mark.parametrize(
     ("known", "stage"),
     [
-        (Seen("j", {}), Stage.NEW),
-        (Seen("j", {}, working="plan", last="plan"), Stage.READING),
-        (Seen("j", {}, last="plan", plan=outcome(0)), Stage.PLANNED),
-        (Seen("j", {}, last="plan", plan=outcome(1)), Stage.PLANNED),
-        (Seen("j", {}, last="plan", plan=outcome(65)), Stage.REFUSED),
-        (Seen("j", {}, last="plan"), Stage.CUT_OFF),
-        (Seen("j", {}, working="retry", last="retry"), Stage.RUNNING),
+        (JobState("j", {}), Stage.NEW),
+        (JobState("j", {}, working="plan", last="plan"), Stage.READING),
+        (JobState("j", {}, last="plan", plan=outcome(0)), Stage.PLANNED),
+        (JobState("j", {}, last="plan", plan=outcome(1)), Stage.PLANNED),
+        (JobState("j", {}, last="plan", plan=outcome(65)), Stage.REFUSED),
+        (JobState("j", {}, last="plan"), Stage.CUT_OFF),
+        (JobState("j", {}, working="retry", last="retry"), Stage.RUNNING),
         (seen(0), Stage.FINISHED),
         (seen(1), Stage.LOOK),
         (seen(3, pending=1), Stage.STOPPED),
         (seen(69, pending=1), Stage.STOPPED),
     ],
 )
-def test_stages(known: Seen, stage: Stage) -> None:
+def test_stages(known: JobState, stage: Stage) -> None:
     assert known.stage is stage
     assert known.stage.mark.sign
 
@@ -191,7 +191,7 @@ def test_every_phase_has_its_words(phase: str) -> None:
         "bytes": 100,
         "states": {"succeeded": 109},
     }
-    found = progress_of(Seen("j", {}, working="run", last="run", now=now))
+    found = progress_of(JobState("j", {}, working="run", last="run", now=now))
     said = f"{found['title']} {found['text']}"
     assert "_" not in said
     if phase in ("sending", "canary"):
@@ -204,7 +204,7 @@ def test_every_phase_has_its_words(phase: str) -> None:
 
 
 def test_before_anything_is_known() -> None:
-    found = progress_of(Seen("j", {}, working="plan", last="plan"))
+    found = progress_of(JobState("j", {}, working="plan", last="plan"))
     assert (found["title"], found["text"], found["percent"]) == ("Reading the file", "", 0)
 
 
@@ -332,11 +332,13 @@ def test_one_is_not_several() -> None:
 
 def test_going_on_shows_the_last_known_numbers_until_there_are_new_ones() -> None:
     known = {"states": {"succeeded": 70}}
-    begun = Seen("j", {}, working="resume", last="resume", now={"phase": "reading"}, known=known)
+    begun = JobState(
+        "j", {}, working="resume", last="resume", now={"phase": "reading"}, known=known
+    )
     found = progress_of(begun)
     assert found["title"] == "Looking at what is left"
     assert found["states"] == {"succeeded": 70}
-    assert progress_of(Seen("j", {}, working="run", last="run"))["states"] == {}
+    assert progress_of(JobState("j", {}, working="run", last="run"))["states"] == {}
 
 
 def test_the_row_that_is_probably_the_header() -> None:

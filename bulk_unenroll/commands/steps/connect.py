@@ -65,7 +65,7 @@ def working_ledger(
 
 @contextmanager
 def sharing_server() -> Iterator[None]:
-    """Raise ``Fenced`` (75) where the server of a shared job is away, in whatever is done."""
+    """Within the block, raise ``Fenced`` (75) if the server of a shared job is away."""
     try:
         yield
     except LedgerAway as away:

@@ -1,4 +1,4 @@
-"""The doubts that a run leaves to a person."""
+"""How many calls in doubt a run leaves for a person to decide about."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from bulk_unenroll.clocks import elapsed_s
 from bulk_unenroll.commands.options import Settings
 from bulk_unenroll.commands.steps.memory import kept_of
 from bulk_unenroll.errors import LedgerAway, LedgerFailed, Next
@@ -21,7 +22,6 @@ from bulk_unenroll.ledger.opening import check_conservation
 from bulk_unenroll.reports.next_command import after_fixing, after_run
 from bulk_unenroll.reports.problems import find_problems
 from bulk_unenroll.reports.summary import SHOWN_PROBLEMS, LeftOut, Summary, conclude
-from bulk_unenroll.settings import elapsed_s
 
 REPORT_NAME: Final = "report.html"
 PENDING_WRITTEN: Final = 200_000

@@ -75,7 +75,7 @@ def _work_beside_others(folder: Path, settings: Settings, control: Control) -> S
 
 
 def _nothing_to_join(reader: LedgerReader, folder: Path) -> Summary:
-    """How ``work`` ends where no run goes on."""
+    """How ``work`` ends if no run is going on."""
     then = Next("status", (str(folder),))
     sources = confirmed_ids(reader.sources())
     counts = count(reader, sources)

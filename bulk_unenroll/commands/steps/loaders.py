@@ -26,9 +26,9 @@ log = get_logger()
 
 
 def help_loading(folder: Path) -> int:
-    """Load parts of what is being planned for a shared job, until all are in; how many.
+    """Load parts of a shared job that is being planned, until all are in; return how many.
 
-    Where nothing is planned now, that is none.
+    None (0) if nothing is being planned.
     """
     with beside_planner(folder) as loading:
         return _help(loading, folder) if loading and loading.order() else 0
@@ -44,7 +44,7 @@ def _help(loading: SharedLoading, folder: Path) -> int:
 
 @contextmanager
 def loaders(ledger: Ledger, folder: Path, number: int) -> Iterator[None]:
-    """Have ``number`` processes of this machine load, this one among them.
+    """Load with ``number`` processes of this machine, this one included.
 
     If one fails the others do its work. Raises ``UsageError`` (2) for a ledger that is not shared.
     """
@@ -77,7 +77,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _help_parent(folder: Path) -> None:
-    """What a further process of this machine does; it may be there before the order is begun."""
+    """The main function of a further process, which may start before the order is begun."""
     parent = os.getppid()
     with beside_planner(folder) as loading:
         while loading and os.getppid() == parent and not loading.order():

@@ -23,7 +23,7 @@ def kept_of(settings: Settings) -> dict[str, Any]:
 
 
 def kept_in(reader: LedgerReader, settings: Settings) -> dict[str, Any]:
-    """The same for a folder that goes on.
+    """What a folder that goes on shall remember of ``settings``.
 
     One of an older version may not know whether it is a rehearsal: the next ``run`` tells.
     """
@@ -39,7 +39,7 @@ def _value(settings: Settings, name: str) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it, from which its option reads it again."""
+    """A value as JSON has it; its option can parse it again."""
     if isinstance(value, tuple):
         return [plain(one) for one in value]
     if isinstance(value, Path):  # the next command may be typed in another folder

@@ -1,4 +1,4 @@
-"""Checks that a run would do what its person ordered: ``--expect``, caps, ``--plan``."""
+"""Checks that a run would do what was ordered: ``--expect``, caps, ``--plan``."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from bulk_unenroll.commands.options import Settings
 from bulk_unenroll.errors import Stop, UsageError
-from bulk_unenroll.ledger.elsewhere import shared_job
+from bulk_unenroll.ledger.job_address import shared_job
 from bulk_unenroll.ledger.opening import ask_to_stop, works_now
 from bulk_unenroll.log import get_logger
 from bulk_unenroll.observers import Observer, Stage

@@ -20,7 +20,7 @@ from bulk_unenroll.commands.steps.first_time import FirstTime
 from bulk_unenroll.commands.steps.past import Past
 from bulk_unenroll.commands.steps.placing import Engine
 from bulk_unenroll.commands.steps.progress_file import ProgressFile
-from bulk_unenroll.commands.steps.stops import STOPPED, why_stop
+from bulk_unenroll.commands.steps.stops import why_stop
 from bulk_unenroll.errors import (
     Interrupted,
     LedgerAway,
@@ -33,7 +33,7 @@ from bulk_unenroll.history.senders import sending_alone
 from bulk_unenroll.history.store import state_folder
 from bulk_unenroll.inputs.never import Never
 from bulk_unenroll.ledger.counts import Counts, callable_count, count, known_by_target
-from bulk_unenroll.ledger.folder import forget_stop, is_asked_to_stop, who_works
+from bulk_unenroll.ledger.folder import STOPPED, forget_stop, is_asked_to_stop, who_works
 from bulk_unenroll.ledger.interface import Ledger, Trust
 from bulk_unenroll.log import get_logger
 from bulk_unenroll.model import State

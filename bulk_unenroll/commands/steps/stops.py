@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
-from typing import Final
 
+from bulk_unenroll.clocks import elapsed_s
 from bulk_unenroll.errors import OutsideWindow
-from bulk_unenroll.ledger.folder import is_asked_to_stop
-from bulk_unenroll.settings import ALWAYS, RunSettings, elapsed_s
-
-STOPPED: Final = "stopped by `bulk-unenroll stop`"
+from bulk_unenroll.ledger.folder import STOPPED, is_asked_to_stop
+from bulk_unenroll.option_values import ALWAYS
+from bulk_unenroll.settings import RunSettings
 
 
 def why_stop(folder: Path, settings: RunSettings) -> str:

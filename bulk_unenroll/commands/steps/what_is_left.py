@@ -1,4 +1,4 @@
-"""What ``resume`` and ``retry`` would call, held against what their person ordered."""
+"""What ``resume`` and ``retry`` would call, compared with what was ordered."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class WhatIsLeft:
         return "retry" if self.reopening else "resume"
 
     def reopen(self, ledger: Ledger, plan_id: str | None) -> int:
-        """Reopen what was asked for; how many.
+        """Reopen what was asked for; return how many calls.
 
         Raises ``InputRefused`` (65), and reopens nothing, if that is not what was ordered.
         """

@@ -67,7 +67,7 @@ class _Content:
 
     @property
     def memory_bytes(self) -> int:
-        """Of what was added so far."""
+        """The memory that what was added so far will take."""
         rows = self._rows + self._rows_without
         area = rows * (self._columns + self._most_cells_without)
         empty = max(0, area - self._tags // 2)

@@ -1,9 +1,8 @@
-"""An order on its way into the ledger, of which several processes load parts.
+"""Loads one order by several processes, each some of its parts.
 
-Each part is a transaction of its own, in which its loader stages it. Once all are in, their
-customers are sorted out by divisions, each again in a transaction. Then whoever planned closes the
-account: only now the sources are there. What an unfinished order leaves is in no source, and the
-next who plans drops it.
+Each part is staged in a transaction of its own. Once all are in, repeats are found in divisions of
+the customers, each again in a transaction. Then the process that plans accounts for all rows: only
+now the sources exist. What an unfinished order leaves is in no source; the next plan drops it.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from bulk_unenroll.ledger.postgres.sources import add_source, find_source
 ORDER: Final = "arriving"
 """Under this name the ledger notes how the order is read; without it nobody takes a part."""
 PATIENCE: Final = "10min"
-"""So long a loader may wait for an input, or stand still: then another one does what it was at."""
+"""How long a loader may wait for its input, or stand still, until another one takes its part."""
 LAST: Final = (1 << 31) - 1
 LOOK_S: Final = 0.1
 
@@ -47,7 +46,7 @@ class Arrivals:
         self._order = ""
         self._plans = False
 
-    # ── who plans ────────────────────────────────────────────────────────────────────────────────
+    # ── the process that plans ───────────────────────────────────────────────────────────────────
 
     def begin(self, order: Mapping[str, object], parts: Sequence[ArrivingPart]) -> None:
         """See ``SharedLoading.begin``."""
@@ -100,7 +99,7 @@ class Arrivals:
         return dict(self._connect().fetch_all("parts_loaded"))
 
     def give_up(self) -> None:
-        """Drop what there is of an order that is not loaded to its end, and whoever loads it."""
+        """Drop an order that was not loaded to its end, and disconnect its loaders."""
         connection = self._connect()
         if not connection.fetch_one("has_arrivals")[0]:
             return
@@ -110,7 +109,7 @@ class Arrivals:
             connection.execute("forget_arrivals")
             connection.run_script("end_arrivals")
 
-    # ── whoever loads ────────────────────────────────────────────────────────────────────────────
+    # ── the loaders ──────────────────────────────────────────────────────────────────────────────
 
     def order(self) -> Mapping[str, Any] | None:
         """See ``SharedLoading.order``."""
@@ -148,7 +147,7 @@ class Arrivals:
 
 
 class LeasedPart:
-    """See ``ledger.interface.LeasedPart``."""
+    """See ``ledger.loading.LeasedPart``."""
 
     def __init__(
         self, connection: Connection, number: int, source: int, file: str | None, content: str

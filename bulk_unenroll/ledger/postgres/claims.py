@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
 
 import psycopg
 
-from bulk_unenroll.ledger.named import Row
+from bulk_unenroll.ledger.claim_filter import SPREAD_ROWS, ClaimFilter
 from bulk_unenroll.ledger.places import LAST_ROW
 from bulk_unenroll.ledger.postgres.connection import Connection
+from bulk_unenroll.ledger.statements import Row
 from bulk_unenroll.model import Call, Enrollment, Target
 from bulk_unenroll.settings import LONGEST_WAIT_S
-
-SPREAD_ROWS: Final = 10_000
-"""How far a target's next call is looked for, so that a target without any costs little."""
 
 
 @dataclass(slots=True)
@@ -29,25 +26,6 @@ class _Line:
     last: int
     passed_over: bool = False
     """Some may have been left out, for their org is halted."""
-
-
-class Wanted(NamedTuple):
-    """Which calls a turn may claim: of no halted org, and with ``only`` of these items alone.
-
-    ``spread``: from as many targets as there are.
-    """
-
-    now_s: float
-    halted: list[int]
-    only: list[int] | None
-    spread: bool
-
-    @classmethod
-    def of(
-        cls, now_s: float, halted_orgs: Iterable[int], only: Collection[int] | None, *, spread: bool
-    ) -> Wanted:
-        """The same, of values."""
-        return cls(now_s, list(halted_orgs), None if only is None else list(only), spread)
 
 
 class Claims:
@@ -70,13 +48,13 @@ class Claims:
         self._line: _Line | None = None
         self._spread: deque[tuple[int, int]] | None = None
 
-    def begin(self, most: int, wanted: Wanted) -> psycopg.Cursor[Row]:
+    def begin(self, most: int, wanted: ClaimFilter) -> psycopg.Cursor[Row]:
         """Claim what is due, and in the usual case what comes next as well, at one go."""
         if wanted.only is None and not wanted.spread and self._is_in_order():
             return self._send("claim", wanted, most=most, **self._range())
         return self._send("claim_due", wanted, most=most)
 
-    def finish(self, begun: psycopg.Cursor[Row], most: int, wanted: Wanted) -> list[Call]:
+    def finish(self, begun: psycopg.Cursor[Row], most: int, wanted: ClaimFilter) -> list[Call]:
         """What was claimed by ``begin``, and as much more as is wanted, with their intents."""
         found = begun.fetchall()
         self._move(found)
@@ -87,11 +65,11 @@ class Claims:
             found += fresh
         return [call_of(row) for row in found]
 
-    def ask_next_due(self, wanted: Wanted) -> psycopg.Cursor[Row]:
+    def ask_next_due(self, wanted: ClaimFilter) -> psycopg.Cursor[Row]:
         """When the next call is due that waits: one row, or none."""
         return self._send("next_due", wanted)
 
-    def has_fresh(self, wanted: Wanted) -> bool:
+    def has_fresh(self, wanted: ClaimFilter) -> bool:
         """Whether a call is left for this sender that was never tried; its slice has one then."""
         while line := self._line or self._take_slice():
             found = self._send(line.statement, wanted, **self._range()).fetchall()
@@ -103,7 +81,7 @@ class Claims:
         return False
 
     def forget(self) -> None:
-        """A turn did not take effect: its slice is not this sender's, or has to be read again."""
+        """Forget the slice of a turn that did not take effect: another sender may have it."""
         self._line = None
 
     def _take_slice(self) -> _Line | None:
@@ -120,11 +98,11 @@ class Claims:
         return {"after": self._line.after, "last": self._line.last} if self._line else {}
 
     def _move(self, found: list[Row]) -> None:
-        """Look behind the last of ``found`` next time; what was due is in no slice."""
+        """Continue after the last of ``found`` next time; calls that were due are in no slice."""
         if self._line and found and found[-1][-1] > LAST_ROW:
             self._line.after = found[-1][-1]
 
-    def _next_calls(self, most: int, wanted: Wanted) -> list[Row]:
+    def _next_calls(self, most: int, wanted: ClaimFilter) -> list[Row]:
         """Up to ``most`` calls in the order of their rows, from this sender's slice."""
         if self._line is None:
             return []
@@ -133,7 +111,7 @@ class Claims:
         self._move(found)
         return found
 
-    def _spread_call(self, wanted: Wanted) -> list[Row]:
+    def _spread_call(self, wanted: ClaimFilter) -> list[Row]:
         """A call of the target whose turn it is, if any has one near where it was last found."""
         if self._spread is None:
             self._spread = self._begin_spread()
@@ -154,7 +132,7 @@ class Claims:
         targets = self._connect().fetch_all("targets_of_ledger")
         return deque((target, max(first - 1, least)) for target, first in targets)
 
-    def _send(self, statement: str, wanted: Wanted, **values: object) -> psycopg.Cursor[Row]:
+    def _send(self, statement: str, wanted: ClaimFilter, **values: object) -> psycopg.Cursor[Row]:
         if self._line and wanted.halted:
             self._line.passed_over = True
         return self._connect().send(
@@ -173,7 +151,7 @@ def begin_run(
     resend_after_s: float,
     started_by: str | None,
 ) -> int:
-    """Begin a run, cut into slices; its number. See ``Ledger.begin_run``."""
+    """Begin a run, cut into slices; return its number. See ``Ledger.begin_run``."""
     planned = list(sources)
     with connection.transaction():
         (run,) = connection.fetch_one(

@@ -10,11 +10,11 @@ from typing import Final, TypeVar
 import psycopg
 
 from bulk_unenroll.errors import LedgerFailed
-from bulk_unenroll.ledger.named import Row
 from bulk_unenroll.ledger.postgres.failures import damaged, translated
 from bulk_unenroll.ledger.postgres.outage import repeated
 from bulk_unenroll.ledger.postgres.session import Address, Raw, connect
 from bulk_unenroll.ledger.postgres.statements import SCRIPTS, SQL
+from bulk_unenroll.ledger.statements import Row
 
 READER_IDLE: Final = "15min"
 """How long a picture of one moment may stand still: a report is made of it."""
@@ -67,7 +67,7 @@ class Connection:
             return self.raw.execute(SQL[statement], values)
 
     def execute(self, statement: str, /, **values: object) -> int:
-        """Run a statement; how many rows it changed."""
+        """Run a statement; return how many rows it changed."""
         return self.bridged(lambda: self.send(statement, **values).rowcount)
 
     def fetch_all(self, statement: str, /, **values: object) -> list[Row]:
@@ -100,13 +100,13 @@ class Connection:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """What is done within is durable after it, or did not happen."""
+        """A transaction: once the block ends, all that it did is durable, or nothing is."""
         with self._within_one(), translated(), self.raw.transaction():
             yield
 
     @contextmanager
     def pipelined_transaction(self) -> Iterator[None]:
-        """The same; statements are sent without waiting for what those before them give."""
+        """A transaction whose statements are sent without waiting for earlier results."""
         with self._within_one(), translated(), self.raw.pipeline(), self.raw.transaction():
             yield
 

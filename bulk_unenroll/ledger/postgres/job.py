@@ -83,7 +83,7 @@ def check_there(connection: Connection) -> None:
 
 
 def hold(connection: Connection) -> None:
-    """Be the only one who works on the job, for as long as the connection lasts."""
+    """Lock the job for as long as the connection lasts."""
     address = connection.address
     until_s = time.monotonic() + PATIENCE_S
     while not _try_lock(connection, _number(f"work on {address.schema}")):
@@ -93,7 +93,7 @@ def hold(connection: Connection) -> None:
 
 
 def is_held(connection: Connection) -> bool:
-    """Whether a process is the only one who works on the job: it plans, or is about to send."""
+    """Whether a process holds the lock of the job: it plans, or is about to send."""
     number = _number(f"work on {connection.address.schema}")
     with translated(), connection.raw.transaction():
         found = connection.raw.execute("SELECT pg_try_advisory_xact_lock(%s)", [number]).fetchone()
@@ -101,7 +101,7 @@ def is_held(connection: Connection) -> bool:
 
 
 def let_go(connection: Connection) -> None:
-    """Let others join: the plan is made, and senders are told apart by their rows."""
+    """Release the lock, so that others join: the run has begun, and each sender has a row."""
     with translated():
         number = _number(f"work on {connection.address.schema}")
         connection.raw.execute("SELECT pg_advisory_unlock(%s)", [number])

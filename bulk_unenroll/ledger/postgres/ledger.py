@@ -6,21 +6,20 @@ one process alone plans; those that send are told apart by their rows, see ``sen
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final, Self
+from typing import Self
 
 from bulk_unenroll.errors import FolderBusy, LedgerAway, LedgerFailed, LedgerOutOfReach
 from bulk_unenroll.ledger.batch import Batch
-from bulk_unenroll.ledger.facts import WrittenFile
+from bulk_unenroll.ledger.claim_filter import ClaimFilter
 from bulk_unenroll.ledger.interface import Reopening, Trust, Turn
 from bulk_unenroll.ledger.loading import SourceInfo
-from bulk_unenroll.ledger.named import Row
+from bulk_unenroll.ledger.notes import SETTINGS, Notes, as_text
 from bulk_unenroll.ledger.postgres.arrivals import Arrivals
-from bulk_unenroll.ledger.postgres.claims import Claims, Wanted, begin_run, call_of
+from bulk_unenroll.ledger.postgres.claims import Claims, begin_run, call_of
 from bulk_unenroll.ledger.postgres.connection import Connection
 from bulk_unenroll.ledger.postgres.job import is_held, let_go, open_to_send, open_to_write
 from bulk_unenroll.ledger.postgres.loading import load
@@ -30,14 +29,13 @@ from bulk_unenroll.ledger.postgres.reader import PostgresReader
 from bulk_unenroll.ledger.postgres.recording import all_landed, block, record, reopen
 from bulk_unenroll.ledger.postgres.senders import TTL_S, Senders, heard
 from bulk_unenroll.ledger.postgres.session import Address
-from bulk_unenroll.ledger.postgres.sources import confirm, note_alarms, note_settings
+from bulk_unenroll.ledger.postgres.sources import confirm, note_alarms
 from bulk_unenroll.ledger.sharing import Beat
+from bulk_unenroll.ledger.statements import Row
 from bulk_unenroll.model import Alarm, Blocked, Call, Entry
 
-PLANS_KEPT: Final = 20
 
-
-class PostgresLedger:
+class PostgresLedger(Notes):
     """See ``Ledger``. Made by ``PostgresLedger.open``."""
 
     def __init__(
@@ -89,7 +87,7 @@ class PostgresLedger:
         return cls(open_to_send(Address.of(url, job)), ttl_s, mark)
 
     def join(self, started_by: str) -> tuple[str, list[int]] | None:
-        """Be a further sender of the run that goes on: its id and sources; None where none does.
+        """Join the run that is going on: its id and sources; None if there is none.
 
         Raises ``FolderBusy`` (75) while another process is about to begin one, and ``LedgerBehind``
         (74) where the ledger may not know who was called.
@@ -132,29 +130,12 @@ class PostgresLedger:
         """See ``Ledger.confirm``."""
         with self.connection.transaction():
             if settings is not None:
-                note_settings(self.connection, settings)
+                self.connection.set_meta(SETTINGS, as_text(settings))
             confirm(self.connection, sources, base_url, given, anew=anew)
-
-    def remember(self, settings: Mapping[str, object]) -> None:
-        """See ``Ledger.remember``."""
-        if settings != self.reader.settings():
-            note_settings(self.connection, settings)
-
-    def note_failed_file(self, written: WrittenFile) -> None:
-        """See ``Ledger.note_failed_file``."""
-        self.connection.set_meta("failed_file", json.dumps(written, ensure_ascii=False))
 
     def note(self, name: str, text: str) -> None:
         """See ``Ledger.note``."""
         self.connection.set_meta(name, text)
-
-    def note_plan(self, plan_id: str, parts: Mapping[str, object]) -> None:
-        """See ``Ledger.note_plan``."""
-        plans = self.reader.plans()
-        plans.pop(plan_id, None)
-        kept = dict(list(plans.items())[1 - PLANS_KEPT :])
-        noted = json.dumps({**kept, plan_id: dict(parts)}, ensure_ascii=False)
-        self.connection.set_meta("plans", noted)
 
     def note_alarms(self, alarms: Sequence[Alarm], *, now_s: float, noted_by: str | None) -> None:
         """See ``Ledger.note_alarms``."""
@@ -215,7 +196,7 @@ class PostgresLedger:
         beat: Beat | None = None,
     ) -> Turn:
         """See ``Ledger.turn``. A server that is away is waited for, for a while."""
-        wanted = Wanted.of(now_s, halted_orgs, only, spread=spread)
+        wanted = ClaimFilter.of(now_s, halted_orgs, only, spread=spread)
 
         def take() -> Turn:
             with self.connection.pipelined_transaction():
@@ -253,7 +234,7 @@ class PostgresLedger:
             job = self.connection.address.job
             self._mark.note(Seen(job, self._run_id, turns, at_s))
 
-    def _claim(self, claim: int, wanted: Wanted, blocked: int) -> Turn:
+    def _claim(self, claim: int, wanted: ClaimFilter, blocked: int) -> Turn:
         begun = self._claims.begin(claim, wanted) if claim else None
         next_due = self._claims.ask_next_due(wanted)
         calls = self._claims.finish(begun, claim, wanted) if begun else []
@@ -264,7 +245,7 @@ class PostgresLedger:
         return Turn(calls, due[0] if due else None, more, blocked)
 
     def forget_claims(self) -> None:
-        """A turn did not take effect: what is left to claim has to be looked up again."""
+        """Look up anew what is left to claim: a turn did not take effect."""
         self._claims.forget()
 
     def claimed_at(self, now_s: float) -> list[Call]:

@@ -103,7 +103,7 @@ class Stager:
             connection.execute("add_lines", source=source, rows=rows, lines=lines)
 
     def _add_targets(self, batch: Batch, place: int) -> None:
-        """Let the ledger number those of a batch's targets that did not come before."""
+        """Get the ledger's numbers of those targets of a batch that are new."""
         new = [target for target in batch.targets if target not in self._targets]
         if not new:
             return

@@ -20,7 +20,7 @@ from bulk_unenroll.ledger.postgres.connection import Connection
 
 NAME: Final = "ledger.mark"
 UNATTENDED_S: Final = 900.0
-"""Where nobody was seen on a run that did not end for so long, a person goes on with it."""
+"""If no sender was seen for this long on a run that did not end, only a person goes on with it."""
 RESTORED: Final = "restored"
 """Under this name a job notes when a person went on with it though it was behind (Unix seconds)."""
 LOOK: Final = "compare it with what the API shows; to go on with what it has, a person may"
@@ -37,7 +37,7 @@ class Seen:
 
 
 class Mark:
-    """What a run folder has seen of its job. It is evidence: where it cannot be kept, none."""
+    """What a run folder has seen of its job. If it cannot be written, the run goes on without."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
@@ -104,7 +104,7 @@ def check_not_behind(connection: Connection, mark: Mark | None, trust: Trust) ->
 
 
 def check_attended(connection: Connection) -> None:
-    """The same for whoever joins a run: somebody must have been there a short while ago."""
+    """Raise ``LedgerBehind`` (74) unless a sender was seen lately on the run to be joined."""
     for found in connection.fetch_all("last_run"):
         _check_attended(Standing(*found), None)
 

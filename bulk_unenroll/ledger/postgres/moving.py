@@ -58,7 +58,7 @@ def receive(
 
 
 def release(address: Address, mark: str) -> None:
-    """Let a job be in force that bears this mark."""
+    """Put the job that bears this mark into force."""
     with closing(Connection.open(address, to_write=True)) as connection:
         connection.execute("unmark", mark=mark)
 

@@ -1,6 +1,6 @@
-"""The server of a ledger went away: wait for it, and do again what is safe to do again.
+"""Waits for a ledger's server that went away, and repeats what is safe to repeat.
 
-A turn is not, for it may have been committed: that is looked up first.
+A turn is not, since it may have been committed: that is looked up first.
 """
 
 from __future__ import annotations

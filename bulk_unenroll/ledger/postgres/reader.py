@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from bulk_unenroll.ledger import paging
+from bulk_unenroll.ledger import reader
 from bulk_unenroll.ledger.facts import AttemptRow, SenderFact
 from bulk_unenroll.ledger.interface import LedgerReader, Selection
 from bulk_unenroll.ledger.postgres.connection import Connection
 from bulk_unenroll.ledger.postgres.proof import conservation_faults, integrity_faults
-from bulk_unenroll.ledger.reader import NamedReader
 from bulk_unenroll.ledger.results import chosen_by
 
 
-class PostgresReader(NamedReader[Connection]):
+class PostgresReader(reader.StatementReader[Connection]):
     """See ``LedgerReader``."""
 
     @contextmanager
@@ -40,7 +39,7 @@ class PostgresReader(NamedReader[Connection]):
         In the order of customers/targets: several may record at once, so there is no other one.
         """
         chosen = {**chosen_by(selection), "sources": self._sources_of(selection)}
-        item, attempt, most = 0, 0, paging.PAGE_ROWS
+        item, attempt, most = 0, 0, reader.PAGE_ROWS
         while found := self._connection.fetch_all(
             "attempt_rows", item=item, attempt=attempt, most=most, **chosen
         ):

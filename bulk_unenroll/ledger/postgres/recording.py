@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 
 from bulk_unenroll.ledger.interface import Reopening
-from bulk_unenroll.ledger.named import Row
 from bulk_unenroll.ledger.postgres.connection import Connection
+from bulk_unenroll.ledger.statements import Row
 from bulk_unenroll.model import Attempt, Blocked, Entry
 
 Recorded = list[tuple[int, psycopg.Cursor[Row]]]
@@ -65,7 +65,7 @@ def _recorded(sent: Sequence[tuple[Entry, Attempt]]) -> dict[str, list[Any]]:
 
 
 def block(connection: Connection, sources: Sequence[int], blocked: Blocked) -> int:
-    """Block what is pending in a target or group; how many."""
+    """Block what is pending in a target or group; return how many."""
     (number,) = connection.fetch_one(
         "block",
         sources=list(sources),
@@ -80,7 +80,7 @@ def block(connection: Connection, sources: Sequence[int], blocked: Blocked) -> i
 
 
 def reopen(connection: Connection, which: Reopening, now_s: float) -> int:
-    """Reopen settled calls of confirmed sources; how many."""
+    """Reopen settled calls of confirmed sources; return how many."""
     return connection.execute(
         "reopen",
         states=[state.value for state in which.states],

@@ -1,7 +1,7 @@
-"""This sender of a run, and what it shares with the others: slices, starts, the first calls.
+"""The senders of a shared run, and what they share: slices of rows, start times, the first calls.
 
-A sender is known by its row, and its turns are numbered: whoever is not seen for ``TTL_S`` is given
-up, and its next turn fails as a whole. Times are the server's, so that clocks need not agree.
+Each sender is a row, and its turns are numbered. If it is not seen for ``TTL_S``, others take over,
+and its next turn fails as a whole. Times are the server's: clocks need not agree.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Final
 import psycopg
 
 from bulk_unenroll.errors import FolderBusy
-from bulk_unenroll.ledger.named import Row
 from bulk_unenroll.ledger.postgres.connection import Connection
 from bulk_unenroll.ledger.postgres.failures import given_up
 from bulk_unenroll.ledger.sharing import Beat, Others, Part, Sharing
+from bulk_unenroll.ledger.statements import Row
 from bulk_unenroll.model import BAD, Entry, State
 from bulk_unenroll.settings import RESEND_WINDOW_S
 
 TTL_S: Final = 15.0
 BEATS: Final = 3
-"""So many turns a sender takes, at least, in the time after which it would be given up."""
+"""How many turns a sender takes, at least, within ``TTL_S``."""
 TURN_S: Final = 0.05
 ASKS_FOR_S: Final = 30.0
 """How long a job that took no start counts for the rate of a credential."""
@@ -32,7 +32,7 @@ STARTS_FROM: Final = "starts_from"
 
 
 class Senders:
-    """See ``SharedRun``. Of one process; ``id`` is 0 until it is a sender of a run."""
+    """See ``SharedRun``. One for each process; ``id`` is 0 until it is a sender of a run."""
 
     def __init__(self, connection: Callable[[], Connection], ttl_s: float = TTL_S) -> None:
         self._connect = connection
@@ -45,7 +45,7 @@ class Senders:
     # ── joining and leaving ──────────────────────────────────────────────────────────────────────
 
     def enter(self, run: int, name: str) -> None:
-        """Be a sender of a run."""
+        """Register as a sender of a run."""
         (self.id,) = self._connect().fetch_one("add_sender", run=run, name=name)
         self.run, self.turn, self._canary_told = run, 0, False
 
@@ -110,7 +110,7 @@ class Senders:
     # ── a turn ───────────────────────────────────────────────────────────────────────────────────
 
     def begin_turn(self, entries: Sequence[Entry], beat: Beat | None) -> None:
-        """The fence of a turn, which only who was not given up passes; what others must know."""
+        """Fence the turn: it fails if this sender was given up. Tell the others the news."""
         if not self.id:  # no run was begun: there is nothing to claim
             return
         states = [entry.state for entry in entries if entry.attempt]
@@ -148,7 +148,7 @@ class Senders:
         return bool(found and found[0])
 
     def reap(self, now_s: float) -> None:
-        """Give up senders that took no turn for too long, now and then.
+        """Take over from senders that took no turn for too long. Does so only now and then.
 
         Not from a connection that is younger than that: after an outage nobody was seen.
         """

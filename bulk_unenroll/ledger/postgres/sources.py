@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from bulk_unenroll.ledger.loading import SourceInfo
 from bulk_unenroll.ledger.postgres.connection import Connection
@@ -62,11 +62,6 @@ def confirm(
     connection.execute("confirm_sources", sources=confirmed, now=now)
     if connection.execute("supersede", sources=confirmed, given=sorted(given), now=now):
         connection.execute("withdraw", now=now)
-
-
-def note_settings(connection: Connection, settings: Mapping[str, object]) -> None:
-    """Note the settings of a run."""
-    connection.set_meta("settings", json.dumps(dict(settings), ensure_ascii=False))
 
 
 def note_alarms(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from bulk_unenroll.ledger.named import read_statements
 from bulk_unenroll.ledger.places import LAST_ROW, PLACE_BITS
 from bulk_unenroll.ledger.postgres.staging import DIVISIONS
+from bulk_unenroll.ledger.statements import read_statements
 
 MACROS: Final = {
     # an integer comes as the smallest type that holds it, in which it could not be shifted

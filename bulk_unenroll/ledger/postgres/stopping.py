@@ -5,11 +5,10 @@ from __future__ import annotations
 from contextlib import closing
 
 from bulk_unenroll.exits import ExitCode
+from bulk_unenroll.ledger.folder import STOPPED
 from bulk_unenroll.ledger.postgres.connection import Connection
 from bulk_unenroll.ledger.postgres.job import open_to_send
 from bulk_unenroll.ledger.postgres.session import Address
-
-STOPPED = "stopped by `bulk-unenroll stop`"
 
 
 def ask_to_stop(address: Address) -> None:

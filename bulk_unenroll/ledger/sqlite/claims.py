@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
-from bulk_unenroll.ledger.named import Row
+from bulk_unenroll.ledger.claim_filter import SPREAD_ROWS, ClaimFilter
 from bulk_unenroll.ledger.places import LAST_ROW, place_of
 from bulk_unenroll.ledger.sqlite.connection import Writer
+from bulk_unenroll.ledger.statements import Row
 from bulk_unenroll.model import Call, Enrollment, Target
 from bulk_unenroll.settings import LONGEST_WAIT_S
 
 SENDING_CACHE_KB: Final = 16_384
 """Calls go by the order of rows: a page is seldom needed again."""
-SPREAD_ROWS: Final = 10_000
-"""How far a target's next call is looked for, so that a target without any costs little."""
 
 
 @dataclass(slots=True)
@@ -26,26 +25,6 @@ class _Line:
     statement: str
     after: int
     last: int
-
-
-class Wanted(NamedTuple):
-    """Which calls a turn may claim: of no halted org, and with ``only`` of these items alone.
-
-    ``spread``: from as many targets as there are.
-    """
-
-    now_s: float
-    halted: list[int]
-    only: list[int] | None
-    spread: bool
-
-    @classmethod
-    def of(
-        cls, now_s: float, halted_orgs: Iterable[int], only: Collection[int] | None, *, spread: bool
-    ) -> Wanted:
-        """The same, of values."""
-        among = None if only is None else list(only)
-        return cls(now_s, list(halted_orgs), among, spread)
 
 
 class Claims:
@@ -61,7 +40,7 @@ class Claims:
         )
         self._spread: deque[tuple[int, int]] | None = None
 
-    def claim(self, most: int, wanted: Wanted) -> list[Call]:
+    def claim(self, most: int, wanted: ClaimFilter) -> list[Call]:
         """Up to ``most`` calls, with their intents."""
         found = self._fetch("due", wanted, now=wanted.now_s, only=wanted.only, most=most)
         self._claim_all(found, wanted)
@@ -73,12 +52,12 @@ class Claims:
             found += fresh
         return [_call(row) for row in found]
 
-    def next_due_s(self, wanted: Wanted) -> float | None:
+    def next_due_s(self, wanted: ClaimFilter) -> float | None:
         """When the next call is due that waits."""
         due = self._fetch("next_due", wanted, only=wanted.only)
         return due[0][0] if due else None
 
-    def has_fresh(self, wanted: Wanted) -> bool:
+    def has_fresh(self, wanted: ClaimFilter) -> bool:
         """Whether a call is left that was never tried; the first line has one then."""
         while self._lines:
             found = self._look(1, wanted)
@@ -88,23 +67,23 @@ class Claims:
             self._lines.popleft()
         return False
 
-    def _claim_all(self, found: list[Row], wanted: Wanted) -> None:
+    def _claim_all(self, found: list[Row], wanted: ClaimFilter) -> None:
         rows = ({"item": row[0], "run": self.run, "now": wanted.now_s} for row in found)
         self._connection.execute_many("claim", rows)
 
-    def _look(self, most: int, wanted: Wanted) -> list[Row]:
+    def _look(self, most: int, wanted: ClaimFilter) -> list[Row]:
         line = self._lines[0]
         return self._connection.fetch_all(
             line.statement, after=line.after, last=line.last, halted=wanted.halted, most=most
         )
 
-    def _next_calls(self, most: int, wanted: Wanted) -> list[Row]:
+    def _next_calls(self, most: int, wanted: ClaimFilter) -> list[Row]:
         """Up to ``most`` calls in the order of their rows, from the first line."""
         found = self._look(most, wanted)
         self._lines[0].after = found[-1][-1]
         return found
 
-    def _spread_call(self, wanted: Wanted) -> list[Row]:
+    def _spread_call(self, wanted: ClaimFilter) -> list[Row]:
         """A call of the target whose turn it is, if any has one near where it was last found."""
         if self._spread is None:
             self._spread = self._begin_spread(wanted)
@@ -117,14 +96,14 @@ class Claims:
                 return found
         return []
 
-    def _begin_spread(self, wanted: Wanted) -> deque[tuple[int, int]]:
+    def _begin_spread(self, wanted: ClaimFilter) -> deque[tuple[int, int]]:
         line = self._lines[0]
         # whatever is before the first call in line was tried
         least = self._look(1, wanted)[0][-1] - 1 if line.statement == "fresh" else 0
         targets = self._connection.fetch_all("targets_of_ledger")
         return deque((target, max(first - 1, least)) for target, first in targets)
 
-    def _fetch(self, statement: str, wanted: Wanted, **values: object) -> list[Row]:
+    def _fetch(self, statement: str, wanted: ClaimFilter, **values: object) -> list[Row]:
         return self._connection.fetch_all(statement, run=self.run, halted=wanted.halted, **values)
 
 

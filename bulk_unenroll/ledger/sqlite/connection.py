@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from bulk_unenroll.errors import LedgerFailed
-from bulk_unenroll.ledger.named import Row
 from bulk_unenroll.ledger.sqlite.failures import ERRORS, LOCK_WAIT_S, damaged, failure, translated
 from bulk_unenroll.ledger.sqlite.mark import Mark, seal
-from bulk_unenroll.ledger.sqlite.own_files import end_writing
 from bulk_unenroll.ledger.sqlite.seal import Schema
 from bulk_unenroll.ledger.sqlite.statements import SQL
+from bulk_unenroll.ledger.sqlite.written_here import end_writing
+from bulk_unenroll.ledger.statements import Row
 
 CACHE_KB: Final = 65_536
 
@@ -78,7 +78,7 @@ class Writer(Connection):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """What is done within is durable after it, or did not happen."""
+        """A transaction: once the block ends, all that it did is durable, or nothing is."""
         try:
             with translated(self.path):
                 self.raw.execute("BEGIN IMMEDIATE")
@@ -120,7 +120,7 @@ class Writer(Connection):
             self.raw.execute(f"PRAGMA threads = {threads}")
 
     def abandon(self, *, unchanged: bool = False) -> None:
-        """Let go of it as it is; ``unchanged`` since it was opened, its seal still holds."""
+        """Close it as it is. If it is ``unchanged`` since it was opened, its seal holds again."""
         with translated(self.path), closing(self._mark):
             self.raw.close()
             end_writing(self.path)

@@ -29,15 +29,15 @@ from bulk_unenroll.ledger.sqlite.mark import (
     mark_path,
     read_mark,
 )
-from bulk_unenroll.ledger.sqlite.own_files import (
+from bulk_unenroll.ledger.sqlite.seal import Found
+from bulk_unenroll.ledger.sqlite.statements import SQL
+from bulk_unenroll.ledger.sqlite.temporary_files import keep_temporary_files, sweep
+from bulk_unenroll.ledger.sqlite.written_here import (
     OPENING,
     begin_writing,
     is_written_here,
     writes_none,
 )
-from bulk_unenroll.ledger.sqlite.seal import Found
-from bulk_unenroll.ledger.sqlite.statements import SQL
-from bulk_unenroll.ledger.sqlite.temporary import keep_temporary_files, sweep
 
 APPLICATION_ID: Final = 0x62756E72
 SCHEMA_VERSION: Final = 4
@@ -255,7 +255,7 @@ def _is_small(path: Path) -> bool:
 
 
 def _check_pages(connection: Connection) -> None:
-    """Let SQLite look over a ledger that is small enough for it to take no time."""
+    """Run SQLite's integrity check, on a ledger that is small enough for that."""
     if _is_small(connection.path):
         found = connection.raw.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if found != "ok":

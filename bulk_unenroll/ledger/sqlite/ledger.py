@@ -6,19 +6,19 @@ one such process.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from bulk_unenroll.ledger.batch import Batch
-from bulk_unenroll.ledger.facts import WrittenFile
+from bulk_unenroll.ledger.claim_filter import ClaimFilter
 from bulk_unenroll.ledger.folder import ledger_path
 from bulk_unenroll.ledger.interface import Reopening, Turn
 from bulk_unenroll.ledger.loading import SourceInfo
+from bulk_unenroll.ledger.notes import SETTINGS, Notes, as_text
 from bulk_unenroll.ledger.sharing import Beat
-from bulk_unenroll.ledger.sqlite.claims import Claims, Wanted, begin_run
+from bulk_unenroll.ledger.sqlite.claims import Claims, begin_run
 from bulk_unenroll.ledger.sqlite.connection import Writer
 from bulk_unenroll.ledger.sqlite.failures import LedgerHeld
 from bulk_unenroll.ledger.sqlite.file import open_writer
@@ -29,14 +29,11 @@ from bulk_unenroll.ledger.sqlite.sources import (
     confirm,
     drop_unfinished,
     note_alarms,
-    note_settings,
 )
 from bulk_unenroll.model import Alarm, Blocked, Entry
 
-PLANS_KEPT: Final = 20
 
-
-class SqliteLedger:
+class SqliteLedger(Notes):
     """See ``Ledger``. Made by ``SqliteLedger.open``, within the folder's lock."""
 
     def __init__(self, connection: Writer) -> None:
@@ -78,34 +75,13 @@ class SqliteLedger:
         """See ``Ledger.confirm``."""
         with self.connection.transaction():
             if settings is not None:
-                note_settings(self.connection, settings)
+                self.connection.set_meta(SETTINGS, as_text(settings))
             confirm(self.connection, sources, base_url, given, anew=anew)
-
-    def remember(self, settings: Mapping[str, object]) -> None:
-        """See ``Ledger.remember``."""
-        if settings == self.reader.settings():
-            return
-        with self.connection.transaction():
-            note_settings(self.connection, settings)
-
-    def note_failed_file(self, written: WrittenFile) -> None:
-        """See ``Ledger.note_failed_file``."""
-        with self.connection.transaction():
-            self.connection.set_meta("failed_file", json.dumps(written, ensure_ascii=False))
 
     def note(self, name: str, text: str) -> None:
         """See ``Ledger.note``."""
         with self.connection.transaction():
             self.connection.set_meta(name, text)
-
-    def note_plan(self, plan_id: str, parts: Mapping[str, object]) -> None:
-        """See ``Ledger.note_plan``."""
-        plans = self.reader.plans()
-        plans.pop(plan_id, None)
-        kept = dict(list(plans.items())[1 - PLANS_KEPT :])
-        with self.connection.transaction():
-            noted = json.dumps({**kept, plan_id: dict(parts)}, ensure_ascii=False)
-            self.connection.set_meta("plans", noted)
 
     def note_alarms(self, alarms: Sequence[Alarm], *, now_s: float, noted_by: str | None) -> None:
         """See ``Ledger.note_alarms``."""
@@ -158,7 +134,7 @@ class SqliteLedger:
         beat: Beat | None = None,
     ) -> Turn:
         """See ``Ledger.turn``."""
-        wanted = Wanted.of(now_s, halted_orgs, only, spread=spread)
+        wanted = ClaimFilter.of(now_s, halted_orgs, only, spread=spread)
         with self.connection.transaction():
             if pace is not None:
                 self.connection.set_meta("pace", pace)

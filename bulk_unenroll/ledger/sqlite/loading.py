@@ -126,7 +126,7 @@ class Loading:
     # ── both ─────────────────────────────────────────────────────────────────────────────────────
 
     def _add_batch(self, statement: str, batch: Batch, keys: Keys | None = None) -> list[int]:
-        """Add a batch; the ledger's numbers of its targets."""
+        """Add a batch; return the ledger's numbers of its targets."""
         connection, source = self._connection, self._source
         place = place_of(source, batch.first_row)
         targets = [self._target(target) for target in batch.targets]

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Final, NamedTuple
 
-from bulk_unenroll.ledger.named import Row
 from bulk_unenroll.ledger.sqlite.connection import Connection, Writer
 from bulk_unenroll.ledger.sqlite.failures import translated
 from bulk_unenroll.ledger.sqlite.file import MOVED, MOVED_VERSION
+from bulk_unenroll.ledger.statements import Row
 
 STATEMENTS: Final = (
     "move_meta", "move_source", "move_part", "move_target", "move_item", "move_row", "move_chunk",
@@ -37,7 +37,7 @@ def moved_tables(connection: Connection) -> Iterator[MovedTable]:
 
 
 def close_for_good(connection: Writer, to: Mapping[str, str]) -> None:
-    """Let nobody open this ledger any more. ``to`` has the job, its url and its place in words.
+    """Close this ledger so that nobody can open it. ``to``: the job, its url, its place in words.
 
     Older versions of the program refuse it, too: to them it is of a newer one.
     """

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from bulk_unenroll.ledger import paging
+from bulk_unenroll.ledger import reader
 from bulk_unenroll.ledger.facts import AttemptRow
 from bulk_unenroll.ledger.interface import LedgerReader, Selection
-from bulk_unenroll.ledger.reader import NamedReader
 from bulk_unenroll.ledger.results import chosen_by
 from bulk_unenroll.ledger.sqlite.connection import Connection
 from bulk_unenroll.ledger.sqlite.failures import translated
@@ -16,7 +15,7 @@ from bulk_unenroll.ledger.sqlite.file import connect_read_only
 from bulk_unenroll.ledger.sqlite.proof import conservation_faults, integrity_faults
 
 
-class SqliteReader(NamedReader[Connection]):
+class SqliteReader(reader.StatementReader[Connection]):
     """See ``LedgerReader``."""
 
     @contextmanager
@@ -50,7 +49,7 @@ class SqliteReader(NamedReader[Connection]):
         chosen = {**chosen_by(selection), "sources": self._sources_of(selection)}
         after = 0
         while found := self._connection.fetch_all(
-            "attempt_rows", after=after, most=paging.PAGE_ROWS, **chosen
+            "attempt_rows", after=after, most=reader.PAGE_ROWS, **chosen
         ):
             after = found[-1][-1]
             yield [AttemptRow._make(row[:-1]) for row in found]

@@ -49,7 +49,7 @@ def _recorded(entry: Entry, attempt: Attempt) -> dict[str, object]:
 
 
 def block(connection: Writer, run: int, blocked: Blocked) -> int:
-    """Block what is pending in a target or group; how many."""
+    """Block what is pending in a target or group; return how many."""
     connection.execute("index_pending")  # at the first block only: most runs never need it
     return connection.execute(
         "block",
@@ -64,7 +64,7 @@ def block(connection: Writer, run: int, blocked: Blocked) -> int:
 
 
 def reopen(connection: Writer, which: Reopening, now_s: float) -> int:
-    """Reopen settled calls of confirmed sources; how many."""
+    """Reopen settled calls of confirmed sources; return how many."""
     return connection.execute(
         "reopen",
         states=[state.value for state in which.states],

@@ -1,4 +1,4 @@
-"""Whether a closed ledger is the one that was closed.
+"""Detects whether a ledger was changed after it was closed.
 
 Other programs may add what is theirs, an index, a view, a table of statistics: that changes the
 list of tables, the free pages, and what they added before. The pages of our tables and indexes stay

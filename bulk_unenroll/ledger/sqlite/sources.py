@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from bulk_unenroll.ledger.loading import SourceInfo
@@ -96,11 +96,6 @@ def confirm(
     names = sorted(given)
     if connection.execute("supersede", sources=confirmed, given=names, now=now).rowcount:
         connection.execute("withdraw", now=now)
-
-
-def note_settings(connection: Writer, settings: Mapping[str, object]) -> None:
-    """Note the settings of a run; to be called within a transaction."""
-    connection.set_meta("settings", json.dumps(dict(settings), ensure_ascii=False))
 
 
 def note_alarms(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from bulk_unenroll.ledger.named import read_statements
 from bulk_unenroll.ledger.places import LAST_ROW, PLACE_BITS
+from bulk_unenroll.ledger.statements import read_statements
 
 MACROS: Final = {
     "place": f"{{0}} << {PLACE_BITS} | {{1}}",

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 from multidict import MultiMapping
 
-from bulk_unenroll.web import answers
+from bulk_unenroll.web import wrong_answers
 from bulk_unenroll.web.checks import check_idle
 from bulk_unenroll.web.gate import CONFIRM
 from bulk_unenroll.web.pages.run import RESENT_MIN
@@ -28,7 +28,7 @@ async def ask_again(request: web.Request) -> web.Response:
     number = await asyncio.to_thread(count_again, job, request.app[SITE], words)
     wrong = "That is not the number. Nothing was sent." if request.query.get("wrong") else ""
     values = {"codes": codes, "doubts": doubts, "number": number, "wrong": wrong}
-    values |= {"resent_min": RESENT_MIN, "form": answers.kept(job, person) if wrong else {}}
+    values |= {"resent_min": RESENT_MIN, "form": wrong_answers.kept(job, person) if wrong else {}}
     return page(request, "retry.html.j2", 422 if wrong else 200, seen=look_at(job), **values)
 
 
@@ -48,7 +48,7 @@ async def retry(request: web.Request) -> web.Response:
     site, fields = request.app[SITE], await request.post()
     codes, doubts = _again_of(fields)
     if not codes and not doubts:
-        answers.keep(job, person, {})
+        wrong_answers.keep(job, person, {})
         raise web.HTTPSeeOther(address(job, "?wrong=codes#what"))
     chosen = [("code", code) for code in codes] + [("doubts", "yes")] * doubts
     if "number" not in fields:
@@ -58,7 +58,7 @@ async def retry(request: web.Request) -> web.Response:
         check_idle(job)
         number = await asyncio.to_thread(count_again, job, site, words)
         if typed_number(str(fields["number"])) != str(number):
-            answers.keep(job, person, {"number": str(fields["number"])})
+            wrong_answers.keep(job, person, {"number": str(fields["number"])})
             again = urlencode([*chosen, ("wrong", "number")])
             raise web.HTTPSeeOther(address(job, f"/retry?{again}"))
         job.audit(person.name, "ran again", codes=codes, in_doubt=doubts, to_call=number)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from bulk_unenroll.inputs.mapping import is_added
-from bulk_unenroll.web import children
+from bulk_unenroll.web import processes
 from bulk_unenroll.web.checks import check_open
 from bulk_unenroll.web.gate import PLAN, Person
 from bulk_unenroll.web.jobs import Facts, Job, current
@@ -184,7 +184,7 @@ def peeked(job: Job, look: Reading) -> Facts:
         found: Facts = kept["found"]
         return found
     try:
-        found = json.loads(children.ask(job, words, {}))
+        found = json.loads(processes.ask(job, words, {}))
     except (ValueError, subprocess.TimeoutExpired):
         raise Trouble(422, "This file takes more memory or time than this page allows.") from None
     job.write("looked.json", {"words": words, "found": found})

@@ -11,7 +11,7 @@ from bulk_unenroll.errors import Stop
 from bulk_unenroll.inputs.ids import parse_id
 from bulk_unenroll.ledger.folder import ledger_path
 from bulk_unenroll.model import Invalid, row_name
-from bulk_unenroll.web import answers
+from bulk_unenroll.web import wrong_answers
 from bulk_unenroll.web.gate import IDS
 from bulk_unenroll.web.site import Trouble, address, form_of, job_of, look_at, need, page
 
@@ -22,7 +22,7 @@ async def customer(request: web.Request) -> web.Response:
     typed = (await form_of(request)).get("customer", "").strip()
     found = parse_id(typed)
     if isinstance(found, Invalid):
-        answers.keep(job, person, {"customer": typed})
+        wrong_answers.keep(job, person, {"customer": typed})
         raise web.HTTPSeeOther(address(job, "?wrong=customer#one"))
     job.audit(person.name, "looked up a customer")
     if not ledger_path(job.run_folder).exists():

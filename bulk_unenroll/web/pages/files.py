@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from bulk_unenroll.web import children
+from bulk_unenroll.web import processes
 from bulk_unenroll.web.gate import IDS, VIEW
 from bulk_unenroll.web.jobs import Job
 from bulk_unenroll.web.site import SITE, Trouble, address, form_of, job_of, need
@@ -67,4 +67,4 @@ async def prepare(request: web.Request) -> web.Response:
 
 def _export(job: Job, name: str) -> None:
     with suppress(subprocess.TimeoutExpired):
-        children.ask(job, ["export", "../run", "--to", f"../run/{name}"], {})
+        processes.ask(job, ["export", "../run", "--to", f"../run/{name}"], {})

@@ -8,9 +8,9 @@ from typing import Final
 
 from aiohttp import web
 
-from bulk_unenroll.web import answers, children
+from bulk_unenroll.web import processes, wrong_answers
 from bulk_unenroll.web.gate import CONFIRM, PLAN, VIEW
-from bulk_unenroll.web.seen import Seen
+from bulk_unenroll.web.job_state import JobState
 from bulk_unenroll.web.site import (
     SITE,
     Site,
@@ -37,7 +37,7 @@ async def home(request: web.Request) -> web.Response:
     return page(request, "home.html.j2", jobs=found, own=own is not None, homes=homes)
 
 
-def _listed(site: Site) -> list[Seen]:
+def _listed(site: Site) -> list[JobState]:
     found = []
     for job in site.jobs.all():
         with suppress(OSError, ValueError):  # one that is deleted meanwhile
@@ -61,11 +61,11 @@ async def delete(request: web.Request) -> web.Response:
     has_begun = look_at(job).has_begun
     person = need(request, CONFIRM if has_begun else PLAN)
     async with site.locks[job.name]:
-        if children.works_on(job):
+        if processes.works_on(job):
             raise Trouble(409, "Something is going on in this job. Stop it first.", address(job))
         typed = (await form_of(request)).get("name", "").strip()
         if look_at(job).has_begun and typed != job.facts["shown"]:
-            answers.keep(job, person, {"name": typed})
+            wrong_answers.keep(job, person, {"name": typed})
             raise web.HTTPSeeOther(address(job, "?wrong=delete#delete"))
         await asyncio.to_thread(site.jobs.delete, job, person.name)
     raise web.HTTPSeeOther("/")

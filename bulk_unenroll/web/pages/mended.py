@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from bulk_unenroll.web import children
+from bulk_unenroll.web import processes
 from bulk_unenroll.web.checks import check_idle
 from bulk_unenroll.web.gate import PLAN
 from bulk_unenroll.web.jobs import Facts, Job
@@ -87,7 +87,7 @@ async def count_whole(job: Job) -> None:
 
 def _count(job: Job, outcome: Mapping[str, Any]) -> None:
     try:
-        found = json.loads(children.ask(job, ["status", "../run", "--json"], {}))
+        found = json.loads(processes.ask(job, ["status", "../run", "--json"], {}))
         counts = {name: found[name] for name in ("rows", "status", "codes")}
     except (ValueError, KeyError, subprocess.TimeoutExpired):
         return  # then the page tells of the mended rows alone

@@ -8,13 +8,13 @@ from typing import Final
 from aiohttp import web
 
 from bulk_unenroll.reports.wording import masked
-from bulk_unenroll.web import answers
+from bulk_unenroll.web import wrong_answers
 from bulk_unenroll.web.checks import check_open, taken
 from bulk_unenroll.web.gate import CONFIRM, IDS, PLAN, VIEW
+from bulk_unenroll.web.job_state import Stage
 from bulk_unenroll.web.jobs import REHEARSAL, Facts
 from bulk_unenroll.web.order import read_as, shown_plan
 from bulk_unenroll.web.pages import mended
-from bulk_unenroll.web.seen import Stage
 from bulk_unenroll.web.site import (
     SITE,
     Form,
@@ -69,7 +69,7 @@ async def plan(request: web.Request) -> web.Response:
         shown_plan=shown,
         of_columns=OF_COLUMNS,
         wrong=wrong,
-        form=answers.kept(job, person_of(request), shown) if wrong else {},
+        form=wrong_answers.kept(job, person_of(request), shown) if wrong else {},
     )
 
 
@@ -91,7 +91,7 @@ async def confirm(request: web.Request) -> web.Response:
             raise Trouble(403, "You planned this. Somebody else has to confirm it.", address(job))
         if wrong := _wrong_answer(plan, form):
             job.audit(person.name, "typed a wrong answer", plan=plan["id"])
-            answers.keep(job, person, form)
+            wrong_answers.keep(job, person, form)
             raise web.HTTPSeeOther(address(job, f"/plan?wrong={wrong}"))
         job.audit(person.name, "confirmed", plan=plan["id"], to_call=plan["to_call"])
         job.note(confirmed_by=person.name)

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from bulk_unenroll.commands.stop import stop as stop_run
 from bulk_unenroll.settings import RESEND_WINDOW_S
-from bulk_unenroll.web import answers, children
+from bulk_unenroll.web import processes, wrong_answers
 from bulk_unenroll.web.checks import check_idle
 from bulk_unenroll.web.gate import CONFIRM, VIEW
 from bulk_unenroll.web.jobs import SENDING, Job
@@ -60,7 +60,7 @@ async def overview(request: web.Request) -> web.Response:
         invalid=invalid_of((mended.called(job) or seen.plan or {}).get("plan")),
         audit=job.audited(),
         errors=errors,
-        form=answers.kept(job, person_of(request)) if errors else {},
+        form=wrong_answers.kept(job, person_of(request)) if errors else {},
         resent_min=RESENT_MIN,
     )
 
@@ -75,7 +75,7 @@ async def stop(request: web.Request) -> web.Response:
     """Stop a run cleanly; to ask again does no harm."""
     person, job = need(request, CONFIRM), job_of(request)
     site = request.app[SITE]
-    if children.works_on(job) in SENDING and job.name not in site.stopping:
+    if processes.works_on(job) in SENDING and job.name not in site.stopping:
         job.audit(person.name, "stopped")
         site.stopping[job.name] = asyncio.create_task(_ask_to_stop(job, site))
         site.stopping[job.name].add_done_callback(lambda _: site.stopping.pop(job.name))
@@ -87,7 +87,7 @@ async def _ask_to_stop(job: Job, site: Site) -> None:
     child = job.read("child.json")
     while True:
         async with site.locks[job.name]:  # so the next run of the job is never the one that is told
-            if job.read("child.json") != child or children.works_on(job) not in SENDING:
+            if job.read("child.json") != child or processes.works_on(job) not in SENDING:
                 return
             await asyncio.to_thread(stop_run, job.run_folder)
         await asyncio.sleep(ASKED_EVERY_S)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bulk_unenroll.errors import LedgerFailed, Misconfigured, Moved, UsageError
-from bulk_unenroll.ledger.elsewhere import NAME, SharedJob, name_job, named_job
+from bulk_unenroll.ledger.job_address import NAME, SharedJob, name_job, named_job
 from bulk_unenroll.ledger.moving import move
 from bulk_unenroll.ledger.opening import open_ledger, open_reader
 from bulk_unenroll.ledger.postgres import moving

@@ -20,7 +20,7 @@ from tests.ledger.sqlite.kit import SqlitePlace
 HERE = Path(str(files(postgres)))
 MODULES = {path.stem: path.read_text("utf-8") for path in HERE.glob("*.py")}
 del MODULES["statements"]
-for shared in ("reader", "results"):
+for shared in ("conservation", "reader", "results"):
     MODULES[f"ledger.{shared}"] = (HERE.parent / f"{shared}.py").read_text("utf-8")
 ASKERS = {
     "schema": {"job", "loading", "arrivals", "moving"},
@@ -31,7 +31,7 @@ ASKERS = {
     "claims": {"claims", "recording", "ledger"},
     "reader": {"ledger.reader", "ledger.results", "reader", "connection"},
     "report": {"ledger.reader"},
-    "proof": {"proof"},
+    "proof": {"proof", "ledger.conservation"},
     "moving": {"moving"},
 }
 KINDS = {"in_line", "fresh", "fresh_known"}

@@ -14,7 +14,7 @@ from bulk_unenroll.ledger.sqlite.statements import FILES, SQL
 HERE = Path(str(files(sqlite)))
 MODULES = {path.stem: path.read_text("utf-8") for path in HERE.glob("*.py")}
 del MODULES["statements"]
-for shared in ("reader", "results"):
+for shared in ("conservation", "reader", "results"):
     MODULES[f"ledger.{shared}"] = (HERE.parent / f"{shared}.py").read_text("utf-8")
 ASKERS = {
     "schema": {"file", "connection", "sources", "loading", "seal"},
@@ -23,7 +23,7 @@ ASKERS = {
     "claims": {"claims", "recording", "ledger"},
     "reader": {"ledger.reader", "ledger.results", "reader", "connection", "file"},
     "report": {"ledger.reader"},
-    "proof": {"proof"},
+    "proof": {"proof", "ledger.conservation"},
     "moving": {"moving"},
 }
 

@@ -1,4 +1,4 @@
-"""Files as ugly as they come, each by name, and what must come of it."""
+"""Malformed and unusual input files, each under a name, with what must come of it."""
 
 from __future__ import annotations
 

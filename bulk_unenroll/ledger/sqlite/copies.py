@@ -1,4 +1,4 @@
-"""Notices a ledger that was copied from one that is still there: both would call its customers.
+"""Refuses a copy of a ledger whose original is still there: both would call its customers.
 
 A ledger has an id, which its copies share, and notes where it is. It may be moved, restored or
 mounted elsewhere as one likes: only two at once are one too many.
@@ -21,8 +21,8 @@ ID: Final = "id"
 HOME: Final = "home"
 
 
-def be_at_home(ledger: SqliteLedger, folder: Path) -> None:
-    """Note that the ledger is in ``folder``; raises ``Misconfigured`` (78) for a copy."""
+def refuse_copy(ledger: SqliteLedger, folder: Path) -> None:
+    """Raise ``Misconfigured`` (78) for a copy; otherwise note that the ledger is in ``folder``."""
     here, noted = str(folder.resolve()), ledger.reader.note(HOME)
     if noted == here:
         return

@@ -81,7 +81,7 @@ def shared_job(folder: Path) -> SharedJob | None:
 
 
 def named_job(folder: Path) -> SharedJob | None:
-    """The same as it is written down: without an address that has a password."""
+    """The job as the folder names it: without its address if that has a password."""
     try:
         named: dict[str, Any] = json.loads((folder / NAME).read_text("utf-8"))
         return SharedJob(str(named["job"]), str(named["url"]), str(named.get("move", "")))
@@ -95,7 +95,7 @@ def named_job(folder: Path) -> SharedJob | None:
 
 
 def name_job(folder: Path, shared: SharedJob) -> None:
-    """Let a run folder, which must be there, name the job of its ledger, durably.
+    """Write into an existing run folder, durably, which job has its ledger.
 
     Raises ``LedgerFailed`` (74).
     """

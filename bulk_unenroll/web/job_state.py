@@ -1,4 +1,4 @@
-"""What was read of a job, and how far it is. Pure."""
+"""The state of a job, from what its files say. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Stage(StrEnum):
 
     @property
     def mark(self) -> Mark:
-        """Its sign."""
+        """The sign and colour of this stage."""
         return _MARKS.get(self, WAIT)
 
 
@@ -45,8 +45,8 @@ _MARKS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What was read of a job.
+class JobState:
+    """What the files of a job say.
 
     ``working`` is the command that works now, ``last`` the one that sent last, or planned where
     none ever sent; ``plan`` and ``outcome`` what a plan, and the last command that sends, said at

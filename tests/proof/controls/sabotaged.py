@@ -1,7 +1,7 @@
-"""The program with a law of it broken on purpose, for control arms.
+"""The program with one or more of its laws broken on purpose, for control arms.
 
-``python -m tests.proof.sabotaged tests.proof.controls:no_intent run a.csv --yes`` calls the named
-function, which breaks something, and then runs the command. Several are joined by a comma.
+``python -m tests.proof.controls.sabotaged MODULE:FUNCTION run a.csv --yes`` calls the function,
+which breaks something, and then runs the command. Several functions are separated by commas.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from bulk_unenroll.cli.main import main
 
 def program(*breaks: str) -> tuple[str, ...]:
     """The command line of the program with these ``breaks``, for ``Desk(folder, program)``."""
-    return (sys.executable, "-m", "tests.proof.sabotaged", ",".join(breaks))
+    return (sys.executable, "-m", "tests.proof.controls.sabotaged", ",".join(breaks))
 
 
 if __name__ == "__main__":

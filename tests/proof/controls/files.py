@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from bulk_unenroll.errors import InputRefused
-from bulk_unenroll.inputs import staging as load
+from bulk_unenroll.inputs import staging
 from bulk_unenroll.inputs.rows import Mapper
 from bulk_unenroll.inputs.source import Source
 from bulk_unenroll.ledger.batch import Batch, StagedRow, staged_batch
 from bulk_unenroll.ledger.sqlite import loading
 from bulk_unenroll.model import Enrollment, Invalid, Record
 
-strict_reader, strict_decoder, stage = csv.reader, codecs.getincrementaldecoder, load._stage
+strict_reader, strict_decoder, stage = csv.reader, codecs.getincrementaldecoder, staging._stage
 
 
 def lenient_id(cell: object) -> int | Invalid:

@@ -1,7 +1,7 @@
-"""Run a command and write down the most memory it held.
+"""Run a command and write down its peak memory.
 
-``python -m tests.proof.measured FILE COMMAND...``: FILE gets the peak resident set, in kB. This is
-a process of its own, because a child's peak begins with that of the process that started it.
+``python -m tests.proof.kit.peak_memory FILE COMMAND...``: FILE gets the peak resident set, in kB.
+It is a process of its own, because a child's peak begins with that of the process that started it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 def measuring(file: Path, command: tuple[str, ...]) -> tuple[str, ...]:
     """The command line that runs ``command`` and measures it."""
-    return (sys.executable, "-m", "tests.proof.measured", str(file), *command)
+    return (sys.executable, "-m", "tests.proof.kit.peak_memory", str(file), *command)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bulk_unenroll.ledger.elsewhere import NAME, SharedJob, has_password, name_job
+from bulk_unenroll.ledger.job_address import NAME, SharedJob, has_password, name_job
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
-"""Statements by name: what answers them, and the SQL files that hold them, their macros expanded.
+"""SQL statements by name: the SQL files that hold them, and the connection that runs them.
 
-A macro is written ``{name argument, argument}``. It stands for text, so it costs nothing to run.
+A file may use macros, written ``{name argument, argument}``. They are expanded when it is read, so
+they cost nothing to run.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _NAME: Final = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 Row = tuple[Any, ...]
 
 
-class Asked(Protocol):
+class StatementConnection(Protocol):
     """A connection that knows the statements by name. A list is a value like others."""
 
     def fetch_all(self, statement: str, /, **values: object) -> list[Row]:
@@ -30,7 +31,7 @@ class Asked(Protocol):
         """What was noted under ``name``."""
 
     def damaged(self, what: str) -> LedgerFailed:
-        """The error for a ledger that is not what it was."""
+        """The error for a ledger that is damaged."""
 
 
 def read_statements(

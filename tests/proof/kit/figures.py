@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from filelock import FileLock
 
-DOCS: Final = Path(__file__).parents[2] / "docs"
+DOCS: Final = Path(__file__).parents[3] / "docs"
 PAGE: Final = DOCS / "proof.md"
 KEPT: Final = DOCS / "proof.json"
 MARK: Final = "<!-- figures: written by `pytest --write-proof` -->"

@@ -1,4 +1,4 @@
-"""The files that set a server up: destinations, and people with their roles."""
+"""The configuration files of a server: destinations, and people with their roles."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from bulk_unenroll.capillary.base_url import parse_base_url
 from bulk_unenroll.errors import Misconfigured
-from bulk_unenroll.settings import Rate, parse_rate
+from bulk_unenroll.option_values import Rate, parse_rate
 from bulk_unenroll.web.gate import ROLES
 
 CREDENTIALS: Final = ("username", "password", "client_key", "client_secret")

@@ -1,4 +1,4 @@
-"""Which call starts when: the circuit breaker, the rate limit and the credentials must allow it."""
+"""Decides when each call starts: circuit breaker, rate limit and token must all allow it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class CalledOff(Exception):
     """A call may not leave any more: it was forbidden while its connection was made."""
 
 
-class Departures:
+class Dispatcher:
     """Hands calls to idle workers, each as soon as it may start.
 
-    One dispatcher waits for all workers: it costs more when each of them waits.
+    One dispatcher waits on behalf of all workers: that costs less CPU than if each waited.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Departures:
         flight: asyncio.Future[Flight] = self._loop.create_future()
         self._idle.append(flight)
         if self._run.ready and len(self._idle) == 1:
-            self._run.departures_wanted.set()
+            self._run.dispatcher_wanted.set()
         return flight
 
     def call_off(self, flight: Flight) -> None:
@@ -94,7 +94,7 @@ class Departures:
             raise CalledOff
 
     def _is_old(self, flight: Flight) -> bool:
-        """Whether nobody knows for how long a call has been in doubt."""
+        """Whether a call is in doubt, and its age is unknown: the clock was set since."""
         return flight.call.doubtful and not self._clock.is_trusted_since(flight.started_s)
 
     # ── the dispatcher ───────────────────────────────────────────────────────────────────────────
@@ -131,7 +131,7 @@ class Departures:
     async def _until_allowed(self) -> None:
         """Wait for a call and a worker, for the breaker to let them start, and for a token."""
         while True:
-            self._run.departures_wanted.clear()
+            self._run.dispatcher_wanted.clear()
             waiting = self._run.ready and self._idle
             delay_s = self._breaker_delay_s() if waiting else None
             if delay_s == 0:
@@ -141,7 +141,7 @@ class Departures:
                 continue
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay_s):
-                    await self._run.departures_wanted.wait()
+                    await self._run.dispatcher_wanted.wait()
 
     async def _renew_token(self) -> None:
         """Fetch one token for all calls. Without one nothing is sent, and no call is charged."""
@@ -158,7 +158,7 @@ class Departures:
     # ── what comes back ──────────────────────────────────────────────────────────────────────────
 
     def landed(self, landing: Landing) -> Landing:
-        """Take a landing into account; the same landing, held back if the breaker asks for it."""
+        """Take a result into account; return it, with a longer wait if the breaker asks for one."""
         flight, verdict, now_s = landing.flight, landing.verdict, self._clock.now_s()
         call = flight.call
         self._run.in_flight -= 1
@@ -187,7 +187,7 @@ class Departures:
         if delay_s and was_open:
             self._run.observer.paused(delay_s, _why(result.verdict))
         if self._run.ready:
-            self._run.departures_wanted.set()
+            self._run.dispatcher_wanted.set()
         self._run.keeper_wanted.set()
 
     def _breaker_delay_s(self) -> float | None:

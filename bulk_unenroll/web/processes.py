@@ -62,7 +62,7 @@ def _kept(job: Job, what: str) -> dict[str, object]:
 
 
 def ask(job: Job, words: Sequence[str], credentials: Mapping[str, str]) -> str:
-    """Run a command that only looks, to its end; what it printed. Raises ``TimeoutExpired``."""
+    """Run a command that changes nothing; return what it printed. Raises ``TimeoutExpired``."""
     with subprocess.Popen(  # noqa: S603 - as above
         [*PROGRAM, *words],
         stdin=subprocess.DEVNULL,
@@ -92,13 +92,13 @@ def works_on(job: Job) -> str | None:
 
 
 def last_of(job: Job) -> str | None:
-    """The command that sent last, or sends now; that which only planned, where none ever sent."""
+    """The last command that sent, or sends now; if none ever did, the one that planned."""
     child = job.read("child.json")
     return None if child is None else str(child.get("sent") or child["what"])
 
 
 def known_of(job: Job) -> Facts | None:
-    """How far the command was that sent last, while the one that works now does not say."""
+    """How far the last command that sent got, until the one that works now says how far it is."""
     return (job.read("child.json") or {}).get("known")
 
 

@@ -1,6 +1,6 @@
-"""The program, which kills itself at a named point: ``python -m tests.proof.failpoints NAME:N …``.
+"""The program, killed at a named point: ``python -m tests.proof.kit.failpoints NAME:N COMMAND …``.
 
-The N-th time that it passes the point it is gone, as by ``kill -9``. The points are put in from
+The N-th time that it passes the point, it ends as by ``kill -9``. The points are put in from
 outside, so that the program has no hooks for its tests.
 """
 
@@ -168,7 +168,7 @@ def _moving() -> Any:
 
 def program(name: str, passes: int) -> tuple[str, ...]:
     """The command line for ``Desk(folder, program)``."""
-    return (sys.executable, "-m", "tests.proof.failpoints", f"{name}:{passes}")
+    return (sys.executable, "-m", "tests.proof.kit.failpoints", f"{name}:{passes}")
 
 
 if __name__ == "__main__":

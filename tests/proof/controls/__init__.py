@@ -1,0 +1,1 @@
+"""The program with one of its laws broken, for control arms: an attack must notice each."""
