@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from bulk_unenroll.errors import LedgerFailed, Misconfigured, UsageError
+from bulk_unenroll.errors import LedgerFailed, Misconfigured
+from bulk_unenroll.ledger.elsewhere import check_name
 from bulk_unenroll.ledger.postgres.failures import translated, unreachable
 
 OLDEST: Final = 14
@@ -40,7 +40,6 @@ SETTINGS: Final = {
     "tcp_keepalives_interval": "3",
     "tcp_keepalives_count": "3",
 }
-_JOB: Final = re.compile(r"[a-z0-9_-]{1,40}")
 
 Raw = psycopg.Connection[tuple[Any, ...]]
 
@@ -52,11 +51,7 @@ def name_of(job: str) -> str:
 
 def schema_of(job: str) -> str:
     """The PostgreSQL schema of a job. Raises ``UsageError`` (2)."""
-    if not _JOB.fullmatch(job):
-        raise UsageError(
-            f"{job!r} is not a name of a job",
-            "use 1 to 40 of the letters a to z, digits, - and _",
-        )
+    check_name(job)
     return f"bulk_unenroll_{job}"
 
 
