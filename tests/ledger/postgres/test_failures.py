@@ -56,7 +56,7 @@ class TestNoSecretIsTold:
         caplog.set_level(logging.DEBUG)
         with pytest.raises(Stop) as caught:
             opens(url, "job").__enter__()  # type: ignore[attr-defined]
-        assert caught.value.code in (74, 78)
+        assert caught.value.code in (74, 75, 78)
         told = "".join(traceback.format_exception(caught.value)) + str(caught.value) + caplog.text
         assert SECRET not in told.replace(f'"{url}"', "")
 
@@ -81,6 +81,12 @@ class TestReaching:
         url = f"postgresql://u@127.0.0.1:{closed_port()}/db"
         with pytest.raises(LedgerOutOfReach, match="does not listen") as caught:
             PostgresLedger.open(url, "job")
+        assert caught.value.code == 75, "whatever is done then may be started again"
+
+    @pytest.mark.parametrize("wrong", ["127.0.0.1:99999/db", "127.0.0.1:1/db?sslmode=some"])
+    def test_an_address_that_no_server_can_have_is_not_tried_again(self, wrong: str) -> None:
+        with pytest.raises(LedgerOutOfReach, match="correct the address") as caught:
+            PostgresLedger.open(f"postgresql://u@{wrong}", "job")
         assert caught.value.code == 74
 
     def test_no_such_database(self, server: Server) -> None:
