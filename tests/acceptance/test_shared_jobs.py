@@ -178,6 +178,7 @@ def test_a_job_is_planned_by_one_while_nobody_sends(desk: Desk, shared: Start) -
         cwd=desk.folder / "two", env=desk.environment, capture_output=True, check=False,
     )  # fmt: skip
     assert second.returncode == 75, second.stderr
+    assert second.stderr.decode().splitlines()[-1] == "next: bulk-unenroll status cleanup.unenroll"
     assert wait_for(run)[0] == 0
 
 

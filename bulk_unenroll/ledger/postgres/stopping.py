@@ -7,17 +7,23 @@ from contextlib import closing
 from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.ledger.postgres.connection import Connection
 from bulk_unenroll.ledger.postgres.job import open_to_send
+from bulk_unenroll.ledger.postgres.senders import TTL_S
 from bulk_unenroll.ledger.postgres.session import Address
 
 STOPPED = "stopped by `bulk-unenroll stop`"
 
 
-def ask_to_stop(address: Address) -> None:
-    """Ask all senders of the job to stop cleanly, each with its next turn."""
+def ask_to_stop(address: Address) -> bool:
+    """Ask all senders of the job to stop cleanly, each with its next turn; if there was a run.
+
+    One that nobody sends for is stopped, too: whoever starts senders would go on with it.
+    """
     with closing(open_to_send(address)) as connection:
+        goes_on = bool(connection.fetch_all("open_run")) or is_sending(connection)
         connection.execute("stop_open_run", code=int(ExitCode.LEFT_OVER), reason=STOPPED)
+        return goes_on
 
 
-def is_sending(connection: Connection) -> bool:
-    """Whether any sender of the job may make calls now."""
-    return bool(connection.fetch_all("live_senders"))
+def is_sending(connection: Connection, ttl_s: float = TTL_S) -> bool:
+    """Whether any sender of the job may make calls now: one that is silent for long may not."""
+    return any(silent_s < ttl_s for *_, silent_s in connection.fetch_all("live_senders"))

@@ -32,6 +32,10 @@ class SqliteReader(NamedReader[Connection]):
         """See ``LedgerReader.senders``."""
         return
 
+    def arriving(self) -> None:
+        """See ``LedgerReader.arriving``."""
+        return
+
     def recent_starts(self, since_s: float) -> list[float]:
         """See ``LedgerReader.recent_starts``."""
         starts: list[float] = []
