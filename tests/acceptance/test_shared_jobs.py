@@ -183,6 +183,22 @@ def test_a_job_is_planned_by_one_while_nobody_sends(desk: Desk, shared: Start) -
 
 
 @pytest.mark.thorough
+def test_who_would_call_as_somebody_else_does_not_join(desk: Desk, shared: Start) -> None:
+    """A user of another org would take out others, and each user would have the whole rate."""
+    api = shared()
+    desk.write("a.csv", rows(300))
+    run = desk.start("run", "a.csv", *JOB, "--yes", "--rate", "30/s", "--first-time", "go")
+    api.wait_for_calls(20)
+    own = desk.environment["BULK_UNENROLL_USERNAME"]
+    desk.environment["BULK_UNENROLL_USERNAME"] = "somebody"
+    late = desk.do("work", *JOB)
+    assert (late.code, "not as somebody" in late.err) == (78, True), late.err
+    assert wait_for(run)[0] == 0, "it stops nobody"
+    desk.environment["BULK_UNENROLL_USERNAME"] = own
+    assert {call["customer"] for call in api.seen()} == set(people(300))
+
+
+@pytest.mark.thorough
 def test_the_run_outlives_the_last_sender_that_is_told_to_end(desk: Desk, shared: Start) -> None:
     """What evicts a pod, or restarts a service, starts another one after it."""
     api = shared()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -42,6 +43,8 @@ SETTINGS: Final = {
 }
 
 Raw = psycopg.Connection[tuple[Any, ...]]
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
+"""What it says beside its errors repeats libpq's words; without a handler it goes to our output."""
 
 
 def name_of(job: str) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import socket
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable
 from contextlib import closing
+from unittest.mock import Mock
 
 import psycopg
 import pytest
@@ -75,8 +78,30 @@ class TestNoSecretIsTold:
             assert turn(ledger, claim=1).calls, "it connects again"
         assert SECRET not in caplog.text
 
+    def test_nor_by_what_psycopg_says_beside_its_errors(self) -> None:
+        """Without a handler Python writes it to standard error, in libpq's words."""
+        said = "import bulk_unenroll.ledger.postgres.session, logging;"
+        said += f"logging.getLogger('psycopg').warning('{SECRET}')"
+        done = subprocess.run([sys.executable, "-c", said], capture_output=True, check=True)
+        assert done.stderr == b""
+
 
 class TestReaching:
+    def test_a_server_that_is_away_is_told_of_once_and_so_is_its_return(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Without a word the log of a sender looks as if it hung."""
+        caplog.set_level(logging.INFO)
+        monkeypatch.setattr(outage, "RETRY_S", 0.0)
+        connection = Mock(is_lost=True)
+        connection.reopen.side_effect = [LedgerOutOfReach("it is away")] * 3 + [None]
+        ask = Mock(side_effect=[LedgerOutOfReach("lost"), 7])
+        assert outage.repeated(connection, ask) == 7
+        told = [record.getMessage() for record in caplog.records]
+        assert [("ledger_away" in one, "ledger_back" in one) for one in told] == [
+            (True, False), (False, True),
+        ]  # fmt: skip
+
     def test_nobody_listens(self) -> None:
         url = f"postgresql://u@127.0.0.1:{closed_port()}/db"
         with pytest.raises(LedgerOutOfReach, match="does not listen") as caught:
