@@ -191,7 +191,8 @@ def ask_to_stop(folder: Path) -> bool:
     from bulk_unenroll.ledger.postgres.session import Address
     from bulk_unenroll.ledger.postgres.stopping import ask_to_stop as ask_senders
 
-    return ask_senders(Address.of(shared.url, shared.job))
+    with _naming(folder):
+        return ask_senders(Address.of(shared.url, shared.job))
 
 
 @contextmanager

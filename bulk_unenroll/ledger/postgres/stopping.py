@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import closing
 
+from bulk_unenroll.errors import FolderBusy
 from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.ledger.postgres.connection import Connection
-from bulk_unenroll.ledger.postgres.job import open_to_send
+from bulk_unenroll.ledger.postgres.job import is_held, open_to_send
 from bulk_unenroll.ledger.postgres.senders import TTL_S
 from bulk_unenroll.ledger.postgres.session import Address
 
@@ -17,9 +18,14 @@ def ask_to_stop(address: Address) -> bool:
     """Ask all senders of the job to stop cleanly, each with its next turn; if there was a run.
 
     One that nobody sends for is stopped, too: whoever starts senders would go on with it.
+    Raises ``FolderBusy`` (75) while a run is planned: it is not there yet, and would begin.
     """
     with closing(open_to_send(address)) as connection:
+        held = is_held(connection)  # asked first, for the run may begin in between
         goes_on = bool(connection.fetch_all("open_run")) or is_sending(connection)
+        if held and not goes_on:
+            why = f"another process works on the job {address.job}, and has begun no run of it yet"
+            raise FolderBusy(address.job, why, "end that process where it was started")
         connection.execute("stop_open_run", code=int(ExitCode.LEFT_OVER), reason=STOPPED)
         return goes_on
 

@@ -264,6 +264,14 @@ def test_a_run_that_nobody_sends_for_is_stopped_for_whoever_comes_next(
     assert not ask_to_stop(address), "there is nothing left to stop"
 
 
+def test_a_run_that_is_planned_now_is_not_said_to_be_stopped(
+    first: PostgresLedger, place: PostgresPlace
+) -> None:
+    confirmed(first, keys(1))
+    with pytest.raises(FolderBusy, match="has begun no run of it yet"):
+        ask_to_stop(Address.of(place.url, place.job))
+
+
 def test_who_was_killed_is_not_said_to_send_for_ever(
     first: PostgresLedger, place: PostgresPlace
 ) -> None:
