@@ -154,6 +154,8 @@ class LedgerBehind(LedgerFailed):
 class LedgerAway(LedgerOutOfReach):
     """The server of a shared ledger does not answer, or ended the connection."""
 
+    code = ExitCode.FOLDER_BUSY
+
 
 class FolderBusy(Stop):
     """Another process works in ``folder``."""

@@ -13,6 +13,7 @@ from bulk_unenroll.ledger.job_address import (
     EXAMPLE,
     VARIABLE,
     SharedJob,
+    check_name,
     given_url,
     job_named_after,
     name_job,
@@ -33,6 +34,7 @@ def shared(
     folder is ``NAME.unenroll`` unless given; it holds results and reports, and says where the
     ledger is. Raises ``UsageError`` (2) and ``Misconfigured`` (78).
     """
+    check_name(job)
     url = given_url(ledger)
     if url is None:
         raise UsageError(
@@ -59,5 +61,5 @@ def shared_folder(
     """The run folder for inputs of which ``--ledger`` or ``--job`` says that they are shared."""
     if ledger is None and job is None:
         return out
-    name = job or job_named_after(inputs[0])
+    name = job_named_after(inputs[0]) if job is None else job
     return str(shared(name, ledger=ledger, folder=out))

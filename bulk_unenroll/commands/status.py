@@ -34,13 +34,17 @@ class Status:
 def status(folder: str | os.PathLike[str]) -> Status:
     """Return the status of ``folder``. Reads only; works while a run is going on."""
     folder = existing_folder(Path(folder))
-    going_on = works_now(folder)
+    sends = works_now(folder)
     with open_reader(folder) as reader:
+        loading = reader.arriving()
+        going_on = sends or loading is not None
         runs = reader.runs()
         sources = ids_in_force(reader.sources())
         shared = reader.senders() is not None
-        end = _last_end(runs, going_on=going_on, shared=shared)
-        summary = _summary(reader, folder, sources, *end)
+        end = _last_end(runs, going_on=sends, shared=shared)
+        if loading:
+            end = end[0], Exit(ExitCode.LEFT_OVER, str(loading))
+        summary = replace(_summary(reader, folder, sources, *end), loading=loading)
         kept = as_last_time(settings_from({}), reader)
         resend_after_s = kept.send.resend_after_s(time.time())
         if held_doubts(reader, kept):

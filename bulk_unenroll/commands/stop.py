@@ -19,9 +19,8 @@ def stop(folder: str | os.PathLike[str], *, wait: bool = False) -> bool:
     it has ended. To ask again does no harm: it is never a second signal.
     """
     folder = existing_folder(Path(folder))
-    if not works_now(folder):
+    if not ask_to_stop(folder):
         return False
-    ask_to_stop(folder)
     while wait and works_now(folder):
         time.sleep(LOOKED_EVERY_S)
     return True

@@ -59,16 +59,29 @@ class Run(NamedTuple):
     reason: str | None
 
 
+class Arriving(NamedTuple):
+    """How much of an order is in that processes load now: of its parts, and how many rows."""
+
+    parts: int
+    loaded: int
+    rows: int
+
+    def __str__(self) -> str:
+        return f"loading: {self.loaded:,} of {self.parts:,} parts are in, {self.rows:,} rows"
+
+
 class SenderFact(NamedTuple):
     """A process that sends for a shared run now. ``name`` is ``user@host``.
 
-    ``settled`` counts the calls that it settled, ``seen_s`` when it took its last turn.
+    ``settled`` counts the calls that it settled, ``seen_s`` when it took its last turn, which is
+    ``silent_s`` seconds ago.
     """
 
     name: str
     joined_s: float
     seen_s: float
     settled: int
+    silent_s: float
 
     @property
     def settled_a_minute(self) -> float:
@@ -83,6 +96,7 @@ class SenderFact(NamedTuple):
             "seen_at": self.seen_s,
             "settled": self.settled,
             "settled_a_minute": round(self.settled_a_minute, 1),
+            "silent_s": round(self.silent_s, 1),
         }
 
 

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from bulk_unenroll.ledger.facts import (
+    Arriving,
     AttemptBin,
     AttemptCount,
     AttemptRow,
@@ -154,6 +155,9 @@ class LedgerReader(Protocol):
 
     def senders(self) -> list[SenderFact] | None:
         """Who sends for a shared run now; None where a ledger is not shared."""
+
+    def arriving(self) -> Arriving | None:
+        """How much is in of an order whose parts are being loaded now; None where none is."""
 
     def recent_starts(self, since_s: float) -> list[float]:
         """When calls of earlier runs were sent after ``since_s``, newest first (Unix seconds)."""

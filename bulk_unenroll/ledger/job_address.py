@@ -25,6 +25,7 @@ SCHEMES: Final = ("postgresql", "postgres")
 EXAMPLE: Final = "postgresql://USER@HOST/DATABASE"
 _NOT_IN_NAMES: Final = re.compile("[^a-z0-9]+")
 NAME_CHARS: Final = 40
+_JOB: Final = re.compile("[a-z0-9_][a-z0-9_-]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,15 @@ def job_named_after(name: str) -> str:
     """A name of a job after that of an input: ``members June (2).xlsx`` is ``members-june-2``."""
     stem = Path(name).name.partition(".")[0].lower()
     return _NOT_IN_NAMES.sub("-", stem).strip("-")[:NAME_CHARS] or "job"
+
+
+def check_name(job: str) -> None:
+    """Raise ``UsageError`` (2) for what no job can be called."""
+    if not _JOB.fullmatch(job):
+        raise UsageError(
+            f"{job!r} is not a name of a job",
+            "use 1 to 40 of the letters a to z, digits, - and _, and no - first",
+        )
 
 
 def given_url(given: str | None, option: str = "--ledger") -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from bulk_unenroll.errors import Misconfigured, Stop, UsageError
+from bulk_unenroll.errors import FolderBusy, Misconfigured, Next, Stop, UsageError
 from bulk_unenroll.ledger.folder import ask_to_stop as ask_in_folder
 from bulk_unenroll.ledger.folder import existing_folder as folder_with_ledger
 from bulk_unenroll.ledger.folder import is_locked, ledger_path, locked, make_folder
@@ -83,7 +83,9 @@ def open_job(
         from bulk_unenroll.ledger.postgres.mark import Mark
 
     mark = Mark(folder) if folder else None
-    with closing(PostgresLedger.open(url, job, make=make, mark=mark, trust=trust)) as ledger:
+    with _naming(folder):
+        opened = PostgresLedger.open(url, job, make=make, mark=mark, trust=trust)
+    with closing(opened) as ledger:
         yield ledger
 
 
@@ -123,7 +125,8 @@ def join_run(folder: Path, started_by: str) -> Iterator[tuple[Ledger, str, list[
         with locked(folder):
             end_move(folder, shared)
     with closing(PostgresLedger.beside_others(shared.url, shared.job, mark=Mark(folder))) as ledger:
-        joined = ledger.join(started_by)
+        with _naming(folder):
+            joined = ledger.join(started_by)
         yield None if joined is None else (ledger, *joined)
 
 
@@ -179,15 +182,31 @@ def works_now(folder: Path) -> bool:
         return is_sending(connection)
 
 
-def ask_to_stop(folder: Path) -> None:
-    """Ask the processes that work in a folder, or on the job that it names, to stop cleanly."""
+def ask_to_stop(folder: Path) -> bool:
+    """Ask the processes that work in a folder, or on the job that it names, to stop cleanly.
+
+    Return whether there are any.
+    """
     if (shared := shared_job(folder)) is None:
-        ask_in_folder(folder)
-        return
+        if goes_on := is_locked(folder):
+            ask_in_folder(folder)
+        return goes_on
     from bulk_unenroll.ledger.postgres.session import Address
     from bulk_unenroll.ledger.postgres.stopping import ask_to_stop as ask_senders
 
-    ask_senders(Address.of(shared.url, shared.job))
+    with _naming(folder):
+        return ask_senders(Address.of(shared.url, shared.job))
+
+
+@contextmanager
+def _naming(folder: Path | None) -> Iterator[None]:
+    """Let who finds a job busy look at it by its folder here: that says where its ledger is."""
+    try:
+        yield
+    except FolderBusy as busy:
+        if folder:
+            busy.next = Next("status", (str(folder),))
+        raise
 
 
 @contextmanager

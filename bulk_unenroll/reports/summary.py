@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from bulk_unenroll.errors import Next
 from bulk_unenroll.exits import PRECEDENCE, Exit, ExitCode
 from bulk_unenroll.ledger.counts import Counts
-from bulk_unenroll.ledger.facts import SenderFact, StateCount
+from bulk_unenroll.ledger.facts import Arriving, SenderFact, StateCount
 from bulk_unenroll.model import BAD, Alarm, State, Target
 from bulk_unenroll.reports.problems import Problems
 
@@ -65,8 +65,8 @@ class Summary:
     fixed. ``rehearsal``: the calls went to the sandbox, and nobody was taken out of anything.
     ``alarms`` are those of the last plan or run, ``settings`` what the folder remembers.
     ``left_out`` says what the results lack, if so. ``plan`` is what was planned, ``plan_id`` its
-    id. ``senders`` are those of a shared run. After a dry run ``to_call`` and ``would_call`` say
-    what would be called.
+    id. ``senders`` are those of a shared run; ``loading`` is how much is in of an order that is on
+    its way. After a dry run ``to_call`` and ``would_call`` say what would be called.
     """
 
     folder: str
@@ -85,6 +85,7 @@ class Summary:
     plan: Plan | None = None
     plan_id: str = ""
     senders: Sequence[SenderFact] | None = None
+    loading: Arriving | None = None
     to_call: int | None = None
     would_call: Sequence[WouldCall] = ()
 
@@ -96,7 +97,8 @@ class Summary:
     def _sending(self) -> dict[str, Any]:
         """How an adaptive pace and a shared run go, if they are that."""
         senders = self.senders if self.senders is None else [one.as_json() for one in self.senders]
-        known = {"pace": self.pace and dict(self.pace), "senders": senders}
+        loading = self.loading and self.loading._asdict()
+        known = {"pace": self.pace and dict(self.pace), "senders": senders, "loading": loading}
         return {name: value for name, value in known.items() if value is not None}
 
     def as_json(self) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class Keeper:
             run.admit(turn.calls)
             if not self._canary.passed:
                 self._canary.admitted.update(call.id for call in run.ready)
-            if not run.busy and self._finished(turn):
+            if not run.busy and self._was_last(turn):
                 return
             self._tell_of_waiting(turn)
             if claim or not self._room(0):
@@ -133,6 +133,15 @@ class Keeper:
         if not run.pilot.full:
             room = int(min(room, run.pilot.room()))
         return max(room, 0)
+
+    def _was_last(self, turn: Turn) -> bool:
+        """Whether no more turns are due. The others hear with one more why this one stops now."""
+        was_stopped = self._run.sieve.stopped
+        finished = self._finished(turn)
+        if finished and self._team and self._run.sieve.stopped and not was_stopped:
+            self._run.keeper_wanted.set()
+            return False
+        return finished
 
     def _finished(self, turn: Turn) -> bool:
         """Whether nothing more can come, now that no call is on its way."""

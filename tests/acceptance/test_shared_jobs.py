@@ -178,7 +178,37 @@ def test_a_job_is_planned_by_one_while_nobody_sends(desk: Desk, shared: Start) -
         cwd=desk.folder / "two", env=desk.environment, capture_output=True, check=False,
     )  # fmt: skip
     assert second.returncode == 75, second.stderr
+    assert second.stderr.decode().splitlines()[-1] == "next: bulk-unenroll status cleanup.unenroll"
     assert wait_for(run)[0] == 0
+
+
+@pytest.mark.thorough
+def test_first_calls_that_fail_stop_all_whoever_made_them(desk: Desk, shared: Start) -> None:
+    """After --begin-only every sender has joined; the next one must not make first calls anew."""
+    api = shared("[[rule]]\nprobability = 1\ncode = 310149\ndelay_s = 2\n")
+    desk.write("a.csv", rows(300))
+    assert desk.do("run", "a.csv", *JOB, *FAST, "--begin-only").code == 0
+    workers = [desk.start("work", *JOB) for _ in range(2)]
+    for worker in workers:
+        code, err = wait_for(worker)
+        assert (code, "canary failed" in err) == (69, True), err
+    assert len(api.seen()) == 10
+
+
+@pytest.mark.thorough
+def test_who_would_call_as_somebody_else_does_not_join(desk: Desk, shared: Start) -> None:
+    """A user of another org would take out others, and each user would have the whole rate."""
+    api = shared()
+    desk.write("a.csv", rows(300))
+    run = desk.start("run", "a.csv", *JOB, "--yes", "--rate", "30/s", "--first-time", "go")
+    api.wait_for_calls(20)
+    own = desk.environment["BULK_UNENROLL_USERNAME"]
+    desk.environment["BULK_UNENROLL_USERNAME"] = "somebody"
+    late = desk.do("work", *JOB)
+    assert (late.code, "not as somebody" in late.err) == (78, True), late.err
+    assert wait_for(run)[0] == 0, "it stops nobody"
+    desk.environment["BULK_UNENROLL_USERNAME"] = own
+    assert {call["customer"] for call in api.seen()} == set(people(300))
 
 
 @pytest.mark.thorough
@@ -293,7 +323,7 @@ def test_one_in_a_file_is_used_and_written_nowhere(
         (("status", "--ledger", "postgresql://u@127.0.0.1:9/x"), 2, "Missing argument 'FOLDER'"),
         (("work", "own.unenroll"), 66, "is not there"),
         (("status", "--ledger", "postgresql://u@127.0.0.1:9/x", "--job", "A B"), 2, "not a name"),
-        (("status", "--ledger", "postgresql://u@127.0.0.1:9/x", "--job", "a"), 74, "not listen"),
+        (("status", "--ledger", "postgresql://u@127.0.0.1:9/x", "--job", "a"), 75, "not listen"),
     ],
 )
 def test_what_is_missing_is_said(desk: Desk, words: tuple[str, ...], code: int, said: str) -> None:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from bulk_unenroll.commands.status import Status, status
 from bulk_unenroll.errors import (
     FolderBusy,
     InputRefused,
@@ -29,8 +30,10 @@ from bulk_unenroll.inputs.loading import load
 from bulk_unenroll.inputs.mapping import ReadSettings
 from bulk_unenroll.inputs.never import Never, read_never
 from bulk_unenroll.inputs.parts import help_load
+from bulk_unenroll.ledger.facts import Arriving
 from bulk_unenroll.ledger.interface import Ledger
-from bulk_unenroll.ledger.loading import LeasedPart
+from bulk_unenroll.ledger.job_address import SharedJob, name_job
+from bulk_unenroll.ledger.loading import ArrivingPart, LeasedPart
 from bulk_unenroll.model import Enrollment
 from tests.kit.command import clean_environment
 from tests.kit.postgres import Server
@@ -116,6 +119,43 @@ def helpers(place: PostgresPlace, number: int, spool: Path) -> Iterator[list[int
 
 def load_all(ledger: Ledger, files: Sequence[InputFile], folder: Path, **more: Any) -> list[int]:
     return load(ledger, files, ReadSettings(), folder, named=True, **more)
+
+
+def test_it_is_told_how_much_is_in_while_parts_are_loaded(
+    place: PostgresPlace, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    for part in range(3):
+        write_part(tmp_path / "in" / f"{part}.csv", [(423_000_001 + part, 1001, 2001)] * 4)
+    folder = tmp_path / "job.unenroll"
+    folder.mkdir()
+    name_job(folder, SharedJob(place.job, place.url))
+    seen: list[Status] = []
+
+    def look(*_: object) -> None:
+        seen.append(status(folder))
+
+    with closing(place.open()) as ledger:
+        load_all(ledger, parts_in(tmp_path / "in"), folder, on_read=look)
+        assert not status(folder).summary.loading, "all are in, and accounted for"
+    assert {found.summary.loading for found in seen} >= {Arriving(3, 0, 0), Arriving(3, 3, 12)}
+    first = seen[0]
+    assert first.going_on
+    assert first.summary.exit.reason == "loading: 0 of 3 parts are in, 0 rows"
+    assert first.summary.as_json()["loading"] == {"parts": 3, "loaded": 0, "rows": 0}
+    assert str(first.summary.next).endswith("--follow")
+
+
+def test_what_a_killed_planner_left_is_not_being_loaded(
+    place: PostgresPlace, tmp_path: Path
+) -> None:
+    name_job(tmp_path, SharedJob(place.job, place.url))
+    with closing(place.open()) as ledger:
+        ledger.loading.begin({}, [ArrivingPart(None, "")])
+        assert status(tmp_path).summary.loading
+    found = status(tmp_path)
+    assert (found.going_on, found.summary.loading) == (False, None)
+    assert found.summary.exit.reason == "planned, not run"
 
 
 def told(ledger: Ledger, sources: Sequence[int]) -> list[object]:

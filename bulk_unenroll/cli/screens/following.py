@@ -80,6 +80,8 @@ def _frame(status: Status) -> Text:
 
 
 def _status_line(status: Status) -> str:
+    if status.summary.loading:
+        return str(status.summary.loading)
     states = status.summary.counts.states if status.summary.counts else {}
     by_name = (f"{number:,} {state}" for state, number in states.items() if number)
     return f"{_done(status)}: {', '.join(by_name)}"

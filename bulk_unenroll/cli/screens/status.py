@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,17 +13,22 @@ from rich.table import Table
 from bulk_unenroll.cli.screens.console import escape_markup, settings_line, show_rehearsal
 from bulk_unenroll.cli.screens.summary import show_counts
 from bulk_unenroll.ledger.facts import SenderFact
+from bulk_unenroll.reports.wording import duration
 
 if TYPE_CHECKING:
     from bulk_unenroll.commands.status import Status
 
+SILENT_S: Final = 15.0
+"""Who took no turn for so long starts no call."""
+
 
 def _show_senders(console: Console, senders: Iterable[SenderFact]) -> None:
     for sender in senders:
-        console.print(
-            f"sends now: {escape(sender.name)}, {sender.settled:,} settled,"
-            f" {sender.settled_a_minute:,.0f} a minute"
-        )
+        name, did = escape(sender.name), f"{sender.settled:,} settled"
+        if sender.silent_s > SILENT_S:
+            console.print(f"not seen for {duration(sender.silent_s)}: {name}, {did}")
+        else:
+            console.print(f"sends now: {name}, {did}, {sender.settled_a_minute:,.0f} a minute")
 
 
 def show_status(console: Console, status: Status) -> None:
@@ -34,23 +39,35 @@ def show_status(console: Console, status: Status) -> None:
     if status.summary.pace:
         console.print(_pace_line(status.summary.pace))
     _show_senders(console, status.summary.senders or ())
+    if status.summary.loading:
+        console.print(str(status.summary.loading))
     if status.summary.settings:
         console.print(f"settings: {escape(settings_line(status.summary.settings))}")
-    table = Table("run", "command", "started", "ended", "exit", "reason", box=None, pad_edge=False)
-    for run in status.runs:
-        shown = "" if run.exit_code is None else str(run.exit_code)
-        unfinished = "going on" if status.going_on else "killed"
-        why = escape(run.reason or unfinished)
-        started, ended = _moment(run.started_s), _moment(run.ended_s)
-        table.add_row(run.run_id, run.command, started, ended, shown, why)
-    if status.runs:
-        console.print(table)
-    else:
-        console.print("planned, not run")
+    _show_runs(console, status)
     if status.summary.next and not status.going_on:
         if status.summary.next.advice:
             console.print(f"first: {escape_markup(status.summary.next.advice)}")
         console.print(f"next: {escape(str(status.summary.next))}")
+
+
+def _show_runs(console: Console, status: Status) -> None:
+    if not status.runs:
+        if not status.summary.loading:
+            console.print("planned, not run")
+        return
+    table = Table("run", "command", "started", "ended", "exit", "reason", box=None, pad_edge=False)
+    for run in status.runs:
+        shown = "" if run.exit_code is None else str(run.exit_code)
+        why = escape(run.reason or _unfinished(status))
+        started, ended = _moment(run.started_s), _moment(run.ended_s)
+        table.add_row(run.run_id, run.command, started, ended, shown, why)
+    console.print(table)
+
+
+def _unfinished(status: Status) -> str:
+    if status.going_on and not status.summary.loading:
+        return "going on"
+    return "killed" if status.summary.senders is None else "not ended"
 
 
 def _pace_line(pace: Mapping[str, float]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bulk_unenroll.capillary.base_url import check_scope, parse_base_url, same_api
 from bulk_unenroll.capillary.credentials import Basic, Endpoint, credentials, read_environment
@@ -30,6 +30,9 @@ from bulk_unenroll.reports.next_command import run_again
 from bulk_unenroll.reports.plan import Destination
 from bulk_unenroll.reports.rehearsal import kind_of
 from bulk_unenroll.settings import RunSettings
+
+USER: Final = "calls_as"
+"""Under this name a shared ledger notes as whom its run makes the calls."""
 
 
 @contextmanager
@@ -214,6 +217,27 @@ def check_same_api(reader: LedgerReader, endpoint: Endpoint) -> None:
             run_again(reader).with_options(**{"base-url": endpoint.base_url}),
         )
     raise other_api(kept, endpoint.base_url)
+
+
+def note_user(ledger: Ledger, endpoint: Endpoint) -> None:
+    """Note as whom a shared run makes its calls, for those that join it."""
+    if ledger.shared:
+        ledger.note(USER, endpoint.credentials.user)
+
+
+def check_same_user(reader: LedgerReader, endpoint: Endpoint) -> None:
+    """Raise ``Misconfigured`` (78) for who would make the calls of a run as somebody else.
+
+    That may be a user of another org, where the same ids are other customers; and the rate that
+    senders keep together is that of one user.
+    """
+    noted, user = reader.note(USER), endpoint.credentials.user
+    if noted not in (None, user):
+        raise Misconfigured(
+            f"this run makes its calls as {noted}, not as {user}, who may belong to another org",
+            "set the credentials of the other senders; to change those of all, `stop` the job and"
+            " `resume` it",
+        )
 
 
 def is_confirmed_anew(reader: LedgerReader, endpoint: Endpoint) -> bool:

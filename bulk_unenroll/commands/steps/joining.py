@@ -14,6 +14,7 @@ from bulk_unenroll.commands.steps.connect import (
     api,
     check_orgs,
     check_same_api,
+    check_same_user,
     destination_of,
     look_first,
     sharing_server,
@@ -68,6 +69,7 @@ def _work_beside_others(folder: Path, settings: Settings, control: Control) -> S
         endpoint = stack.enter_context(api(settings.run, reader.base_url()))
         if not settings.run.sandbox:
             check_same_api(reader, endpoint)
+            check_same_user(reader, endpoint)
         check_orgs(ledger, endpoint)
         past = Past.of(settings.run, destination_of(endpoint, settings.run), folder)
         sending = Sending(folder, ledger, endpoint, sources, settings, control, never, past)

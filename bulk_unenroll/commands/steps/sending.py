@@ -15,6 +15,7 @@ from bulk_unenroll.capillary.credentials import Endpoint
 from bulk_unenroll.commands.frontend import Frontend
 from bulk_unenroll.commands.options import Settings
 from bulk_unenroll.commands.steps.call_log import CallLog
+from bulk_unenroll.commands.steps.connect import note_user
 from bulk_unenroll.commands.steps.finish import RunEnd
 from bulk_unenroll.commands.steps.first_time import FirstTime
 from bulk_unenroll.commands.steps.past import Past
@@ -91,6 +92,7 @@ class Sending:
         if is_asked_to_stop(self.folder):  # while the inputs were read, or the question stood
             raise Interrupted(ExitCode.LEFT_OVER, f"{STOPPED}: nothing was sent")
         with sending_alone(alone, place, user, self.folder):
+            note_user(self.ledger, self.endpoint)
             hold = self._hold()
             summary, held = self._send_once(name, nothing, hold)
             if held:
@@ -114,6 +116,7 @@ class Sending:
             )
         now_s, send = time.time(), self.settings.send
         run_id = _new_run_id()
+        note_user(self.ledger, self.endpoint)
         self.ledger.begin_run(
             run_id,
             "run",

@@ -41,6 +41,10 @@ WHERE number = :number;
 -- name: parts_loaded
 SELECT number, row_count FROM arriving WHERE done;
 
+-- name: arriving_so_far
+SELECT count(*), count(*) FILTER (WHERE done), coalesce(sum(row_count), 0)::bigint FROM arriving
+WHERE EXISTS (SELECT 1 FROM meta WHERE name = 'arriving');
+
 -- name: add_divisions
 INSERT INTO division (number) SELECT generate_series(0, {last_division});
 

@@ -63,6 +63,7 @@ _REFUSALS: Final[tuple[tuple[str, str, str], ...]] = (
     ("failed to resolve host", "is at an unknown host", "correct the address"),
     ("timeout expired", "does not answer", AGAIN),
     ("onnection refused", "does not listen there", AGAIN),
+    ("invalid", "is not to be reached with this address", "correct the address"),
 )
 """What libpq's words have in them, and what that means of the server."""
 

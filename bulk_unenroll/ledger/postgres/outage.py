@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from bulk_unenroll.errors import Fenced, LedgerFailed, LedgerOutOfReach, Misconfigured
 from bulk_unenroll.ledger.interface import Turn
 from bulk_unenroll.ledger.postgres.failures import given_up
+from bulk_unenroll.log import get_logger
 
 if TYPE_CHECKING:
     from bulk_unenroll.ledger.postgres.connection import Connection
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 PATIENCE_S: Final = 300.0
 RETRY_S: Final = 0.5
 T = TypeVar("T")
+log = get_logger()
 
 
 def repeated(connection: Connection, ask: Callable[[], T]) -> T:
@@ -39,10 +41,14 @@ def _await_server(connection: Connection, until_s: float, lost: LedgerOutOfReach
     """Wait until the server answers again; raise ``lost`` if it did not go away."""
     if not connection.is_lost:
         raise lost
+    told = False
     while True:
         try:
             connection.reopen()
         except (LedgerOutOfReach, Misconfigured) as away:  # a standby is not yet promoted
+            if not told:
+                told = True
+                log.warning("ledger_away", reason=away.reason, waits_s=PATIENCE_S)
             if time.monotonic() > until_s:
                 raise Fenced(
                     f"{away.reason}, for {PATIENCE_S:.0f} seconds; {lost.reason}",
@@ -50,6 +56,8 @@ def _await_server(connection: Connection, until_s: float, lost: LedgerOutOfReach
                 ) from None
             time.sleep(RETRY_S)
         else:
+            if told:
+                log.info("ledger_back")
             return
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from bulk_unenroll.ledger import reader
-from bulk_unenroll.ledger.facts import AttemptRow, SenderFact
+from bulk_unenroll.ledger.facts import Arriving, AttemptRow, SenderFact
 from bulk_unenroll.ledger.interface import LedgerReader, Selection
 from bulk_unenroll.ledger.postgres.connection import Connection
+from bulk_unenroll.ledger.postgres.job import is_held
 from bulk_unenroll.ledger.postgres.proof import conservation_faults, integrity_faults
 from bulk_unenroll.ledger.results import chosen_by
 
@@ -27,6 +28,11 @@ class PostgresReader(reader.StatementReader[Connection]):
     def senders(self) -> list[SenderFact]:
         """See ``LedgerReader.senders``."""
         return [SenderFact(*row) for row in self._connection.fetch_all("senders")]
+
+    def arriving(self) -> Arriving | None:
+        """See ``LedgerReader.arriving``. What a killed planner left is not being loaded."""
+        found = Arriving(*self._connection.fetch_one("arriving_so_far"))
+        return found if found.parts and is_held(self._connection) else None
 
     def recent_starts(self, since_s: float) -> list[float]:
         """See ``LedgerReader.recent_starts``."""

@@ -20,7 +20,8 @@ SELECT alarms FROM alarm_round ORDER BY id DESC LIMIT 1;
 SELECT run_id, command, started_by, started_at, ended_at, exit_code, reason FROM run ORDER BY id;
 
 -- name: senders
-SELECT name, extract(epoch FROM joined_at)::float8, extract(epoch FROM seen_at)::float8, settled
+SELECT name, extract(epoch FROM joined_at)::float8, extract(epoch FROM seen_at)::float8, settled,
+       extract(epoch FROM clock_timestamp() - seen_at)::float8
 FROM sender WHERE fenced_at IS NULL AND ended_at IS NULL ORDER BY id;
 
 -- name: recent_starts

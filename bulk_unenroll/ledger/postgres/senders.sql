@@ -149,8 +149,9 @@ WITH gone AS (UPDATE sender SET ended_at = clock_timestamp()
 UPDATE slice SET sender = NULL WHERE sender = :sender AND NOT done;
 
 -- name: live_senders
+-- While the server itself was away nobody could be seen: that is nobody's silence.
 SELECT id, name, extract(epoch FROM seen_at)::float8,
-       extract(epoch FROM clock_timestamp() - seen_at)::float8
+       extract(epoch FROM clock_timestamp() - greatest(seen_at, pg_postmaster_start_time()))::float8
 FROM sender WHERE fenced_at IS NULL AND ended_at IS NULL ORDER BY id;
 
 -- name: give_up_all

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
+import logging
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from bulk_unenroll.errors import LedgerFailed, Misconfigured, UsageError
+from bulk_unenroll.errors import LedgerFailed, Misconfigured
+from bulk_unenroll.ledger.job_address import check_name
 from bulk_unenroll.ledger.postgres.failures import translated, unreachable
 
 OLDEST: Final = 14
@@ -40,9 +41,10 @@ SETTINGS: Final = {
     "tcp_keepalives_interval": "3",
     "tcp_keepalives_count": "3",
 }
-_JOB: Final = re.compile(r"[a-z0-9_-]{1,40}")
 
 Raw = psycopg.Connection[tuple[Any, ...]]
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
+"""What it says beside its errors repeats libpq's words; without a handler it goes to our output."""
 
 
 def name_of(job: str) -> str:
@@ -52,11 +54,7 @@ def name_of(job: str) -> str:
 
 def schema_of(job: str) -> str:
     """The PostgreSQL schema of a job. Raises ``UsageError`` (2)."""
-    if not _JOB.fullmatch(job):
-        raise UsageError(
-            f"{job!r} is not a name of a job",
-            "use 1 to 40 of the letters a to z, digits, - and _",
-        )
+    check_name(job)
     return f"bulk_unenroll_{job}"
 
 

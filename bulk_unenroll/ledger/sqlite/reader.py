@@ -31,6 +31,10 @@ class SqliteReader(reader.StatementReader[Connection]):
         """See ``LedgerReader.senders``."""
         return
 
+    def arriving(self) -> None:
+        """See ``LedgerReader.arriving``."""
+        return
+
     def recent_starts(self, since_s: float) -> list[float]:
         """See ``LedgerReader.recent_starts``."""
         starts: list[float] = []

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import socket
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable
 from contextlib import closing
+from unittest.mock import Mock
 
 import psycopg
 import pytest
@@ -56,7 +59,7 @@ class TestNoSecretIsTold:
         caplog.set_level(logging.DEBUG)
         with pytest.raises(Stop) as caught:
             opens(url, "job").__enter__()  # type: ignore[attr-defined]
-        assert caught.value.code in (74, 78)
+        assert caught.value.code in (74, 75, 78)
         told = "".join(traceback.format_exception(caught.value)) + str(caught.value) + caplog.text
         assert SECRET not in told.replace(f'"{url}"', "")
 
@@ -75,12 +78,40 @@ class TestNoSecretIsTold:
             assert turn(ledger, claim=1).calls, "it connects again"
         assert SECRET not in caplog.text
 
+    def test_nor_by_what_psycopg_says_beside_its_errors(self) -> None:
+        """Without a handler Python writes it to standard error, in libpq's words."""
+        said = "import bulk_unenroll.ledger.postgres.session, logging;"
+        said += f"logging.getLogger('psycopg').warning('{SECRET}')"
+        done = subprocess.run([sys.executable, "-c", said], capture_output=True, check=True)
+        assert done.stderr == b""
+
 
 class TestReaching:
+    def test_a_server_that_is_away_is_told_of_once_and_so_is_its_return(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Without a word the log of a sender looks as if it hung."""
+        caplog.set_level(logging.INFO)
+        monkeypatch.setattr(outage, "RETRY_S", 0.0)
+        connection = Mock(is_lost=True)
+        connection.reopen.side_effect = [LedgerOutOfReach("it is away")] * 3 + [None]
+        ask = Mock(side_effect=[LedgerOutOfReach("lost"), 7])
+        assert outage.repeated(connection, ask) == 7
+        told = [record.getMessage() for record in caplog.records]
+        assert [("ledger_away" in one, "ledger_back" in one) for one in told] == [
+            (True, False), (False, True),
+        ]  # fmt: skip
+
     def test_nobody_listens(self) -> None:
         url = f"postgresql://u@127.0.0.1:{closed_port()}/db"
         with pytest.raises(LedgerOutOfReach, match="does not listen") as caught:
             PostgresLedger.open(url, "job")
+        assert caught.value.code == 75, "whatever is done then may be started again"
+
+    @pytest.mark.parametrize("wrong", ["127.0.0.1:99999/db", "127.0.0.1:1/db?sslmode=some"])
+    def test_an_address_that_no_server_can_have_is_not_tried_again(self, wrong: str) -> None:
+        with pytest.raises(LedgerOutOfReach, match="correct the address") as caught:
+            PostgresLedger.open(f"postgresql://u@{wrong}", "job")
         assert caught.value.code == 74
 
     def test_no_such_database(self, server: Server) -> None:

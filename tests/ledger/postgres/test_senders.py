@@ -11,9 +11,10 @@ from itertools import pairwise
 import pytest
 
 from bulk_unenroll.errors import Fenced, FolderBusy, LedgerFailed, LedgerOutOfReach
+from bulk_unenroll.ledger.postgres.job import open_to_read
 from bulk_unenroll.ledger.postgres.ledger import PostgresLedger
 from bulk_unenroll.ledger.postgres.session import Address
-from bulk_unenroll.ledger.postgres.stopping import ask_to_stop
+from bulk_unenroll.ledger.postgres.stopping import ask_to_stop, is_sending
 from bulk_unenroll.ledger.sharing import Beat, Part
 from bulk_unenroll.model import State
 from tests.kit.postgres import Server
@@ -248,6 +249,38 @@ def test_so_does_one_from_anywhere(first: PostgresLedger, join: Join, place: Pos
         stop = turn(ledger, beat=Beat()).stop
         assert stop is not None
         assert stop[0] == 3
+
+
+def test_a_run_that_nobody_sends_for_is_stopped_for_whoever_comes_next(
+    first: PostgresLedger, place: PostgresPlace
+) -> None:
+    """A supervisor may be about to start a sender anew: that one must not go on."""
+    begun(first, 100)
+    first.shared.leave()
+    address = Address.of(place.url, place.job)
+    assert ask_to_stop(address)
+    with closing(PostgresLedger.beside_others(place.url, place.job)) as late:
+        assert late.join("somebody@elsewhere") is None
+    assert not ask_to_stop(address), "there is nothing left to stop"
+
+
+def test_a_run_that_is_planned_now_is_not_said_to_be_stopped(
+    first: PostgresLedger, place: PostgresPlace
+) -> None:
+    confirmed(first, keys(1))
+    with pytest.raises(FolderBusy, match="has begun no run of it yet"):
+        ask_to_stop(Address.of(place.url, place.job))
+
+
+def test_who_was_killed_is_not_said_to_send_for_ever(
+    first: PostgresLedger, place: PostgresPlace
+) -> None:
+    begun(first, 100)
+    with closing(open_to_read(Address.of(place.url, place.job))) as asks:
+        assert is_sending(asks)
+        time.sleep(TTL_S * 1.2)
+        assert not is_sending(asks, TTL_S)
+        assert [sender.silent_s > TTL_S for sender in first.reader.senders() or ()] == [True]
 
 
 def test_each_hears_what_others_have_settled(first: PostgresLedger, join: Join) -> None:

@@ -26,7 +26,7 @@ ASKERS = {
     "schema": {"job", "loading", "arrivals", "moving"},
     "views": {"job"},
     "loading": {"loading", "sources", "connection", "ledger", "arrivals", "moving"},
-    "arrivals": {"arrivals"},
+    "arrivals": {"arrivals", "reader"},
     "senders": {"senders", "claims", "ledger", "mark", "outage", "stopping"},
     "claims": {"claims", "recording", "ledger"},
     "reader": {"ledger.reader", "ledger.results", "reader", "connection"},
