@@ -207,3 +207,15 @@ def test_mended_rows_of_the_same_name_are_looked_at_anew(desk: Desk, visitor: Vi
         assert f"column “{mine}”" in columns
         assert f"column “{other}”" not in columns
         visitor.post(f"{job}/mended/drop") if mine == "first" else None
+
+
+def test_nobody_is_asked_to_confirm_what_a_run_refuses(desk: Desk, visitor: Visitor) -> None:
+    """Too many rows are invalid: it is said before the number is typed, not after."""
+    finished(visitor, titled(desk.folder / "list.csv", ROWS), header_row=2, encoding="cp1252")
+    path = mended(desk, visitor)
+    last = path.read_text(encoding="utf-8").splitlines()[-1]
+    path.write_text(path.read_text(encoding="utf-8") + last.replace(str(GOOD), "x") + "\n")
+    plan = visitor.mend(path)
+    assert "1 customer would be taken out" in plan.words
+    assert "More than 10 % of the rows are invalid: such a file is not sent." in plan.words
+    assert 'name="number"' not in plan.text
