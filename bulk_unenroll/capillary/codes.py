@@ -52,6 +52,9 @@ class Meaning:
         )
 
 
+NOT_APPLIED: Final = "not applied, and tried several times; if it failed, retry this code"
+"""What to do is read when a run is over: then nothing is tried again by itself."""
+
 CODES: Final[dict[str, Meaning]] = {
     "310149": Meaning(
         "not_enrolled", Reach.ROW, "no record for this user and target", "nothing to do"
@@ -98,11 +101,9 @@ CODES: Final[dict[str, Meaning]] = {
         "retry",
         Reach.ROW,
         "multiple actions for the same customer",
-        "not applied; retried automatically",
+        NOT_APPLIED,
     ),
-    "4001": Meaning(
-        "retry", Reach.ROW, "authorisation service down", "not applied; retried automatically"
-    ),
+    "4001": Meaning("retry", Reach.ROW, "authorisation service down", NOT_APPLIED),
     "401": Meaning("refresh", Reach.RUN, "token invalid", "check the credentials"),
     "498": Meaning("refresh", Reach.RUN, "token expired", "refreshed automatically"),
     "403": Meaning("halt", Reach.RUN, "access denied", "ask for the default access group"),

@@ -223,6 +223,8 @@ def better_row(found: Mapping[str, Any]) -> int | None:
 
     ``found``: as ``peek --json`` has it.
     """
+    if any(map(is_added, found["header"])):  # of results: no answer in them is a header
+        return None
     options = list((found["problem"] or {}).get("options", []))
     if "--header-row" in options:
         return int(options[options.index("--header-row") + 1])

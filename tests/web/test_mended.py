@@ -194,3 +194,28 @@ class TestDroppedAsNew:
         told = visitor.drop(path)
         assert "written by a job that is not on this page" in told.words
         assert len(list(server.root.glob("2*"))) == 1
+
+
+def test_mended_rows_of_the_same_name_are_looked_at_anew(desk: Desk, visitor: Visitor) -> None:
+    """What was seen of a file that was dropped is not shown for the next one."""
+    finished(visitor, titled(desk.folder / "list.csv", ROWS), header_row=2, encoding="cp1252")
+    job, path = visitor.job, desk.folder / "mine.csv"
+    for mine, other in (("first", "second"), ("second", "first")):
+        path.write_text(f"{mine},b\n1,2\n")
+        visitor.mend(path)
+        columns = visitor.get(f"{job}/columns").words
+        assert f"column “{mine}”" in columns
+        assert f"column “{other}”" not in columns
+        visitor.post(f"{job}/mended/drop") if mine == "first" else None
+
+
+def test_nobody_is_asked_to_confirm_what_a_run_refuses(desk: Desk, visitor: Visitor) -> None:
+    """Too many rows are invalid: it is said before the number is typed, not after."""
+    finished(visitor, titled(desk.folder / "list.csv", ROWS), header_row=2, encoding="cp1252")
+    path = mended(desk, visitor)
+    last = path.read_text(encoding="utf-8").splitlines()[-1]
+    path.write_text(path.read_text(encoding="utf-8") + last.replace(str(GOOD), "x") + "\n")
+    plan = visitor.mend(path)
+    assert "1 customer would be taken out" in plan.words
+    assert "More than 10 % of the rows are invalid: such a file is not sent." in plan.words
+    assert 'name="number"' not in plan.text

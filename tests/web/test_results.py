@@ -82,6 +82,17 @@ def test_a_row_is_named_as_excel_shows_it(stopped: Visitor) -> None:
     assert stopped.at == job
 
 
+def test_the_plan_of_a_run_that_began_does_not_say_that_nothing_was_sent(
+    stopped: Visitor,
+) -> None:
+    """One comes back to it with the button of the browser."""
+    plan = stopped.get(f"{stopped.job}/plan").words
+    assert "40 customers in this plan" in plan
+    assert "This plan was confirmed: see what was sent" in plan
+    assert "Nothing has been sent" not in plan
+    assert "would be taken out" not in plan
+
+
 def test_the_words_of_a_command_line_are_on_no_page(stopped: Visitor) -> None:
     words = stopped.get(stopped.job).words
     assert "check customerId, then run this code again" in words

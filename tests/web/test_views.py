@@ -348,6 +348,15 @@ def test_the_row_that_is_probably_the_header() -> None:
     assert better_row({**titled, "header": ["a", "b"]}) is None
     named = {"options": ["--header-row", "2", "--target-id", "N"]}
     assert better_row({**titled, "header": ["a", "b"], "problem": named}) == 2
+    results = ["Socio", "unenroll_row", "unenroll_message"]
+    assert better_row({**titled, "header": results, "problem": named}) is None
+
+
+def test_what_to_do_about_a_row_that_failed_does_not_say_that_it_is_done_by_itself() -> None:
+    retried = [code for code, meaning in CODES.items() if meaning.verdict == "retry"]
+    assert {"521", "4001"} <= set(retried)
+    for code in retried:
+        assert "run this code again" in plainly(advice(code)), code
 
 
 def test_columns_without_a_name_of_their_own_are_told_apart() -> None:

@@ -177,7 +177,7 @@ def _refusal(found: Facts) -> str:
 
 
 def peeked(job: Job, look: Reading) -> Facts:
-    """What ``peek`` says of the file of a job; kept, for an input never changes."""
+    """What ``peek`` says of the file of a job; kept until mended rows are given."""
     words = ["peek", current(job.facts)["file"], "--json", *look.words()]
     kept = job.read("looked.json")
     if kept and kept["words"] == words:

@@ -34,6 +34,7 @@ async def give(request: web.Request) -> web.Response:
     async with site.uploading, site.locks[job.name]:
         check_idle(job)
         _put_away(job)
+        job.forget("looked.json")  # another file of the same name was looked at, perhaps
         with telling():
             file = await add_to(job, person.name, name, chunks, site.most_bytes)
         reading = reading_of(job.facts).of_results().as_json()

@@ -28,7 +28,13 @@ from bulk_unenroll.web.site import (
     person_of,
 )
 from bulk_unenroll.web.starting import start_plan, start_run
-from bulk_unenroll.web.views import progress_of, refusal_of, targets_of, typed_number
+from bulk_unenroll.web.views import (
+    has_too_many_invalid,
+    progress_of,
+    refusal_of,
+    targets_of,
+    typed_number,
+)
 from bulk_unenroll.web.words import invalid_of
 
 SHOWN_TARGETS: Final = 50
@@ -69,6 +75,7 @@ async def plan(request: web.Request) -> web.Response:
         shown_plan=shown,
         of_columns=OF_COLUMNS,
         wrong=wrong,
+        too_many_invalid=has_too_many_invalid(seen.proposed),
         form=wrong_answers.kept(job, person_of(request), shown) if wrong else {},
     )
 
