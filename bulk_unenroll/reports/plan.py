@@ -130,6 +130,7 @@ class Plan:
             if self.listed is None
             else {"listed": self.listed, "rows": self.protected},
             "alarms": [alarm.as_json() for alarm in self.alarms],
+            "run_refuses": self.run_refuses,
             "to_call": self.to_call,
             "estimate_s": round(self.estimate_s, 3),
         }

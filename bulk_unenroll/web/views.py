@@ -14,7 +14,6 @@ from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.model import STATES, State
 from bulk_unenroll.reports.marks import BAD, GOOD, MARKS, WAIT, WARN, Mark
 from bulk_unenroll.reports.wording import AFTER_SUCCEEDED, duration
-from bulk_unenroll.settings import RUN_MAX_INVALID
 from bulk_unenroll.web.job_state import Facts, JobState, Stage, code_of
 from bulk_unenroll.web.words import in_words, phrase, plainly, several
 
@@ -269,9 +268,3 @@ def codes_of(outcome: Facts | None) -> list[CodeLine]:
 def typed_number(text: str) -> str:
     """The digits of a number that somebody typed with separators."""
     return "".join(char for char in text if char not in " ,.'\u2019\u00a0\u202f")
-
-
-def has_too_many_invalid(proposed: Facts) -> bool:
-    """Whether a run refuses the file of this plan: then nobody is asked to confirm it."""
-    rows, never = proposed["rows"], proposed["plan"].get("never") or {}
-    return RUN_MAX_INVALID.exceeded(rows["invalid"] - never.get("rows", 0), rows["read"])

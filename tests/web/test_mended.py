@@ -217,5 +217,5 @@ def test_nobody_is_asked_to_confirm_what_a_run_refuses(desk: Desk, visitor: Visi
     path.write_text(path.read_text(encoding="utf-8") + last.replace(str(GOOD), "x") + "\n")
     plan = visitor.mend(path)
     assert "1 customer would be taken out" in plan.words
-    assert "More than 10 % of the rows are invalid: such a file is not sent." in plan.words
+    assert "Too many of its rows are invalid, so this file is not sent." in plan.words
     assert 'name="number"' not in plan.text

@@ -29,7 +29,6 @@ from bulk_unenroll.web.site import (
 )
 from bulk_unenroll.web.starting import start_plan, start_run
 from bulk_unenroll.web.views import (
-    has_too_many_invalid,
     progress_of,
     refusal_of,
     targets_of,
@@ -75,7 +74,6 @@ async def plan(request: web.Request) -> web.Response:
         shown_plan=shown,
         of_columns=OF_COLUMNS,
         wrong=wrong,
-        too_many_invalid=has_too_many_invalid(seen.proposed),
         form=wrong_answers.kept(job, person_of(request), shown) if wrong else {},
     )
 
