@@ -12,7 +12,6 @@ from typing import Any, Final, NamedTuple
 from bulk_unenroll.capillary.base_url import check_scope, same_api
 from bulk_unenroll.capillary.credentials import credentials, read_environment
 from bulk_unenroll.commands.options import Settings, settings_among
-from bulk_unenroll.commands.plan import find_given, load_and_survey, with_listed
 from bulk_unenroll.commands.steps.connect import (
     api,
     base_url,
@@ -23,6 +22,7 @@ from bulk_unenroll.commands.steps.connect import (
 )
 from bulk_unenroll.commands.steps.memory import as_last_time
 from bulk_unenroll.commands.steps.progress_file import ProgressFile
+from bulk_unenroll.commands.steps.reading import find_given, load_and_survey, with_listed
 from bulk_unenroll.errors import FolderUnusable, Next, Stop, UsageError
 from bulk_unenroll.ledger.opening import existing_folder, has_ledger, open_reader
 from bulk_unenroll.reports.alarms.raising import AlarmsRaised

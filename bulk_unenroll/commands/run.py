@@ -19,7 +19,6 @@ from bulk_unenroll.commands.options import (
     settings_from,
     several,
 )
-from bulk_unenroll.commands.plan import Given, find_given, load_and_survey, with_listed
 from bulk_unenroll.commands.results import target_named
 from bulk_unenroll.commands.steps.connect import (
     api,
@@ -34,6 +33,7 @@ from bulk_unenroll.commands.steps.memory import as_careful_as_last_time, kept_of
 from bulk_unenroll.commands.steps.order import broken_order, not_as_planned, pending_by_target
 from bulk_unenroll.commands.steps.placing import engine_of
 from bulk_unenroll.commands.steps.progress_file import ProgressFile, progress_file
+from bulk_unenroll.commands.steps.reading import Given, find_given, load_and_survey, with_listed
 from bulk_unenroll.commands.steps.resuming import resumed
 from bulk_unenroll.commands.steps.sending import Control, Order, Sending
 from bulk_unenroll.commands.steps.stops import check_window

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import pytest
 
+from bulk_unenroll.option_values import parse_rate
 from tests.kit.command import Desk, Witness, people
 from tests.kit.postgres import Server
 from tests.kit.supervisor import AGAIN, Supervisor
@@ -31,7 +32,7 @@ from tests.proof.kit.laws import (
     compare,
     views_of,
 )
-from tests.sending.test_rate_limit import most_within
+from tests.sending.test_rate_limit import assert_kept, most_within
 
 pytestmark = pytest.mark.thorough
 Start = Callable[..., Witness]
@@ -460,6 +461,50 @@ def test_all_senders_keep_one_rate(
     assert most <= limit
     assert most_seen <= limit * 1.03 + 1
     assert used >= 0.9
+
+
+@pytest.mark.long
+@pytest.mark.attack(
+    "one rate for two jobs of two senders each, one of them killed, on a server that crashes",
+    "no window above it, a tenth of one evenly; at least 97 % of it used while there is work",
+)
+@pytest.mark.parametrize(
+    ("given", "calm_s"), [("100/min", 150.0), ("50/s", 20.0), ("1000/s", 20.0)]
+)
+def test_one_rate_outlasts_a_kill_and_a_crash(
+    desk: Desk,
+    witness: Start,
+    server: Server,
+    proof: Callable[..., None],
+    given: str,
+    calm_s: float,
+) -> None:
+    api, rate = witness(), parse_rate(given)
+    rows = round(2 * calm_s * rate.per_s) + 100
+    teams = [Team(desk, api, server, people(rows, rows * number)) for number in range(2)]
+    firsts = [team.run("--rate", given, "--canary", 0) for team in teams]
+    others = [team.work() for team in teams]
+    with minded(*firsts, *others):
+        for team in teams:
+            team.await_turns(2)
+        time.sleep(rate.unit_s)  # the one that was there alone has given up its share
+        calm = (time.time(), time.time() + calm_s)
+        time.sleep(calm_s)
+        teams[0].kill(others[0])
+        with minded(teams[0].work()):
+            time.sleep(calm_s / 4)
+            server.stop()
+            server.start()
+            time.sleep(calm_s / 2)
+            for team in teams:
+                desk.do("stop", "--job", team.job)
+            codes = {ended(process, 120) for process in (*firsts, others[1])}
+    starts = sorted(start_s for team in teams for (start_s,) in team.ask(STARTS))
+    used = sum(calm[0] <= start_s < calm[1] for start_s in starts) / (calm_s * rate.per_s)
+    proof(**{f"used of {given}": f"{used:.1%}", f"starts at {given}": len(starts)})
+    assert 0 not in codes, "there was work to the end"
+    assert_kept(rate, starts)
+    assert used >= 0.97
 
 
 # ── how they end ─────────────────────────────────────────────────────────────────────────────────

@@ -18,8 +18,7 @@ import pyarrow.parquet as parquet
 import pytest
 import xlsxwriter
 
-from bulk_unenroll.commands import plan
-from bulk_unenroll.commands.steps import resuming
+from bulk_unenroll.commands.steps import reading, resuming
 from tests.kit.command import Desk, Witness, people
 from tests.kit.in_process import InProcess
 from tests.kit.terminal import talk
@@ -365,7 +364,7 @@ class Case:
 
 
 def without_the_hold_of_doubts(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (plan, resuming):
+    for module in (reading, resuming):
         monkeypatch.setattr(module, "held_doubts", lambda *_: 0)
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 from bulk_unenroll.commands.options import Settings
-from bulk_unenroll.commands.plan import with_listed
 from bulk_unenroll.commands.steps.connect import (
     api,
     check_orgs,
@@ -22,6 +21,7 @@ from bulk_unenroll.commands.steps.connect import (
 from bulk_unenroll.commands.steps.loaders import help_loading
 from bulk_unenroll.commands.steps.memory import as_last_time
 from bulk_unenroll.commands.steps.past import Past
+from bulk_unenroll.commands.steps.reading import with_listed
 from bulk_unenroll.commands.steps.resuming import NOTHING_CONFIRMED
 from bulk_unenroll.commands.steps.sending import Control, Sending
 from bulk_unenroll.commands.steps.stops import check_window

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 from bulk_unenroll.commands.options import Settings, holding_doubts
-from bulk_unenroll.commands.plan import with_listed
 from bulk_unenroll.commands.steps.connect import (
     api,
     check_goes_on,
@@ -19,6 +18,7 @@ from bulk_unenroll.commands.steps.doubts import held_doubts
 from bulk_unenroll.commands.steps.memory import as_last_time, kept_in
 from bulk_unenroll.commands.steps.past import Past
 from bulk_unenroll.commands.steps.placing import engine_of
+from bulk_unenroll.commands.steps.reading import with_listed
 from bulk_unenroll.commands.steps.sending import Control, Order, Sending
 from bulk_unenroll.commands.steps.stops import check_window
 from bulk_unenroll.commands.steps.what_is_left import WhatIsLeft
