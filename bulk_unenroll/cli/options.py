@@ -321,10 +321,11 @@ def on_folder(function: Callable[..., int]) -> Callable[..., int]:
         *, folder: Path | None = None, ledger: str | None, job: str | None, **given: Any
     ) -> int:
         if job is not None:
-            from bulk_unenroll.commands.shared import shared
+            from bulk_unenroll.commands.shared import present_job
 
-            folder = shared(job, ledger=ledger)
-        elif ledger is not None:
+            with present_job(job, ledger) as folder:
+                return function(folder=folder, **given)
+        if ledger is not None:
             raise UsageError("--ledger needs the job", "add --job NAME")
         return function(folder=folder, **given)
 

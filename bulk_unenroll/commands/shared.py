@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from bulk_unenroll.errors import UsageError
+from bulk_unenroll.errors import InputMissing, UsageError
 from bulk_unenroll.inputs.finding import RUN_FOLDER_ENDING
 from bulk_unenroll.ledger.folder import ledger_path, make_folder
 from bulk_unenroll.ledger.job_address import (
@@ -53,6 +55,22 @@ def shared(
         )
     name_job(path, SharedJob(job, url, named.move if named and was_named else ""))
     return path
+
+
+@contextmanager
+def present_job(job: str, ledger: str | None) -> Iterator[Path]:
+    """The run folder of a shared job that must be there.
+
+    If it is not (``InputMissing``, 66), no folder stays of a name that was mistyped.
+    """
+    is_new = not Path(f"{job}{RUN_FOLDER_ENDING}").exists()
+    folder = shared(job, ledger=ledger)
+    try:
+        yield folder
+    except InputMissing:
+        if is_new:  # so all that is in it was made for this command
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def shared_folder(

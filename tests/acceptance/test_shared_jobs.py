@@ -341,6 +341,7 @@ def test_a_job_that_nobody_made(desk: Desk, shared: Start) -> None:
     assert desk.do("work", "--job", "none").code == 66
     assert desk.do("resume", "--job", "none", "--yes").code == 66
     assert desk.do("status", "--job", "none").code == 66  # it was not made by that
+    assert not (desk.folder / "none.unenroll").exists()
 
 
 @pytest.mark.thorough
