@@ -61,6 +61,24 @@ class Server:
             file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
         self.start()
 
+    def follow(self, primary: Server) -> None:
+        """Make the cluster as a standby of another one, and start it."""
+        at = ("-h", "127.0.0.1", "-p", primary.port, "-U", USER)
+        self._do("pg_basebackup", "-D", self.data, *at, "-R", "-X", "stream", "-c", "fast")
+        with (self.data / "postgresql.conf").open("a") as file:
+            file.write(f"port = {self.port}\nunix_socket_directories = '{self.sockets}'\n")
+        self.start()
+
+    def set(self, name: str, value: str) -> None:
+        """Change a setting of the server that runs."""
+        with (self.data / "postgresql.auto.conf").open("a") as file:
+            file.write(f"{name} = '{value}'\n")
+        self._do("pg_ctl", "-D", self.data, "reload")
+
+    def promote(self) -> None:
+        """Let a standby take the place of its primary."""
+        self._do("pg_ctl", "-D", self.data, "-w", "promote")
+
     def start(self) -> None:
         """Start it, and wait until it answers."""
         self._do("pg_ctl", "-D", self.data, "-l", self._log, "-w", "start")
@@ -87,15 +105,15 @@ class Server:
 
 
 @contextmanager
-def running_server(bin_: Path) -> Iterator[Server]:
-    """A server that runs for as long."""
+def running_server(bin_: Path, primary: Server | None = None) -> Iterator[Server]:
+    """A server that runs for as long, of its own or as a standby of ``primary``."""
     within = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else None
     home = Path(tempfile.mkdtemp(prefix="pg-", dir=within))
     if os.geteuid() == 0:
         shutil.chown(home, "postgres", "postgres")
     server = Server(home, bin_)
     with _swept_up(server, home):
-        server.make()
+        server.follow(primary) if primary else server.make()
         yield server
 
 
