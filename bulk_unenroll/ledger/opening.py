@@ -37,7 +37,8 @@ def open_ledger(folder: Path, *, make: bool = True, trust: Trust = Trust.USUAL) 
     with locked(folder):
         if shared := shared_job(folder):
             if shared.move:
-                end_move(folder, shared)
+                with _needs_psycopg():
+                    end_move(folder, shared)
             with open_job(shared.url, shared.job, folder, make=make, trust=trust) as job:
                 yield job
             return
@@ -174,9 +175,10 @@ def works_now(folder: Path) -> bool:
     """Whether any process works in a folder, or anywhere on the job that it names."""
     if (shared := shared_job(folder)) is None:
         return is_locked(folder)
-    from bulk_unenroll.ledger.postgres.job import open_to_read
-    from bulk_unenroll.ledger.postgres.session import Address
-    from bulk_unenroll.ledger.postgres.stopping import is_sending
+    with _needs_psycopg():
+        from bulk_unenroll.ledger.postgres.job import open_to_read
+        from bulk_unenroll.ledger.postgres.session import Address
+        from bulk_unenroll.ledger.postgres.stopping import is_sending
 
     with closing(open_to_read(Address.of(shared.url, shared.job))) as connection:
         return is_sending(connection)
@@ -191,8 +193,9 @@ def ask_to_stop(folder: Path) -> bool:
         if goes_on := is_locked(folder):
             ask_in_folder(folder)
         return goes_on
-    from bulk_unenroll.ledger.postgres.session import Address
-    from bulk_unenroll.ledger.postgres.stopping import ask_to_stop as ask_senders
+    with _needs_psycopg():
+        from bulk_unenroll.ledger.postgres.session import Address
+        from bulk_unenroll.ledger.postgres.stopping import ask_to_stop as ask_senders
 
     with _naming(folder):
         return ask_senders(Address.of(shared.url, shared.job))
