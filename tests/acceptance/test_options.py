@@ -364,6 +364,7 @@ class TestTerminal:
         assert not api.journal.read_text()
 
 
+@pytest.mark.thorough
 def test_every_command_of_the_readme_runs(desk: Desk, witness: Start) -> None:
     """Each line that begins with bulk-unenroll, in order, but for servers and the real API."""
     witness()

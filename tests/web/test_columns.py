@@ -132,6 +132,8 @@ class TestFiles:
         page = visitor.drop(path)
         assert "The letters with accents, first in line 2, are not written in UTF-8." in page.words
         assert '<select id="encoding"' in page.text
+        assert "This file cannot be read yet: please say what is marked below." in page.words
+        assert "Nothing was planned" not in page.words, "nobody asked for a plan"
         page = visitor.get(f"{visitor.job}/columns?encoding=cp1252")
         assert page.status == 200
         assert "Köln" in page.words

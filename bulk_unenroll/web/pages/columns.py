@@ -64,7 +64,8 @@ async def columns(request: web.Request) -> web.Response:
     draft = job.read("draft.json") or {}
     form = {**kept_form(seen.file), **draft, **dict(request.query.items())}
     errors: dict[str, str] = {}
-    if request.query.get("wrong") and draft:
+    sent = bool(request.query.get("wrong") and draft)
+    if sent:
         errors = dict(order_of(draft, request.app[SITE].destinations).errors)
     elif why := wrong_row(form):
         errors = {"header_row": why}
@@ -85,6 +86,7 @@ async def columns(request: web.Request) -> web.Response:
         look=look,
         form=form,
         errors=errors,
+        sent=sent,
         names=ID_NAMES,
         choices=choices,
         chosen={one.place for one in choices if one.value in {form[name] for name in ID_NAMES}},
@@ -187,7 +189,8 @@ def peeked(job: Job, look: Reading) -> Facts:
         found = json.loads(processes.ask(job, words, {}))
     except (ValueError, subprocess.TimeoutExpired):
         raise Trouble(422, "This file takes more memory or time than this page allows.") from None
-    job.write("looked.json", {"words": words, "found": found})
+    if "folder" not in found:  # a look that failed may succeed next time
+        job.write("looked.json", {"words": words, "found": found})
     return found
 
 
