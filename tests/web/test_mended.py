@@ -211,13 +211,23 @@ def test_mended_rows_of_the_same_name_are_looked_at_anew(desk: Desk, visitor: Vi
 
 
 @pytest.mark.thorough
-def test_nobody_is_asked_to_confirm_what_a_run_refuses(desk: Desk, visitor: Visitor) -> None:
-    """Too many rows are invalid: it is said before the number is typed, not after."""
+def test_what_could_not_be_mended_may_stay_among_mended_rows(desk: Desk, visitor: Visitor) -> None:
     finished(visitor, titled(desk.folder / "list.csv", ROWS), header_row=2, encoding="cp1252")
     path = mended(desk, visitor)
     last = path.read_text(encoding="utf-8").splitlines()[-1]
     path.write_text(path.read_text(encoding="utf-8") + last.replace(str(GOOD), "x") + "\n")
     plan = visitor.mend(path)
+    assert "1 customer would be taken out" in plan.words
+    visitor.confirm(1)
+    end = visitor.end().words
+    assert "11 of 11 customers were taken out, 1 row is invalid" in end
+
+
+@pytest.mark.thorough
+def test_nobody_is_asked_to_confirm_what_a_run_refuses(desk: Desk, visitor: Visitor) -> None:
+    """Too many rows are invalid: it is said before the number is typed, not after."""
+    visitor.drop(desk.write("a.csv", [("x", 1001, 2001), (GOOD, 1001, 2001)]))
+    plan = visitor.plan()
     assert "1 customer would be taken out" in plan.words
     assert "Too many of its rows are invalid, so this file is not sent." in plan.words
     assert 'name="number"' not in plan.text
