@@ -71,7 +71,15 @@ class Canary:
         self.ended |= self.admitted
 
     def record(self, call: Call, decision: Decision) -> None:
-        """Take into account what was decided on one of the first calls."""
+        """Take into account what was decided on one of the first calls.
+
+        Not enrolled after an attempt without an answer says nothing, for that attempt may have
+        taken the customer out: another call takes its place.
+        """
+        if call.doubtful and decision.state is State.NOT_ENROLLED:
+            for calls in (self.admitted, self.answered, self.ended):
+                calls.discard(call.id)
+            return
         self._targets.add(call.enrollment.target)
         if decision.left:
             self.answered.add(call.id)

@@ -290,6 +290,23 @@ class TestCanary:
         assert {key.customer for _, key in api.starts}.isdisjoint(early)
         assert job.states() == {State.FAILED: 4, State.PENDING: 8}
 
+    async def test_a_run_that_was_killed_in_it_goes_on(self, job: Job) -> None:
+        """What was in flight is sent again first, and was applied before: that is no bad sign."""
+        job.plan(keys(range(1, 101)))
+        lost = ScriptedApi(lambda key, attempt, at_s: LOST)
+        assert list(await job.run(lost, canary=10, max_attempts=1)) == [69]
+        api = ScriptedApi(lambda key, attempt, at_s: error(310149) if key.customer < 11 else None)
+        assert await job.run(api, canary=10) == {}
+        assert len(api.starts) == 100
+
+    async def test_nor_does_it_go_on_without_one_good_sign(self, job: Job) -> None:
+        job.plan(keys(range(1, 101)))
+        lost = ScriptedApi(lambda key, attempt, at_s: LOST)
+        await job.run(lost, canary=10, max_attempts=1)
+        api = ScriptedApi(lambda key, attempt, at_s: error(310149))
+        assert list(await job.run(api, canary=10)) == [69]
+        assert len(api.starts) == 20
+
     async def test_unanswered_first_rows_are_tried_to_their_end(self, job: Job) -> None:
         job.plan(keys(range(1, 101)))
         api = ScriptedApi(lambda key, attempt, at_s: http(500))

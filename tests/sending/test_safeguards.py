@@ -53,6 +53,16 @@ class TestCanary:
         assert canary.passed
         assert not canary.died
 
+    def test_whom_a_lost_call_may_have_taken_out_says_nothing(self) -> None:
+        canary = self.canary(3, (0, GOOD_END), (1, GOOD_END))
+        canary.record(replace(call(2), doubtful=True), NOT_ENROLLED)
+        assert not canary.full, "another one takes its place"
+        assert not canary.passed
+        assert not canary.died
+        canary.admitted.add(3)
+        canary.record(call(3), BAD_END)
+        assert canary.passed
+
     @pytest.mark.parametrize("other", [BAD_END, NOT_ENROLLED, UNANSWERED])
     def test_one_good_row_of_many_does_not_pass_it(self, other: Decision) -> None:
         ends = [(number, other) for number in range(1, 10)]
