@@ -92,6 +92,12 @@ def hold(connection: Connection) -> None:
         time.sleep(0.05)
 
 
+def release(connection: Connection) -> None:
+    """Let others have the job at once: a server sees a moment later that a connection is closed."""
+    with translated():
+        connection.raw.execute("SELECT pg_advisory_unlock_all()")
+
+
 def is_held(connection: Connection) -> bool:
     """Whether a process holds the lock of the job: it plans, or is about to send."""
     number = _number(f"work on {connection.address.schema}")

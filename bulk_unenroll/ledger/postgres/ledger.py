@@ -21,7 +21,13 @@ from bulk_unenroll.ledger.notes import SETTINGS, Notes, as_text
 from bulk_unenroll.ledger.postgres.arrivals import Arrivals
 from bulk_unenroll.ledger.postgres.claims import Claims, begin_run, call_of
 from bulk_unenroll.ledger.postgres.connection import Connection
-from bulk_unenroll.ledger.postgres.job import is_held, let_go, open_to_send, open_to_write
+from bulk_unenroll.ledger.postgres.job import (
+    is_held,
+    let_go,
+    open_to_send,
+    open_to_write,
+    release,
+)
 from bulk_unenroll.ledger.postgres.loading import load
 from bulk_unenroll.ledger.postgres.mark import Mark, Seen, check_attended, check_not_behind
 from bulk_unenroll.ledger.postgres.outage import Outage
@@ -281,4 +287,5 @@ class PostgresLedger(Notes):
         self.connection.bridges = False
         with suppress(LedgerFailed):  # then it is given up in a while, as after a kill
             self.shared.leave()
+            release(self.connection)
         self.connection.close()
