@@ -21,10 +21,12 @@ from tests.kit.command import Desk
 TIMEOUT_S = 30
 
 
-def talk(desk: Desk, words: Sequence[object], *answers: tuple[str, str]) -> tuple[int, str]:
+def talk(
+    desk: Desk, words: Sequence[object], *answers: tuple[str | tuple[str, ...], str]
+) -> tuple[int, str]:
     """Run a command. Return its exit code and output.
 
-    ``answers`` are pairs of a question to wait for and the text to type then.
+    ``answers`` are pairs of a question to wait for, or of several, and the text to type then.
     """
     parent, child = pty.openpty()
     process = subprocess.Popen(
@@ -38,8 +40,11 @@ def talk(desk: Desk, words: Sequence[object], *answers: tuple[str, str]) -> tupl
     os.close(child)
     shown = ""
     for question, typed in answers:
+        questions = (question,) if isinstance(question, str) else question
         seen_chars = len(shown)
-        while question not in shown[seen_chars:] and (block := _read(parent)):
+        while not any(one in shown[seen_chars:] for one in questions):
+            if not (block := _read(parent)):
+                break
             shown += block
         os.write(parent, f"{typed}\n".encode())
     while block := _read(parent):

@@ -77,8 +77,9 @@ class World:
         planned = self.desk.do("plan", *read, "--json")
         number = planned.json.get("plan", {}).get("to_call", 210)
         command = ("run", *words, *FAST, *more)
+        asked = ("Type the number", "type its name")  # what is read off the screen is the number
         # asked to look a customer up, a person sees whose they are
-        return talk(self.desk, command, ("Type the number", str(number)), ("Type go", "no"))[0]
+        return talk(self.desk, command, (asked, str(number)), ("Type go", "no"))[0]
 
     def enroll_again(self) -> None:
         """Let all who were taken out be enrolled again, for the next campaign."""
