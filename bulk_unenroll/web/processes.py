@@ -91,15 +91,15 @@ def works_on(job: Job) -> str | None:
     return str(child["what"]) if began is not None and began == child["began"] else None
 
 
-def last_of(job: Job) -> str | None:
-    """The last command that sent, or sends now; if none ever did, the one that planned."""
+def last_of(job: Job) -> tuple[str | None, Facts | None]:
+    """The last command that sent, or sends now, and how far it was before the one that works now.
+
+    If none ever sent, the one that planned.
+    """
     child = job.read("child.json")
-    return None if child is None else str(child.get("sent") or child["what"])
-
-
-def known_of(job: Job) -> Facts | None:
-    """How far the last command that sent got, until the one that works now says how far it is."""
-    return (job.read("child.json") or {}).get("known")
+    if child is None:
+        return None, None
+    return str(child.get("sent") or child["what"]), child.get("known")
 
 
 def _began(pid: int) -> str | None:

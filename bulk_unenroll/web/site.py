@@ -139,7 +139,7 @@ def job_of(request: web.Request) -> Job:
 def look_at(job: Job) -> JobState:
     """What the files of a job say. Reads some small ones; never the ledger."""
     working = processes.works_on(job)  # first: a command that ends meanwhile was not cut off
-    facts, last = job.facts, processes.last_of(job)
+    facts, (last, known) = job.facts, processes.last_of(job)
     outcome = job.read(f"{last}.json") if last in SENDING else None
     if outcome and last == "run" and facts.get("mended_runs"):
         outcome = {**outcome, **(whole_of(job) or {})}
@@ -152,7 +152,7 @@ def look_at(job: Job) -> JobState:
         outcome,
         job.read("now.json"),
         job.read("mended.json") if facts.get("mended") else None,
-        processes.known_of(job),
+        known,
     )
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import psycopg
 
-from bulk_unenroll.ledger.claim_filter import SPREAD_ROWS, ClaimFilter
+from bulk_unenroll.ledger.claiming import SPREAD_ROWS, ClaimFilter, call_of
 from bulk_unenroll.ledger.places import LAST_ROW
 from bulk_unenroll.ledger.postgres.connection import Connection
 from bulk_unenroll.ledger.statements import Row
-from bulk_unenroll.model import Call, Enrollment, Target
+from bulk_unenroll.model import Call
 from bulk_unenroll.settings import LONGEST_WAIT_S
 
 
@@ -171,9 +171,3 @@ def begin_run(
             longest=LONGEST_WAIT_S,
         )
     return int(run)
-
-
-def call_of(row: Row) -> Call:
-    """The call of a row that a claim found."""
-    item, org, group, rule, customer, tries, doubtful, _ = row
-    return Call(item, Enrollment(customer, Target(org or None, group, rule)), tries, doubtful)

@@ -131,6 +131,15 @@ class Connection:
         finally:
             self._transactions -= 1
 
+    @contextmanager
+    def closed_on_error(self) -> Iterator[None]:
+        """Close it if what is done within raises."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
     def close(self) -> None:
         """Close it, whatever state it is in."""
         self.raw.close()

@@ -36,39 +36,30 @@ def open_to_write(address: Address, ttl_s: float, *, new: bool = True) -> Connec
     waited for, for ``ttl_s`` after it was seen last.
     """
     connection = Connection.open(address, to_write=True)
-    try:
+    with connection.closed_on_error():
         hold(connection)
         if new:
             make(connection)
         check_there(connection)
         check_in_force(connection)
         await_senders(connection, ttl_s)
-    except BaseException:
-        connection.close()
-        raise
     return connection
 
 
 def open_to_send(address: Address) -> Connection:
     """Open the ledger of a job beside others. Raises ``InputMissing`` (66) if there is none."""
     connection = Connection.open(address, to_write=True)
-    try:
+    with connection.closed_on_error():
         check_there(connection)
         check_in_force(connection)
-    except BaseException:
-        connection.close()
-        raise
     return connection
 
 
 def open_to_read(address: Address) -> Connection:
     """Open the ledger of a job to ask it. Raises ``InputMissing`` (66) if there is none."""
     connection = Connection.open(address, to_write=False)
-    try:
+    with connection.closed_on_error():
         check_there(connection)
-    except BaseException:
-        connection.close()
-        raise
     return connection
 
 

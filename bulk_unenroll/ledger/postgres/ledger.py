@@ -14,12 +14,12 @@ from typing import Self
 
 from bulk_unenroll.errors import FolderBusy, LedgerAway, LedgerFailed, LedgerOutOfReach
 from bulk_unenroll.ledger.batch import Batch
-from bulk_unenroll.ledger.claim_filter import ClaimFilter
+from bulk_unenroll.ledger.claiming import ClaimFilter, call_of
 from bulk_unenroll.ledger.interface import Reopening, Trust, Turn
 from bulk_unenroll.ledger.loading import SourceInfo
 from bulk_unenroll.ledger.notes import SETTINGS, Notes, as_text
 from bulk_unenroll.ledger.postgres.arrivals import Arrivals
-from bulk_unenroll.ledger.postgres.claims import Claims, begin_run, call_of
+from bulk_unenroll.ledger.postgres.claims import Claims, begin_run
 from bulk_unenroll.ledger.postgres.connection import Connection
 from bulk_unenroll.ledger.postgres.job import (
     is_held,
@@ -75,14 +75,11 @@ class PostgresLedger(Notes):
         up after ``ttl_s`` seconds without a turn.
         """
         connection = open_to_write(Address.of(url, job), ttl_s, new=make)
-        try:
+        with connection.closed_on_error():
             check_not_behind(connection, mark, trust)
             Arrivals(lambda: connection).give_up()
             connection.execute("recover", now=time.time())
             connection.execute("free_slices")
-        except BaseException:
-            connection.close()
-            raise
         return cls(connection, ttl_s, mark)
 
     @classmethod

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bulk_unenroll.ledger.claim_filter import SPREAD_ROWS, ClaimFilter
+from bulk_unenroll.ledger.claiming import SPREAD_ROWS, ClaimFilter, call_of
 from bulk_unenroll.ledger.places import LAST_ROW, place_of
 from bulk_unenroll.ledger.sqlite.connection import Writer
 from bulk_unenroll.ledger.statements import Row
-from bulk_unenroll.model import Call, Enrollment, Target
+from bulk_unenroll.model import Call
 from bulk_unenroll.settings import LONGEST_WAIT_S
 
 SENDING_CACHE_KB: Final = 16_384
@@ -50,7 +50,7 @@ class Claims:
             )
             self._claim_all(fresh, wanted)
             found += fresh
-        return [_call(row) for row in found]
+        return [call_of(row) for row in found]
 
     def next_due_s(self, wanted: ClaimFilter) -> float | None:
         """When the next call is due that waits."""
@@ -137,8 +137,3 @@ def begin_run(
             longest=LONGEST_WAIT_S,
         )
     return Claims(connection, run, sources)
-
-
-def _call(row: Row) -> Call:
-    item, org, group, rule, customer, tries, doubtful, *_ = row
-    return Call(item, Enrollment(customer, Target(org or None, group, rule)), tries, bool(doubtful))

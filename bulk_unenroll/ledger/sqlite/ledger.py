@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from bulk_unenroll.ledger.batch import Batch
-from bulk_unenroll.ledger.claim_filter import ClaimFilter
+from bulk_unenroll.ledger.claiming import ClaimFilter
 from bulk_unenroll.ledger.folder import ledger_path
 from bulk_unenroll.ledger.interface import Reopening, Turn
 from bulk_unenroll.ledger.loading import SourceInfo
