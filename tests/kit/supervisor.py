@@ -1,6 +1,7 @@
 """What starts senders, and starts those again that end before the run does: systemd, Kubernetes.
 
-By the same rule: ``tests/acceptance/test_work_examples.py`` holds the examples against it.
+By the same rule: ``test_work_examples.py`` of ``tests/acceptance/many_machines`` compares the
+examples with it.
 """
 
 from __future__ import annotations
