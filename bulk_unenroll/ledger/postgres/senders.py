@@ -70,6 +70,7 @@ class Senders:
         with connection.transaction():
             if not connection.execute("touch", sender=self.id):
                 raise given_up()
+            connection.execute("lock_run", run=self.run)
             connection.execute("take_canary", sender=self.id, run=self.run)
             return connection.fetch_one("part", sender=self.id, run=self.run)
 

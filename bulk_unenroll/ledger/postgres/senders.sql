@@ -100,6 +100,11 @@ WHERE id = :run AND canary_passed_at IS NULL;
 UPDATE sender SET seen_at = clock_timestamp()
 WHERE id = :sender AND fenced_at IS NULL AND ended_at IS NULL;
 
+-- name: lock_run
+-- A condition on other rows is not checked anew after a wait for a lock: so the wait comes first,
+-- in a statement of its own, and the next one sees what the other process did.
+SELECT FROM run WHERE id = :run FOR UPDATE;
+
 -- name: take_canary
 -- Whoever made the first calls and is gone has left them to others.
 UPDATE run SET canary_sender = :sender

@@ -230,6 +230,31 @@ def test_another_makes_them_where_the_first_is_gone(first: PostgresLedger, join:
     assert third.shared.part() is Part.WAIT
 
 
+def test_one_alone_makes_them_where_two_ask_at_once(
+    first: PostgresLedger, join: Join, place: PostgresPlace
+) -> None:
+    """The second one waits for the first one's answer, and must see whom that named."""
+    begun(first, 100)
+    second = join()
+    with ThreadPoolExecutor() as pool:
+        with first.connection.transaction():
+            assert first.shared.part() is Part.CANARY
+            part = pool.submit(second.shared.part)
+            wait_until_blocked(place, second)
+        assert part.result(timeout=30) is Part.WAIT
+
+
+def wait_until_blocked(place: PostgresPlace, ledger: PostgresLedger) -> None:
+    """Wait until the server holds up what a ledger asked because another holds a lock."""
+    query = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s"
+    pid = ledger.connection.raw.info.backend_pid
+    with tool(place) as other:
+        deadline = time.monotonic() + 30
+        while other.execute(query, [pid]).fetchone() != (True,):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
 def test_a_stop_reaches_all_with_their_next_turn(
     first: PostgresLedger, join: Join, place: PostgresPlace
 ) -> None:
