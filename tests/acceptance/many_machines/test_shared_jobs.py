@@ -17,6 +17,9 @@ from tests.kit.command import Desk, Witness, people
 Start = Callable[..., Witness]
 JOB = ("--job", "cleanup")
 FAST = ("--yes", "--rate", "500/s", "--first-time", "go")
+AT_100 = ("--yes", "--rate", "100/s", "--first-time", "go", "--concurrency", "8")
+SLOW = "[[rule]]\nprobability = 1\ndelay_s = 1\n"
+"""With ``AT_100`` eight calls a second and sender, so that others can join at their leisure."""
 MANY = people(300)
 
 
@@ -41,11 +44,21 @@ def senders_of(desk: Desk) -> list[dict[str, object]]:
     return found
 
 
-def wait_for_senders(desk: Desk, number: int) -> None:
+def delay_answers(api: Witness, delay_s: float) -> None:
+    """Take so long for every answer from now on."""
+    api.ask("teach", {"rules": [{"probability": 1, "delay_s": delay_s}]})
+
+
+def join(desk: Desk, number: int = 1) -> list[subprocess.Popen[bytes]]:
+    """Start more senders of a run, and wait until each has had an answer."""
+    before = len(senders_of(desk))
+    workers = [desk.start("work", *JOB, "--concurrency", "8") for _ in range(number)]
     deadline = time.monotonic() + 60
-    while len(senders_of(desk)) < number:
+    while sum(bool(one["settled"]) for one in senders_of(desk)) < before + number:
         assert time.monotonic() < deadline
+        assert [worker.poll() for worker in workers] == [None] * number
         time.sleep(0.1)
+    return workers
 
 
 def wait_for(process: subprocess.Popen[bytes]) -> tuple[int, str]:
@@ -90,42 +103,40 @@ def test_the_name_of_a_job_is_that_of_its_input(desk: Desk, shared: Start, ledge
 
 @pytest.mark.thorough
 def test_three_senders_are_one_run_at_one_rate(desk: Desk, shared: Start) -> None:
-    api = shared("[[rule]]\nprobability = 1\ndelay_s = 0.1\n")
+    api = shared(SLOW)
     desk.write("a.csv", rows(1500))
-    run = desk.start("run", "a.csv", *JOB, "--yes", "--rate", "100/s", "--first-time", "go")
+    run = desk.start("run", "a.csv", *JOB, *AT_100)
     api.wait_for_calls(12)
-    workers = [desk.start("work", *JOB) for _ in range(2)]
-    seen: list[list[dict[str, object]]] = []
-    while run.poll() is None:
-        seen.append(desk.do("status", *JOB, "--json").json["senders"])
-        time.sleep(0.2)
+    workers = join(desk, 2)
+    senders = senders_of(desk)
+    assert len(senders) == 3
+    assert all("@" in str(sender["name"]) for sender in senders)
+    delay_answers(api, 0.1)
     for process in (run, *workers):
         code, err = wait_for(process)
         assert code == 0, err
     assert sorted(call["customer"] for call in api.seen()) == sorted(people(1500))
     at = sorted(call["at_s"] for call in api.seen())
     assert min(b - a for a, b in zip(at, at[103:], strict=False)) > 1.0
-    most = max(seen, key=len)
-    assert len(most) == 3
-    assert all("@" in str(sender["name"]) for sender in most)
 
 
 @pytest.mark.thorough
 def test_what_a_killed_sender_had_in_flight_is_taken_over_and_told(
     desk: Desk, shared: Start
 ) -> None:
-    api = shared("[[rule]]\nprobability = 1\ndelay_s = 0.3\n")
-    desk.write("a.csv", rows(3000))
-    run = desk.start("run", "a.csv", *JOB, "--yes", "--rate", "100/s", "--first-time", "go")
+    api = shared(SLOW)
+    desk.write("a.csv", rows(1000))
+    run = desk.start("run", "a.csv", *JOB, *AT_100)
     api.wait_for_calls(20)
-    lost = desk.start("work", *JOB)
-    while not all(one["settled"] for one in senders_of(desk)) or len(senders_of(desk)) < 2:
-        time.sleep(0.2)
+    (lost,) = join(desk)
+    delay_answers(api, 20)
+    api.wait_for_calls(len(api.seen()) + 8 + 1)  # more than eight in flight: one at least is lost's
     lost.kill()
     wait_for(lost)
+    delay_answers(api, 0)
     code, err = wait_for(run)
     assert code == 0, err
-    assert api.applied() == set(people(3000))
+    assert api.applied() == set(people(1000))
     seen = [call["customer"] for call in api.seen()]
     twice = {who for who in seen if seen.count(who) > 1}
     desk.do("export", *JOB, "--to", "attempts.csv", "--attempts")
@@ -137,12 +148,11 @@ def test_what_a_killed_sender_had_in_flight_is_taken_over_and_told(
 
 @pytest.mark.thorough
 def test_a_stop_reaches_every_sender(desk: Desk, shared: Start) -> None:
-    api = shared("[[rule]]\nprobability = 1\ndelay_s = 0.1\n")
-    desk.write("a.csv", rows(3000))
-    run = desk.start("run", "a.csv", *JOB, "--yes", "--rate", "100/s", "--first-time", "go")
+    api = shared(SLOW)
+    desk.write("a.csv", rows(1000))
+    run = desk.start("run", "a.csv", *JOB, *AT_100)
     api.wait_for_calls(20)
-    worker = desk.start("work", *JOB)
-    wait_for_senders(desk, 2)
+    (worker,) = join(desk)
     assert desk.do("stop", *JOB, "--wait").code == 0
     for process in (run, worker):
         code, err = wait_for(process)
@@ -153,24 +163,24 @@ def test_a_stop_reaches_every_sender(desk: Desk, shared: Start) -> None:
 
 @pytest.mark.thorough
 def test_a_sender_that_is_told_to_end_gives_back_what_it_had(desk: Desk, shared: Start) -> None:
-    api = shared("[[rule]]\nprobability = 1\ndelay_s = 0.1\n")
+    api = shared(SLOW)
     desk.write("a.csv", rows(900))
-    run = desk.start("run", "a.csv", *JOB, "--yes", "--rate", "100/s", "--first-time", "go")
+    run = desk.start("run", "a.csv", *JOB, *AT_100)
     api.wait_for_calls(20)
-    worker = desk.start("work", *JOB)
-    wait_for_senders(desk, 2)
+    (worker,) = join(desk)
     worker.send_signal(signal.SIGTERM)
     code, _ = wait_for(worker)
     assert code == 143
+    delay_answers(api, 0)
     assert wait_for(run)[0] == 0
     assert sorted(call["customer"] for call in api.seen()) == sorted(people(900))
 
 
 @pytest.mark.thorough
 def test_a_job_is_planned_by_one_while_nobody_sends(desk: Desk, shared: Start) -> None:
-    api = shared("[[rule]]\nprobability = 1\ndelay_s = 0.1\n")
+    api = shared(SLOW)
     desk.write("a.csv", rows(400))
-    run = desk.start("run", "a.csv", *JOB, "--yes", "--rate", "100/s", "--first-time", "go")
+    run = desk.start("run", "a.csv", *JOB, *AT_100)
     api.wait_for_calls(20)
     (desk.folder / "two").mkdir()
     second = subprocess.run(
@@ -179,6 +189,7 @@ def test_a_job_is_planned_by_one_while_nobody_sends(desk: Desk, shared: Start) -
     )  # fmt: skip
     assert second.returncode == 75, second.stderr
     assert second.stderr.decode().splitlines()[-1] == "next: bulk-unenroll status cleanup.unenroll"
+    delay_answers(api, 0)
     assert wait_for(run)[0] == 0
 
 
@@ -198,14 +209,15 @@ def test_first_calls_that_fail_stop_all_whoever_made_them(desk: Desk, shared: St
 @pytest.mark.thorough
 def test_who_would_call_as_somebody_else_does_not_join(desk: Desk, shared: Start) -> None:
     """A user of another org would take out others, and each user would have the whole rate."""
-    api = shared()
+    api = shared(SLOW)
     desk.write("a.csv", rows(300))
-    run = desk.start("run", "a.csv", *JOB, "--yes", "--rate", "30/s", "--first-time", "go")
+    run = desk.start("run", "a.csv", *JOB, *AT_100)
     api.wait_for_calls(20)
     own = desk.environment["BULK_UNENROLL_USERNAME"]
     desk.environment["BULK_UNENROLL_USERNAME"] = "somebody"
     late = desk.do("work", *JOB)
     assert (late.code, "not as somebody" in late.err) == (78, True), late.err
+    delay_answers(api, 0)
     assert wait_for(run)[0] == 0, "it stops nobody"
     desk.environment["BULK_UNENROLL_USERNAME"] = own
     assert {call["customer"] for call in api.seen()} == set(people(300))
@@ -214,13 +226,11 @@ def test_who_would_call_as_somebody_else_does_not_join(desk: Desk, shared: Start
 @pytest.mark.thorough
 def test_the_run_outlives_the_last_sender_that_is_told_to_end(desk: Desk, shared: Start) -> None:
     """What evicts a pod, or restarts a service, starts another one after it."""
-    api = shared()
-    desk.write("a.csv", rows(240))
-    run = desk.start("run", "a.csv", *JOB, "--yes", "--rate", "20/s", "--first-time", "go")
+    api = shared(SLOW)
+    desk.write("a.csv", rows(400))
+    run = desk.start("run", "a.csv", *JOB, *AT_100)
     api.wait_for_calls(20)
-    worker = desk.start("work", *JOB, "--concurrency", "4")
-    while len(senders_of(desk)) < 2:
-        time.sleep(0.2)
+    (worker,) = join(desk)
     for process in (run, worker):
         seen = len(api.seen())
         api.wait_for_calls(seen + 5)
@@ -231,8 +241,9 @@ def test_the_run_outlives_the_last_sender_that_is_told_to_end(desk: Desk, shared
     assert "nobody sends for the run now" in status["exit"]["reason"]
     timed = desk.do("work", *JOB, "--stop-after", "3s")
     assert timed.code == 3, timed.err
-    assert desk.do("work", *JOB, timeout_s=120).code == 0
-    assert sorted(call["customer"] for call in api.seen()) == sorted(people(240))
+    delay_answers(api, 0)
+    assert desk.do("work", *JOB).code == 0
+    assert sorted(call["customer"] for call in api.seen()) == sorted(people(400))
     assert desk.do("status", *JOB, "--json").json["exit"]["code"] == 0
 
 
