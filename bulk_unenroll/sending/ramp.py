@@ -10,11 +10,13 @@ from dataclasses import dataclass
 class Ramp:
     """A ramp of ``duration_s`` seconds to one start every ``interval_s``. 0 seconds: there is none.
 
-    Times are seconds on any steady clock. Until ``begin`` it slows nothing.
+    Of ``senders`` that share the rate each takes its part of the starts while it grows. Times are
+    seconds on any steady clock. Until ``begin`` it slows nothing.
     """
 
     duration_s: float
     interval_s: float
+    senders: int = 1
     _began_s: float = math.inf
 
     def begin(self, now_s: float) -> None:
@@ -29,9 +31,9 @@ class Ramp:
         """The earliest next start after one at ``start_s``.
 
         At a rate of ``t / (duration * interval)`` there is one start between ``a`` and ``b`` where
-        ``b² - a²`` is twice ``duration * interval``.
+        ``b² - a²`` is twice ``duration * interval``; for one of n senders n times that.
         """
         if not self.slows(start_s):
             return start_s
-        first_s = math.sqrt(2 * self.duration_s * self.interval_s)
+        first_s = math.sqrt(2 * self.duration_s * self.interval_s * self.senders)
         return self._began_s + math.hypot(start_s - self._began_s, first_s)

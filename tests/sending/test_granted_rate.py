@@ -93,3 +93,20 @@ async def test_it_grows_with_a_ramp() -> None:
         at.append(now_s())
     assert sum(start < 2.0 for start in at) < 15
     assert at == sorted(at)
+
+
+async def test_several_senders_grow_together_as_one_does() -> None:
+    rates = [GrantedRate(FIFTY, ramp_s=10.0) for _ in range(3)]
+    at: list[float] = []
+
+    async def starts(rate: GrantedRate) -> None:
+        for _ in range(40):
+            await rate.take()
+            at.append(now_s())
+
+    for number, rate in enumerate(rates):
+        rate.ramp.begin(now_s())
+        rate.ramp.senders = 3
+        rate.grant([0.02 * n for n in range(number, 600, 3)])
+    await asyncio.gather(*map(starts, rates))
+    assert 5 <= sum(start < 2.0 for start in at) < 15
