@@ -214,7 +214,7 @@ class Entry:
     ``attempt`` is None if the request was not sent. ``not_before_s`` is when it may be sent again
     (Unix seconds; None: not in this run). ``charged``: the attempt counts for ``--max-attempts``.
     ``old``: nobody knows how long ago the attempt was sent, so it is not sent again by itself.
-    ``code``: why a call that did not leave never will.
+    ``code`` and ``message``: why a call that did not leave never will.
     """
 
     call: Call
@@ -225,6 +225,7 @@ class Entry:
     mismatch: bool = False
     old: bool = False
     code: str | None = None
+    message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,6 +182,11 @@ def _run(given: Given, settings: Settings, order: Order, control: Control) -> Su
     with working_ledger(given.folder) as ledger:
         if order.begin_only and ledger.shared is None:
             raise UsageError("--begin-only needs a job that others can join", "add --job NAME")
+        if order.begin_only and settings.run.limit is not None:
+            raise UsageError(
+                "--begin-only leaves all calls to others, and --limit is of one command alone",
+                "use one of them",
+            )
         settings = with_listed(as_careful_as_last_time(settings, ledger.reader))
         check_window(settings.run)
         allow_open_files(settings.send.concurrency)

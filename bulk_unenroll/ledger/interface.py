@@ -210,7 +210,7 @@ class LedgerReader(Protocol):
     def attempt_pages(self, selection: Selection) -> Iterator[list[AttemptRow]]:
         """The attempts of the selected customers/targets, as recorded, some thousand at a time.
 
-        Those that may be on their way come last. StatementConnection for as ``result_pages`` are.
+        Those that may be on their way come last. They are asked for as ``result_pages`` are.
         """
 
     def example(self, enrollment: Enrollment, sources: Sequence[int]) -> ExampleRow | None:
@@ -314,12 +314,14 @@ class Ledger(Into, Protocol):
         now_s: float,
         resend_after_s: float,
         started_by: str | None = None,
+        joinable: bool = True,
     ) -> None:
         """Begin a run over ``sources``, started by ``user@host``.
 
         Calls in doubt are scheduled again if their unanswered attempt was sent after
         ``resend_after_s`` (Unix seconds; infinity: none) and before now, or if a person reopened
-        them. What a clock that was ahead put off for long is due at once.
+        them. What a clock that was ahead put off for long is due at once. ``joinable``: other
+        processes may send for it, where the ledger is shared.
         """
 
     def turn(

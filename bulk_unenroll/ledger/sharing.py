@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from bulk_unenroll.model import Blocked
+
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
@@ -46,11 +48,17 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """What other senders of the run have settled, and how many of that ended badly."""
+    """What other senders of the run have settled, and how many of that ended badly.
+
+    ``senders``: how many of them are at work. ``blocked``: what was found to be blocked since the
+    last turn, by anybody.
+    """
 
     settled: int = 0
     bad: int = 0
     not_enrolled: int = 0
+    senders: int = 0
+    blocked: tuple[Blocked, ...] = ()
 
 
 class SharedRun(Protocol):

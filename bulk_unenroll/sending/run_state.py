@@ -69,17 +69,17 @@ class RunState:
         for call in calls:
             self.pilot.admit(call)
             if self.sieve.protects(call):
-                self._keep_for_good(call)
+                self._keep_for_good(call, PROTECTED)
             elif self.sieve.passes(call):
                 self.ready.append(call)
             else:
                 self.give_back(call)
         self.dispatcher_wanted.set()
 
-    def _keep_for_good(self, call: Call) -> None:
-        """Return a claimed call that must never leave: its customer is on a never-list."""
+    def _keep_for_good(self, call: Call, code: str, message: str | None = None) -> None:
+        """Return a claimed call that must never leave."""
         state = State.IN_DOUBT if call.doubtful else State.BLOCKED
-        self.entries.append(Entry(call, state, old=call.doubtful, code=PROTECTED))
+        self.entries.append(Entry(call, state, old=call.doubtful, code=code, message=message))
         self.pilot.end(call.id)
         self.observer.blocked(1)
         self.keeper_wanted.set()
@@ -97,11 +97,11 @@ class RunState:
 
         ``old``: it is in doubt, and nobody knows for how long.
         """
+        if block := self.sieve.block_of(call):
+            self._keep_for_good(call, block.code, block.message)
+            return
         not_before_s = None if old else self.clock.wall_s()
         self.entries.append(Entry(call, call.waiting, not_before_s=not_before_s, old=old))
-        block = self.sieve.block_of(call)
-        if block:  # the turn that makes it pending again must block it, too
-            self._record_block(block)
         self.keeper_wanted.set()
 
     def give_back_ready(self) -> None:
@@ -136,13 +136,15 @@ class RunState:
         """Call nobody else in this target or its group."""
         rule = None if verdict.reach is Reach.GROUP else target.rule
         block = Blocked(target.org, target.group, rule, verdict.code, verdict.message)
-        self.sieve.block(block)
-        self._record_block(block)
-        self._sift()
-
-    def _record_block(self, block: Blocked) -> None:
-        if block not in self.blocks:
+        if self.forbid(block):
             self.blocks.append(block)
+
+    def forbid(self, block: Blocked) -> bool:
+        """Let no more calls of a target or group leave; True if that is news."""
+        is_news = self.sieve.block(block)
+        if is_news:
+            self._sift()
+        return is_news
 
     def halt(self, verdict: Halt, target: Target | None = None) -> None:
         """Stop the run, or only the calls of the target's org where the verdict says so."""

@@ -96,7 +96,7 @@ class Runner:
         breaker = CircuitBreaker.of(settings.concurrency, rate_limit.interval_s)
         team = None
         if isinstance(rate_limit, GrantedRate) and sharing:
-            team = Team(sharing, self._run, self._canary, breaker, rate_limit, self._limits, hold)
+            team = Team(sharing, self._run, self._canary, breaker, rate_limit, self._limits)
         self._keeper = Keeper(
             turn, self._run, self._canary, breaker, adaptive_rate, rate_limit.ramp, hold, team
         )

@@ -64,6 +64,14 @@ class RunRequest:
     stop: StopRequest | None = None
 
     @property
+    def joinable(self) -> bool:
+        """Whether other senders may join: not if this one must leave most calls to a later run.
+
+        Should it be killed, they would make those calls.
+        """
+        return self.limit is None and not self.hold
+
+    @property
     def owns_process(self) -> bool:
         """Whether signals and the garbage collector are the run's to set up."""
         return self.end_now is not None and threading.current_thread() is threading.main_thread()
@@ -203,6 +211,7 @@ def _begin(
         now_s=now_s,
         resend_after_s=settings.resend_after_s(now_s),
         started_by=request.started_by,
+        joinable=request.joinable,
     )
     return [] if ledger.shared else starts
 

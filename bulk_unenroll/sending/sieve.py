@@ -28,9 +28,9 @@ class Sieve:
     halted_orgs: set[int] = field(default_factory=set)
     _blocks: dict[tuple[int | None, int, int | None], Blocked] = field(default_factory=dict)
 
-    def block(self, block: Blocked) -> None:
-        """Let no more calls of a target or group pass."""
-        self._blocks.setdefault((block.org, block.group, block.rule), block)
+    def block(self, block: Blocked) -> bool:
+        """Let no more calls of a target or group pass; True if that is news."""
+        return self._blocks.setdefault((block.org, block.group, block.rule), block) is block
 
     def protects(self, call: Call) -> bool:
         """Whether ``call`` must never leave: its customer is on a never-list."""

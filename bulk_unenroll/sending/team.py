@@ -20,10 +20,7 @@ LEAD_MOST_S: Final = 0.05
 
 
 class Team:
-    """Makes the ``Beat`` that goes with each turn, and applies what the turn says of the others.
-
-    ``hold`` is why the run stops once its canary has passed; that stops all, too.
-    """
+    """Makes the ``Beat`` that goes with each turn, and applies what the turn says of the others."""
 
     def __init__(
         self,
@@ -33,7 +30,6 @@ class Team:
         breaker: CircuitBreaker,
         rate: GrantedRate,
         limits: Sequence[OutcomeLimit],
-        hold: str = "",
     ) -> None:
         self.sharing = sharing
         self._run = run
@@ -41,7 +37,6 @@ class Team:
         self._breaker = breaker
         self._rate = rate
         self._limits = limits
-        self._hold = hold
         self._asked_s = self._turned_s = 0.0
         self._asked_by_loop_s = 0.0
         self._lead_s = 0.0
@@ -76,13 +71,19 @@ class Team:
         if turn.stop and not run.sieve.stopped:
             run.stop(*turn.stop)
         others = turn.others
+        self._rate.ramp.senders = 1 + others.senders
+        for block in others.blocked:
+            run.forbid(block)
         run.observer.others_settled(others.settled, others.not_enrolled, others.bad)
         for limit in self._limits:
             if limit.hear_of_others(others) and not run.sieve.stopped:
                 run.stop(ExitCode.API_FAILS, limit.reason)
 
     def _stop(self) -> tuple[int, str] | None:
+        """Why all must stop. An org that is halted alone stops nobody: the other orgs go on."""
+        if not self._run.sieve.stopped:
+            return None
         for code, reason in self._run.stop_reasons.items():
-            if code in STOPS_ALL or reason == self._hold:
+            if code in STOPS_ALL:
                 return code, reason
         return None

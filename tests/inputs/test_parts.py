@@ -496,4 +496,4 @@ def test_nobody_sends_before_all_parts_are_in(place: PostgresPlace, tmp_path: Pa
     with closing(place.open()) as ledger:
         load_all(ledger, parts_in(tmp_path / "in"), tmp_path, on_read=join)
     assert len(told) >= 3
-    assert {"has begun no run of it yet" in words for words in told} == {True}
+    assert {"no run to be joined" in words for words in told} == {True}

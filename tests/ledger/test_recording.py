@@ -7,7 +7,7 @@ import pytest
 from bulk_unenroll.errors import LedgerFailed
 from bulk_unenroll.ledger.facts import CustomerAttempt
 from bulk_unenroll.ledger.interface import Ledger, Reopening
-from bulk_unenroll.model import Blocked, State, Target
+from bulk_unenroll.model import Blocked, Entry, State, Target
 from tests.ledger.kit import (
     NEVER_S,
     NOW_S,
@@ -134,6 +134,25 @@ class TestRecording:
         assert rows_of(ledger, 1)[2] == (3, 3, "blocked", "no rule")
         row = results(ledger)[2]
         assert (row.code, row.attempts, row.http_status) == ("310018", 0, None)
+
+    def test_a_call_that_is_not_sent_can_be_blocked_by_itself(self, ledger: Ledger) -> None:
+        """Its target was blocked after it was claimed."""
+        source = confirmed(ledger, keys(1, 2))
+        begin(ledger)
+        first, second = claim(ledger)
+        turn(ledger, answer(first, State.PENDING, code="310022", again_s=NOW_S), unsent(second))
+        first, second = claim(ledger)
+        why = Entry(first, State.BLOCKED, code="310018", message="no rule")
+        turn(ledger, why, Entry(second, State.BLOCKED, code="protected"))
+        assert rows_of(ledger, source) == [
+            (1, 1, "blocked", "no rule"),
+            (2, 2, "blocked", None),
+        ]
+        assert [(row.code, row.attempts) for row in results(ledger)] == [
+            ("310018", 1),
+            ("protected", 0),
+        ]
+        assert all(row.updated_at for row in results(ledger))
 
     def test_an_unknown_group_blocks_all_its_targets(self, ledger: Ledger) -> None:
         confirmed(ledger, [key(1), key(2, target=2002), key(3, 1002), key(4, org=7)])

@@ -53,6 +53,11 @@ delay_s = 0.03
 act = "apply"
 delay_s = 0.03
 """
+SLOW_TO_JOIN: Final = """
+[[rule]]
+probability = 1
+delay_s = 1
+"""
 SEND: Final = ("--concurrency", CONCURRENCY, "--beside", "--first-time", "go", "-q", "--yes")
 SENDERS: Final = (
     "SELECT id, extract(epoch FROM joined_at)::float8, extract(epoch FROM seen_at)::float8,"
@@ -74,6 +79,7 @@ class Team:
     customers: range
     before: int = 0
     breaks: Sequence[str] = ()
+    targets: int = 1
     job: str = field(default_factory=lambda: f"team-{time.time_ns() % 10**9}-{next(_numbers)}")
     kills: int = 0
     came_back_s: list[float] = field(default_factory=list)
@@ -82,7 +88,7 @@ class Team:
         breaks = ("soon", *self.breaks)
         self.desk.program = program(*(f"tests.proof.controls.teams:{name}" for name in breaks))
         self.desk.environment["BULK_UNENROLL_LEDGER_URL"] = self.server.url()
-        rows = [(who, 1001, 2001) for who in self.customers]
+        rows = [(who, 1001, 2001 + at % self.targets) for at, who in enumerate(self.customers)]
         self.desk.write(f"{self.job}.csv", rows)
 
     def run(self, *words: object) -> subprocess.Popen[bytes]:
@@ -435,6 +441,29 @@ def test_too_many_failures_stop_all(
     assert codes == [69] * 4
     assert took_s <= BEAT_S + SLACK_S
     proof(seconds_until_all_ended=round(took_s, 1))
+
+
+@pytest.mark.attack(
+    "a target that the API refuses, with four senders",
+    "none of them calls it a beat later; the other targets go on; all is settled, none in doubt",
+)
+def test_a_block_reaches_all(
+    desk: Desk, witness: Start, server: Server, proof: Callable[..., None]
+) -> None:
+    team = Team(desk, witness(SLOW_TO_JOIN), server, people(3000), targets=3)
+    first = team.run("--rate", "200/s", "--canary", 0)
+    others = [team.work() for _ in range(3)]
+    with minded(first, *others):
+        team.await_turns(4)
+        refusal = {"targets": [2002], "act": "answer", "code": 310018, "delay_s": 0.03}
+        team.api.ask("teach", {"rules": [refusal, {"probability": 1, "delay_s": 0.03}]})
+        assert [ended(process) for process in (first, *others)] == [1, 0, 0, 0]
+    refused = [call["at_s"] for call in team.api.seen() if call["code"] == 310018]
+    took_s = max(refused) - min(refused)
+    assert took_s <= BEAT_S
+    account = team.judged()
+    assert (account.left, account.in_doubt) == (0, 0)
+    proof(refused=len(refused), seconds_until_nobody_called_it=round(took_s, 2))
 
 
 # ── one rate ─────────────────────────────────────────────────────────────────────────────────────

@@ -42,6 +42,10 @@ def engine_of(folder: Path, settings: Settings) -> Iterator[Engine | None]:
             raise UsageError("--senders says how many, but not where", "add --on dask://HOST:PORT")
         yield None
         return
+    if settings.run.limit is not None:
+        raise UsageError(
+            "--on would have others call, and --limit is of one command alone", "use one of them"
+        )
     shared = shared_job(folder)
     if shared is None:
         raise UsageError(

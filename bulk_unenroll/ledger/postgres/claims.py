@@ -150,13 +150,14 @@ def begin_run(
     now_s: float,
     resend_after_s: float,
     started_by: str | None,
+    joinable: bool,
 ) -> int:
     """Begin a run, cut into slices; return its number. See ``Ledger.begin_run``."""
     planned = list(sources)
     with connection.transaction():
         (run,) = connection.fetch_one(
             "add_run", run_id=run_id, command=command, sources=planned, now=now_s,
-            started_by=started_by,
+            started_by=started_by, joinable=joinable,
         )  # fmt: skip
         connection.execute("add_slices", run=run, sources=planned)
         connection.set_meta("pace", "")

@@ -19,8 +19,8 @@ SELECT item, target, run, attempts + 1, tries + 1, NULL, claimed_at, true, misma
 FROM left_behind;
 
 -- name: add_run
-INSERT INTO run (run_id, command, sources, started_at, started_by)
-VALUES (:run_id, :command, :sources, :now, :started_by) RETURNING id;
+INSERT INTO run (run_id, command, sources, started_at, started_by, joinable)
+VALUES (:run_id, :command, :sources, :now, :started_by, :joinable) RETURNING id;
 
 -- name: end_run
 -- The last sender ends it; before that it goes on, whatever this one came to. Who was told to end
@@ -65,10 +65,6 @@ WHERE not_before > 0 AND doubtful AND doubt_at IS NOT NULL;
 -- up what it needs by its key, in the order of an index, and is not planned anew.
 SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
        set_config('plan_cache_mode', 'force_generic_plan', true);
-
--- name: plan_as_usual
-SELECT set_config('enable_seqscan', 'on', true), set_config('enable_bitmapscan', 'on', true),
-       set_config('plan_cache_mode', 'auto', true);
 
 -- name: claim
 WITH due AS MATERIALIZED ({due}),
@@ -150,11 +146,16 @@ SELECT count(*) FROM landed;
 -- name: release
 WITH entry AS MATERIALIZED (
     SELECT e.item, e.state, e.not_before, e.old, coalesce(e.code, f.code) AS code, f.target, f.run,
-           f.attempts, f.tries, f.doubt_at, f.doubtful, f.mismatch
+           f.attempts, f.tries, f.doubt_at, f.doubtful, f.mismatch, e.message
     FROM unnest(:items::bigint[], :states::state[], :not_before::float8[], :old::boolean[],
-                :codes::text[]) AS e (item, state, not_before, old, code)
+                :codes::text[], :messages::text[]) AS e (item, state, not_before, old, code, message)
     CROSS JOIN LATERAL (SELECT * FROM flight WHERE flight.item = e.item OFFSET 0) f),
 landed AS (DELETE FROM flight WHERE item = ANY (:items::bigint[]) RETURNING 1),
+remarked AS (
+    INSERT INTO remark (item, attempts, message, at)
+    SELECT item, attempts, message, :now FROM entry WHERE state = 'blocked'
+    ON CONFLICT (item) DO UPDATE
+    SET attempts = excluded.attempts, message = excluded.message, at = excluded.at),
 settled AS (
     INSERT INTO outcome (item, target, attempts, state, doubtful, mismatch, code)
     SELECT item, target, attempts, state, doubtful, mismatch, code
@@ -167,28 +168,49 @@ waiting AS (
     FROM entry WHERE state IN ('pending', 'in_doubt'))
 SELECT count(*) FROM landed;
 
--- name: block
--- Many at once, or a few: here the statistics of `item` serve, so this is planned as usual.
-WITH meant AS (
-    SELECT i.id, i.target, coalesce(a.attempts, 0) AS attempts, coalesce(a.mismatch, false) AS
-           mismatch
-    FROM item i LEFT JOIN agenda a ON a.item = i.id
-    WHERE i.target IN (SELECT id FROM target WHERE org_id = :org AND target_group_id = :group
-                       AND (:target::bigint IS NULL OR target_id = :target))
+-- name: hold_claims
+-- A claim that is not yet committed cannot be seen: so nobody claims while others are settled.
+LOCK TABLE flight IN SHARE ROW EXCLUSIVE MODE;
+
+-- name: tell_block
+INSERT INTO block (run, org_id, target_group_id, target_id, code, message)
+VALUES (:run, :org, :group, :target, :code, :message);
+
+-- name: settle_blocked
+-- What is pending among the next customers/targets of a block. A piece is small, so that others
+-- wait for a moment only. What is known of each is looked up by its key, as in `record`.
+WITH open AS MATERIALIZED (
+    SELECT * FROM block WHERE run = :run AND settled_to IS NOT NULL ORDER BY id LIMIT 1),
+piece AS MATERIALIZED (
+    SELECT i.id, i.target FROM open o CROSS JOIN LATERAL (
+        SELECT id, target FROM item WHERE id > o.settled_to ORDER BY id LIMIT {piece}) i),
+meant AS MATERIALIZED (
+    SELECT p.id, p.target, coalesce(a.attempts, 0) AS attempts,
+           coalesce(a.mismatch, false) AS mismatch
+    FROM piece p
+    LEFT JOIN LATERAL (SELECT * FROM agenda WHERE agenda.item = p.id OFFSET 0) a ON true
+    WHERE p.target = ANY (ARRAY(
+            SELECT t.id FROM target t JOIN open o
+            ON t.org_id = o.org_id AND t.target_group_id = o.target_group_id
+            AND (o.target_id IS NULL OR t.target_id = o.target_id)))
       AND a.doubtful IS NOT TRUE
-      AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.item = i.id)
-      AND NOT EXISTS (SELECT 1 FROM flight f WHERE f.item = i.id)
-      AND {in_sources i.id}),
-gone AS (DELETE FROM agenda a USING meant m WHERE a.item = m.id),
+      AND (SELECT true FROM outcome o WHERE o.item = p.id LIMIT 1) IS NULL
+      AND (SELECT true FROM flight f WHERE f.item = p.id LIMIT 1) IS NULL
+      AND {in_run p.id}),
+gone AS (DELETE FROM agenda WHERE item = ANY (ARRAY(SELECT id FROM meant))),
 remarked AS (
     INSERT INTO remark (item, attempts, message, at)
-    SELECT id, attempts, :message, :now FROM meant
+    SELECT m.id, m.attempts, o.message, :now FROM meant m CROSS JOIN open o
     ON CONFLICT (item) DO UPDATE
     SET attempts = excluded.attempts, message = excluded.message, at = excluded.at),
 settled AS (
     INSERT INTO outcome (item, target, attempts, state, doubtful, mismatch, code)
-    SELECT id, target, attempts, 'blocked', false, mismatch, :code FROM meant)
-SELECT count(*) FROM meant;
+    SELECT m.id, m.target, m.attempts, 'blocked', false, m.mismatch, o.code
+    FROM meant m CROSS JOIN open o)
+UPDATE block b SET settled_to = CASE
+    WHEN (SELECT count(*) FROM piece) = {piece} THEN (SELECT max(id) FROM piece) END
+FROM open o WHERE b.id = o.id
+RETURNING (SELECT count(*) FROM meant), b.settled_to IS NULL;
 
 -- name: reopen
 WITH meant AS MATERIALIZED (

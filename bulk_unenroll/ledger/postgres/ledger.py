@@ -32,12 +32,17 @@ from bulk_unenroll.ledger.postgres.loading import load
 from bulk_unenroll.ledger.postgres.mark import Mark, Seen, check_attended, check_not_behind
 from bulk_unenroll.ledger.postgres.outage import Outage
 from bulk_unenroll.ledger.postgres.reader import PostgresReader
-from bulk_unenroll.ledger.postgres.recording import all_landed, block, record, reopen
-from bulk_unenroll.ledger.postgres.senders import TTL_S, Senders, heard
+from bulk_unenroll.ledger.postgres.recording import (
+    all_landed,
+    block,
+    record,
+    reopen,
+    settle_blocked,
+)
+from bulk_unenroll.ledger.postgres.senders import TTL_S, Senders, Told
 from bulk_unenroll.ledger.postgres.session import Address
 from bulk_unenroll.ledger.postgres.sources import confirm, note_alarms
 from bulk_unenroll.ledger.sharing import Beat
-from bulk_unenroll.ledger.statements import Row
 from bulk_unenroll.model import Alarm, Blocked, Call, Entry
 
 
@@ -100,7 +105,7 @@ class PostgresLedger(Notes):
         found = self.connection.fetch_all("open_run")
         if held and not found:
             job = self.connection.address.job
-            why = f"another process works on the job {job}, and has begun no run of it yet"
+            why = f"another process works on the job {job}, and has begun no run to be joined"
             raise FolderBusy(job, why, "start it again in a while")
         if not found:
             return None
@@ -163,6 +168,7 @@ class PostgresLedger(Notes):
         now_s: float,
         resend_after_s: float,
         started_by: str | None = None,
+        joinable: bool = True,
     ) -> None:
         """See ``Ledger.begin_run``."""
         self.connection.bridges = False  # another process could take the job meanwhile
@@ -175,12 +181,14 @@ class PostgresLedger(Notes):
             now_s=now_s,
             resend_after_s=resend_after_s,
             started_by=started_by,
+            joinable=joinable,
         )
         self._run_id = run_id
         self.shared.enter(run, started_by or "")
         self._claims = Claims(lambda: self.connection, self.shared.id, run, sources)
-        with suppress(LedgerAway):  # then it is let go, too
-            let_go(self.connection)
+        if joinable:
+            with suppress(LedgerAway):  # then it is let go, too
+                let_go(self.connection)
         self.connection.bridges = True
 
     def turn(
@@ -207,20 +215,29 @@ class PostgresLedger(Notes):
                 self.shared.begin_turn(entries, beat)
                 if pace is not None:
                     self.connection.send("set_meta", name="pace", value=pace)
+                blocks = blocked or self.shared.has_unsettled
+                if blocks:
+                    block(self.connection, self._claims.run, blocked)
                 recorded = record(self.connection, entries)
-                number = self._block(blocked)
+                number = (
+                    settle_blocked(self.connection, self._claims.run, self._claims.sources)
+                    if blocks
+                    else 0
+                )
                 self._park(now_s, resend_after_s, clocks_parted=clocks_parted)
                 others = self.shared.ask_others()
                 turn = self._claim(claim, wanted, number)
                 if not all_landed(recorded):
                     raise LedgerFailed("calls were settled that were not being made")
-                told = others.fetchone()
-                stop, settled = heard(told)
+                told = Told(*(others.fetchone() or ()))
                 starts = tuple(self.shared.starts(beat)) if beat else ()
                 granted_s = time.monotonic()
             self._note_seen(told)
+            self.shared.hear(told)
+            if told.unsettled:  # the rest of it is due with the next turn
+                turn = replace(turn, more=True, next_due_s=now_s)
             turn = replace(turn, starts_in_s=starts, granted_s=granted_s)
-            return replace(turn, stop=stop, others=settled)
+            return replace(turn, stop=told.stop, others=told.others)
 
         turn = Outage(self).bridged(take, now_s)
         self.shared.ended_turn(beat)
@@ -229,13 +246,12 @@ class PostgresLedger(Notes):
                 self.shared.reap(now_s)
         return turn
 
-    def _note_seen(self, told: Row | None) -> None:
+    def _note_seen(self, told: Told) -> None:
         """A turn is committed: whatever the ledger is later, this was in it."""
-        if self._mark and told:
-            *_, turns_of_others, at_s = told
-            turns = self.shared.turn + 1 + turns_of_others
+        if self._mark and told.at_s:
+            turns = self.shared.turn + 1 + told.turns
             job = self.connection.address.job
-            self._mark.note(Seen(job, self._run_id, turns, at_s))
+            self._mark.note(Seen(job, self._run_id, turns, told.at_s))
 
     def _claim(self, claim: int, wanted: ClaimFilter, blocked: int) -> Turn:
         begun = self._claims.begin(claim, wanted) if claim else None
@@ -255,14 +271,6 @@ class PostgresLedger(Notes):
         """What a turn claimed whose answer was lost."""
         found = self.connection.fetch_all("my_flights", sender=self.shared.id, now=now_s)
         return [call_of(row) for row in found]
-
-    def _block(self, blocked: Sequence[Blocked]) -> int:
-        if not blocked:
-            return 0
-        self.connection.send("plan_as_usual")
-        number = sum(block(self.connection, self._claims.sources, each) for each in blocked)
-        self.connection.send("plan_by_index")
-        return number
 
     def _park(self, now_s: float, resend_after_s: float, *, clocks_parted: bool) -> None:
         """Leave in doubt what became too old to be sent again by itself."""

@@ -34,13 +34,15 @@ def all_landed(recorded: Recorded) -> bool:
     return all(cursor.fetchone() == (number,) for number, cursor in recorded)
 
 
-def _released(entries: Sequence[Entry]) -> dict[str, list[Any]]:
+def _released(entries: Sequence[Entry]) -> dict[str, Any]:
     return {
         "items": [entry.call.id for entry in entries],
         "states": [entry.state.value for entry in entries],
         "not_before": [entry.not_before_s for entry in entries],
         "old": [entry.old for entry in entries],
         "codes": [entry.code for entry in entries],
+        "messages": [entry.message for entry in entries],
+        "now": time.time(),
     }
 
 
@@ -64,19 +66,33 @@ def _recorded(sent: Sequence[tuple[Entry, Attempt]]) -> dict[str, list[Any]]:
     }
 
 
-def block(connection: Connection, sources: Sequence[int], blocked: Blocked) -> int:
-    """Block what is pending in a target or group; return how many."""
-    (number,) = connection.fetch_one(
-        "block",
-        sources=list(sources),
-        org=blocked.org or 0,
-        group=blocked.group,
-        target=blocked.rule,
-        code=blocked.code,
-        message=blocked.message,
-        now=time.time(),
-    )
-    return int(number)
+def block(connection: Connection, run: int, blocked: Sequence[Blocked]) -> None:
+    """Tell all senders of a run what is blocked. Nobody claims until the transaction ends."""
+    connection.send("hold_claims")
+    for each in blocked:
+        connection.send(
+            "tell_block",
+            run=run,
+            org=each.org or 0,
+            group=each.group,
+            target=each.rule,
+            code=each.code,
+            message=each.message,
+        )
+
+
+def settle_blocked(connection: Connection, run: int, sources: Sequence[int]) -> int:
+    """Settle what is pending and blocked, a piece of it; return how many."""
+    number, done = 0, True
+    while done:
+        found = connection.send(
+            "settle_blocked", run=run, sources=list(sources), now=time.time()
+        ).fetchone()
+        if found is None:
+            break
+        settled, done = found
+        number += settled
+    return number
 
 
 def reopen(connection: Connection, which: Reopening, now_s: float) -> int:

@@ -111,6 +111,7 @@ CREATE TABLE run (
     exit_code  integer,
     reason     text,
     started_by text,                        -- user@host
+    joinable   boolean NOT NULL DEFAULT true, -- by other senders
     stop_code  integer,                     -- why all senders stop
     stop_reason text,
     canary_sender bigint,                   -- who makes the first calls
@@ -157,6 +158,17 @@ CREATE TABLE flight (                       -- the intent: durable before the ca
     mismatch   boolean NOT NULL,            -- the last answer echoed another customer
     code       text                         -- of the last attempt
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+
+CREATE TABLE block (                        -- what the API refuses: a target, or a whole group
+    id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run             integer NOT NULL,
+    org_id          bigint NOT NULL,
+    target_group_id bigint NOT NULL,
+    target_id       bigint,                 -- NULL: all of the group
+    code            text NOT NULL,
+    message         text NOT NULL,
+    settled_to      bigint DEFAULT 0        -- up to this place; NULL: all that was pending
+);
 
 CREATE TABLE agenda (                       -- pending and tried before, or in doubt
     item       bigint PRIMARY KEY,

@@ -6,9 +6,11 @@ and its next turn fails as a whole. Times are the server's: clocks need not agre
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 import psycopg
 
@@ -17,7 +19,7 @@ from bulk_unenroll.ledger.postgres.connection import Connection
 from bulk_unenroll.ledger.postgres.failures import given_up
 from bulk_unenroll.ledger.sharing import Beat, Others, Part, Sharing
 from bulk_unenroll.ledger.statements import Row
-from bulk_unenroll.model import BAD, Entry, State
+from bulk_unenroll.model import BAD, Blocked, Entry, State
 from bulk_unenroll.settings import RESEND_WINDOW_S
 
 TTL_S: Final = 15.0
@@ -27,8 +29,61 @@ TURN_S: Final = 0.05
 ASKS_FOR_S: Final = 30.0
 """How long a job that took no start counts for the rate of a credential."""
 LOOK_S: Final = 0.2
+CLOCK_HOLDS_S: Final = 10.0
 STARTS_FROM: Final = "starts_from"
 """Under this name a job notes until when earlier starts count that were not granted here."""
+
+
+class Told(NamedTuple):
+    """What a turn is told of the run and its other senders: a row of the statement ``others``.
+
+    ``blocked``: what is new of it, as a list of the fields of ``Blocked``; ``last_block`` is the
+    number of the last one. ``unsettled``: of some block not all that was pending is settled.
+    ``turns`` are those of the other senders; ``at_s`` is the server's time (Unix seconds).
+    """
+
+    stop_code: int | None = None
+    stop_reason: str = ""
+    settled: int = 0
+    bad: int = 0
+    not_enrolled: int = 0
+    senders: int = 0
+    blocked: list[list[Any]] | None = None
+    last_block: int = 0
+    unsettled: bool = False
+    turns: int = 0
+    at_s: float = 0.0
+
+    @property
+    def stop(self) -> tuple[int, str] | None:
+        """The exit code and reason with which all must stop."""
+        return None if self.stop_code is None else (self.stop_code, self.stop_reason)
+
+    @property
+    def others(self) -> Others:
+        """What others have settled, and what is blocked."""
+        blocked = tuple(Blocked(*fields) for fields in self.blocked or ())
+        return Others(self.settled, self.bad, self.not_enrolled, self.senders, blocked)
+
+
+@dataclass(slots=True)
+class ServerClock:
+    """How far the server's clock is ahead of ``time.monotonic``, in seconds.
+
+    An answer comes some time after the server looked at its clock, so it makes the difference too
+    small, and all starts late by as much. So of the answers of the last seconds that one counts
+    which came fastest. Clocks drift apart by less than that.
+    """
+
+    ahead_s: float = -math.inf
+    noted_s: float = -math.inf
+
+    def in_s(self, at_s: float, server_s: float, now_s: float) -> float:
+        """Seconds until the server's clock shows ``at_s``; it has just answered ``server_s``."""
+        ahead_s = server_s - now_s
+        if ahead_s >= self.ahead_s or now_s - self.noted_s > CLOCK_HOLDS_S:
+            self.ahead_s, self.noted_s = ahead_s, now_s
+        return at_s - self.ahead_s - now_s
 
 
 class Senders:
@@ -39,7 +94,11 @@ class Senders:
         self.sharing = Sharing(ttl_s, ttl_s / BEATS, TURN_S)
         self.id = self.run = self.turn = 0
         self._credential = ""
+        self._clock = ServerClock()
         self._canary_told = False
+        self._last_block = 0
+        self.has_unsettled = False
+        """Whether the run has blocks of which not all that was pending is settled."""
         self._reaped_s = time.monotonic()
 
     # ── joining and leaving ──────────────────────────────────────────────────────────────────────
@@ -48,6 +107,7 @@ class Senders:
         """Register as a sender of a run."""
         (self.id,) = self._connect().fetch_one("add_sender", run=run, name=name)
         self.run, self.turn, self._canary_told = run, 0, False
+        self._last_block, self.has_unsettled = 0, False
 
     def leave(self) -> None:
         """See ``SharedRun.leave``."""
@@ -93,10 +153,15 @@ class Senders:
         return float(longest_s)
 
     def starts(self, beat: Beat) -> list[float]:
-        """Seconds until each of the starts that a beat asks for. Within the turn's transaction."""
+        """Seconds until each of the starts that a beat asks for. The last step of a turn.
+
+        Others wait for the row of the credential until the turn ends.
+        """
+        connection = self._connect()
+        if beat.pause_s > 0 and self._credential:
+            connection.send("pause", credential=self._credential, pause=beat.pause_s)
         if not (beat.starts and self._credential):
             return []
-        connection = self._connect()
         asked = {"credential": self._credential, "job": connection.address.job}
         connection.send("still_asking", **asked)
         granted = connection.send(
@@ -105,7 +170,8 @@ class Senders:
         found = granted.fetchone()
         if found is None:
             return []
-        first_s, interval_s = found
+        first_at_s, interval_s, server_s = found
+        first_s = self._clock.in_s(first_at_s, server_s, time.monotonic())
         return [first_s + interval_s * number for number in range(beat.starts)]
 
     # ── a turn ───────────────────────────────────────────────────────────────────────────────────
@@ -131,8 +197,10 @@ class Senders:
         if beat.stop:
             code, reason = beat.stop
             connection.send("stop_run", run=self.run, code=int(code), reason=reason)
-        if beat.pause_s > 0 and self._credential:
-            connection.send("pause", credential=self._credential, pause=beat.pause_s)
+
+    def hear(self, told: Told) -> None:
+        """The turn that was told so is committed."""
+        self._last_block, self.has_unsettled = told.last_block, told.unsettled
 
     def ended_turn(self, beat: Beat | None) -> None:
         """The turn is committed."""
@@ -140,8 +208,8 @@ class Senders:
         self._canary_told = self._canary_told or bool(beat and beat.canary_passed)
 
     def ask_others(self) -> psycopg.Cursor[Row]:
-        """Why all must stop, and what others have settled: one row."""
-        return self._connect().send("others", run=self.run, sender=self.id)
+        """Ask for what is ``Told``: one row."""
+        return self._connect().send("others", run=self.run, sender=self.id, heard=self._last_block)
 
     def are_others_busy(self) -> bool:
         """Whether another sender has calls in flight, or rows to call."""
@@ -164,14 +232,6 @@ class Senders:
             if lost:
                 cutoff = now_s - RESEND_WINDOW_S
                 connection.execute("take_over", lost=lost, now=now_s, cutoff=cutoff)
-
-
-def heard(row: Row | None) -> tuple[tuple[int, str] | None, Others]:
-    """What ``ask_others`` found."""
-    if row is None:
-        return None, Others()
-    code, reason, settled, bad, not_enrolled, *_ = row
-    return None if code is None else (code, reason), Others(settled, bad, not_enrolled)
 
 
 def await_senders(connection: Connection, ttl_s: float) -> None:

@@ -6,7 +6,7 @@ INSERT INTO sender (run, name) VALUES (:run, :name) RETURNING id;
 -- name: open_run
 -- The last one alone: an earlier one that a kill ended was gone on with since.
 SELECT id, run_id, sources FROM run
-WHERE id = (SELECT max(id) FROM run) AND ended_at IS NULL AND stop_code IS NULL;
+WHERE id = (SELECT max(id) FROM run) AND ended_at IS NULL AND stop_code IS NULL AND joinable;
 
 -- name: add_slices
 -- Of each source what stands first there, then what it repeats of others: each customer/target is
@@ -52,11 +52,18 @@ UPDATE slice SET done = true, all_tried = :all_tried AND kind = 'fresh' WHERE id
 SELECT fence(:sender, :turn, :settled, :bad, :not_enrolled);
 
 -- name: others
-SELECT r.stop_code, r.stop_reason, o.settled, o.bad, o.not_enrolled, o.turns,
-       extract(epoch FROM clock_timestamp())::float8
+SELECT r.stop_code, r.stop_reason, o.settled, o.bad, o.not_enrolled, o.senders,
+       b.told, b.last, b.unsettled, o.turns, extract(epoch FROM clock_timestamp())::float8
 FROM run r CROSS JOIN LATERAL (
+    SELECT json_agg(json_build_array(nullif(org_id, 0), target_group_id, target_id, code, message)
+                    ORDER BY id) FILTER (WHERE id > :heard) AS told,
+           coalesce(max(id), 0) AS last,
+           coalesce(bool_or(settled_to IS NOT NULL), false) AS unsettled
+    FROM block WHERE run = r.id) b
+CROSS JOIN LATERAL (
     SELECT coalesce(sum(settled), 0)::bigint AS settled, coalesce(sum(bad), 0)::bigint AS bad,
            coalesce(sum(not_enrolled), 0)::bigint AS not_enrolled,
+           count(*) FILTER (WHERE ended_at IS NULL AND fenced_at IS NULL) AS senders,
            coalesce(sum(turn), 0)::bigint AS turns
     FROM sender WHERE run = r.id AND id <> :sender) o
 WHERE r.id = :run;
@@ -211,7 +218,7 @@ UPDATE bulk_unenroll.ask SET seen_at = clock_timestamp()
 WHERE credential = :credential AND job = :job AND seen_at < clock_timestamp() - interval '2 seconds';
 
 -- name: grant
--- How far off they are is asked again once the row is locked: another turn may have held it.
+-- The time is asked again once the row is locked: another turn may have held it.
 UPDATE bulk_unenroll.pace p
 SET next_at = greatest(p.next_at, n.now + :lead, p.paused_until) + n.interval_s * :starts
 FROM (SELECT extract(epoch FROM clock_timestamp())::float8 AS now, max(a.interval_s) AS interval_s
@@ -219,8 +226,8 @@ FROM (SELECT extract(epoch FROM clock_timestamp())::float8 AS now, max(a.interva
       WHERE a.credential = :credential
         AND (a.job = :job OR a.seen_at > clock_timestamp() - make_interval(secs => :asks_for))) n
 WHERE p.credential = :credential
-RETURNING p.next_at - n.interval_s * :starts - extract(epoch FROM clock_timestamp())::float8,
-          n.interval_s;
+RETURNING p.next_at - n.interval_s * :starts, n.interval_s,
+          extract(epoch FROM clock_timestamp())::float8;
 
 -- name: pause
 UPDATE bulk_unenroll.pace

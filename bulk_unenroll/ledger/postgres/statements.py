@@ -9,6 +9,9 @@ from bulk_unenroll.ledger.places import LAST_ROW, PLACE_BITS
 from bulk_unenroll.ledger.postgres.staging import DIVISIONS
 from bulk_unenroll.ledger.statements import read_statements
 
+PIECE: Final = 20_000
+"""How many customers/targets are looked at in one turn to settle what is blocked."""
+
 MACROS: Final = {
     # an integer comes as the smallest type that holds it, in which it could not be shifted
     "place": f"({{0}}::bigint << {PLACE_BITS} | {{1}})",
@@ -24,6 +27,7 @@ MACROS: Final = {
     SELECT 1 FROM row r
     WHERE r.source = {{source_of {0}}} AND r.row = {{row_of {0}}}
       AND r.source = ANY (:sources::bigint[]))""",
+    "piece": f"{PIECE}",
     # how many rows a slice of a source, c, has: a small one is cut, too, for several senders
     "size": "greatest(50, least(2000, (c.row_count + 63) / 64))",
     # Unix seconds as text, to the millisecond, as SQLite's strftime rounds it

@@ -122,7 +122,9 @@ WHERE id = :item;
 
 -- name: release
 UPDATE item SET state = :state, not_before = :not_before, claimed_at = NULL,
-    doubt_at = CASE WHEN :old THEN 0 ELSE doubt_at END, code = coalesce(:code, code)
+    doubt_at = CASE WHEN :old THEN 0 ELSE doubt_at END, code = coalesce(:code, code),
+    message = CASE :state WHEN 'blocked' THEN :message ELSE message END,
+    updated_at = CASE :state WHEN 'blocked' THEN :now ELSE updated_at END
 WHERE id = :item;
 
 -- name: index_pending

@@ -106,6 +106,7 @@ class SqliteLedger(Notes):
         now_s: float,
         resend_after_s: float,
         started_by: str | None = None,
+        joinable: bool = True,  # nobody can
     ) -> None:
         """See ``Ledger.begin_run``."""
         self._claims = begin_run(

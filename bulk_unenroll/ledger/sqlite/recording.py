@@ -26,6 +26,8 @@ def _released(entry: Entry) -> dict[str, object]:
         "not_before": entry.not_before_s,
         "old": entry.old,
         "code": entry.code,
+        "message": entry.message,
+        "now": time.time(),
     }
 
 

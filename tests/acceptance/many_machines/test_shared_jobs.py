@@ -207,6 +207,54 @@ def test_first_calls_that_fail_stop_all_whoever_made_them(desk: Desk, shared: St
 
 
 @pytest.mark.thorough
+def test_an_org_that_is_refused_stops_no_other_org(desk: Desk, shared: Start) -> None:
+    api = shared()
+    for name, words in (("a.csv", ("--data-scope-org", 7)), ("b.csv", ())):
+        desk.write(name, rows(60))
+        assert desk.do("run", name, *JOB, *FAST, *words, "--limit", 10).code == 3
+    api.ask("teach", {"rules": [{"orgs": [7], "act": "answer", "code": 310144}]})
+    ended = desk.do("resume", *JOB, "--yes", "--canary", 0)
+    assert (ended.code, "(org 7)" in ended.err) == (78, True), ended.err
+    status = desk.do("status", *JOB, "--json").json["status"]
+    assert (status["succeeded"], status["pending"]) == (70, 50)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("words", "most"), [(("--limit", "16"), 16), (("--first-time", "hold"), 10)]
+)
+def test_nobody_joins_a_run_that_must_leave_most_calls(
+    desk: Desk, shared: Start, words: tuple[str, ...], most: int
+) -> None:
+    """Another sender would make them, while the first one works or once it was killed."""
+    api = shared(SLOW)
+    desk.write("a.csv", [(who, 1001, 4711) for who in people(60)])
+    run = desk.start("run", "a.csv", *JOB, *AT_100, *words)
+    api.wait_for_calls(5)
+    early = desk.do("work", *JOB)
+    assert (early.code, "no run to be joined" in early.err) == (75, True), early.err
+    assert wait_for(run)[0] == 3
+    late = desk.do("work", *JOB)
+    assert (late.code, "no run goes on" in late.err) == (3, True), late.err
+    assert len(api.seen()) == most
+
+
+@pytest.mark.thorough
+def test_nor_one_whose_only_sender_was_killed(desk: Desk, shared: Start) -> None:
+    api = shared(SLOW)
+    desk.write("a.csv", rows(60))
+    killed = desk.start("run", "a.csv", *JOB, *AT_100, "--limit", "16")
+    api.wait_for_calls(5)
+    killed.kill()
+    wait_for(killed)
+    late = desk.do("work", *JOB)
+    assert (late.code, "no run goes on" in late.err) == (3, True), late.err
+    for words in (("--begin-only",), ("--on", "dask://127.0.0.1:9")):
+        assert desk.do("run", "a.csv", *JOB, *AT_100, "--limit", "16", *words).code == 2
+    assert len(api.seen()) <= 16
+
+
+@pytest.mark.thorough
 def test_who_would_call_as_somebody_else_does_not_join(desk: Desk, shared: Start) -> None:
     """A user of another org would take out others, and each user would have the whole rate."""
     api = shared(SLOW)

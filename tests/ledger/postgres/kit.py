@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,13 @@ from bulk_unenroll.ledger.opening import open_job_reader
 from bulk_unenroll.ledger.postgres.ledger import PostgresLedger
 from bulk_unenroll.ledger.postgres.session import name_of, schema_of
 from tests.kit.postgres import Server
+from tests.ledger.kit import begin, confirmed, keys
 
 KILL = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = %s"
+TTL_S = 0.4
+"""Senders of tests are given up soon."""
+Join = Callable[[], PostgresLedger]
+"""Joins the run that goes on."""
 _numbers = itertools.count(1)
 
 
@@ -57,3 +62,20 @@ def tool(place: PostgresPlace) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
     with closing(psycopg.connect(place.url, autocommit=True)) as raw:
         raw.execute(f'SET search_path = "{schema_of(place.job)}"')
         yield raw
+
+
+def begun(ledger: PostgresLedger, number: int) -> None:
+    """A run over so many customers."""
+    confirmed(ledger, keys(*range(1, number + 1)))
+    begin(ledger, now_s=time.time())
+
+
+def wait_until_blocked(place: PostgresPlace, ledger: PostgresLedger) -> None:
+    """Wait until the server holds up what a ledger asked because another holds a lock."""
+    query = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s"
+    pid = ledger.connection.raw.info.backend_pid
+    with tool(place) as other:
+        deadline = time.monotonic() + 30
+        while other.execute(query, [pid]).fetchone() != (True,):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)

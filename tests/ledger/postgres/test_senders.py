@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from itertools import pairwise
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from bulk_unenroll.errors import Fenced, FolderBusy, LedgerFailed, LedgerOutOfReach
 from bulk_unenroll.ledger.postgres.job import open_to_read
 from bulk_unenroll.ledger.postgres.ledger import PostgresLedger
+from bulk_unenroll.ledger.postgres.senders import ServerClock
 from bulk_unenroll.ledger.postgres.session import Address
 from bulk_unenroll.ledger.postgres.stopping import ask_to_stop, is_sending
 from bulk_unenroll.ledger.sharing import Beat, Part
@@ -30,36 +31,7 @@ from tests.ledger.kit import (
     states,
     turn,
 )
-from tests.ledger.postgres.kit import PostgresPlace, tool
-
-TTL_S = 0.4
-Join = Callable[[], PostgresLedger]
-
-
-@pytest.fixture
-def first(place: PostgresPlace) -> Iterator[PostgresLedger]:
-    """A ledger whose senders are given up soon."""
-    with closing(PostgresLedger.open(place.url, place.job, TTL_S)) as made:
-        yield made
-
-
-@pytest.fixture
-def join(place: PostgresPlace) -> Iterator[Join]:
-    """Joins the run that goes on."""
-    with ExitStack() as stack:
-
-        def joined() -> PostgresLedger:
-            made = PostgresLedger.beside_others(place.url, place.job, TTL_S)
-            stack.enter_context(closing(made))
-            assert made.join("somebody@elsewhere")
-            return made
-
-        yield joined
-
-
-def begun(ledger: PostgresLedger, number: int) -> None:
-    confirmed(ledger, keys(*range(1, number + 1)))
-    begin(ledger, now_s=time.time())
+from tests.ledger.postgres.kit import TTL_S, Join, PostgresPlace, begun, tool, wait_until_blocked
 
 
 def test_each_calls_slices_of_its_own_and_all_are_called_once(
@@ -244,17 +216,6 @@ def test_one_alone_makes_them_where_two_ask_at_once(
         assert part.result(timeout=30) is Part.WAIT
 
 
-def wait_until_blocked(place: PostgresPlace, ledger: PostgresLedger) -> None:
-    """Wait until the server holds up what a ledger asked because another holds a lock."""
-    query = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s"
-    pid = ledger.connection.raw.info.backend_pid
-    with tool(place) as other:
-        deadline = time.monotonic() + 30
-        while other.execute(query, [pid]).fetchone() != (True,):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-
-
 def test_a_stop_reaches_all_with_their_next_turn(
     first: PostgresLedger, join: Join, place: PostgresPlace
 ) -> None:
@@ -315,7 +276,9 @@ def test_each_hears_what_others_have_settled(first: PostgresLedger, join: Join) 
     turn(second, *[answer(call) for call in calls[:3]], answer(calls[3], State.FAILED),
          answer(calls[4], State.NOT_ENROLLED))  # fmt: skip
     others = turn(first, beat=Beat()).others
-    assert (others.settled, others.bad, others.not_enrolled) == (5, 1, 1)
+    assert (others.settled, others.bad, others.not_enrolled, others.senders) == (5, 1, 1, 1)
+    second.shared.leave()
+    assert turn(first, beat=Beat()).others.senders == 0
 
 
 def test_more_is_left_while_another_has_calls_in_flight(first: PostgresLedger, join: Join) -> None:
@@ -392,6 +355,15 @@ def test_a_start_is_as_far_off_as_it_is_however_long_its_turn_takes(
         assert late_s() < 0.1
     monkeypatch.setattr(first.connection, "pipelined_transaction", slowly)
     assert late_s() < 0.1
+
+
+def test_a_start_is_not_late_because_an_answer_was() -> None:
+    """The server's clock is 1,000 s ahead; each start is meant for 1,105 by it, 105 by this one."""
+    clock = ServerClock()
+    assert clock.in_s(1105.0, server_s=1100.0, now_s=100.0) == 5.0
+    assert clock.in_s(1105.0, server_s=1101.0, now_s=101.5) == 3.5, "it took half a second"
+    assert clock.in_s(1105.0, server_s=1103.0, now_s=102.0) == 2.0, "the server's clock was set"
+    assert clock.in_s(1205.0, server_s=1120.0, now_s=120.0) == 85.0, "or drifts"
 
 
 def test_the_lower_of_two_rates_holds(first: PostgresLedger, join: Join, server: Server) -> None:

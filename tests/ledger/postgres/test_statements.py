@@ -110,7 +110,16 @@ def misleading(ledger: PostgresLedger, place: PostgresPlace) -> PostgresLedger:
 
 @pytest.mark.parametrize(
     "statement",
-    ["claim", "claim_due", "claim_fresh", "claim_in_line", "next_due", "fresh", "in_line"],
+    [
+        "claim",
+        "claim_due",
+        "claim_fresh",
+        "claim_in_line",
+        "next_due",
+        "fresh",
+        "in_line",
+        "settle_blocked",
+    ],
 )
 @pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
 def test_a_turn_looks_up_by_key_whatever_the_statistics_say(
