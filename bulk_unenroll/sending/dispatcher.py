@@ -9,7 +9,6 @@ from contextlib import suppress
 
 from bulk_unenroll.capillary.auth import Auth
 from bulk_unenroll.capillary.verdicts import Halt, Unsent, Verdict
-from bulk_unenroll.exits import ExitCode
 from bulk_unenroll.sending.adaptive_rate import AdaptiveRate
 from bulk_unenroll.sending.circuit_breaker import CallResult, CircuitBreaker, blames_api
 from bulk_unenroll.sending.landing import Flight, Landing
@@ -181,8 +180,9 @@ class Dispatcher:
     def _record(self, result: CallResult) -> None:
         was_open = self._breaker_delay_s() == 0
         self._breaker.record(result)
-        if self._breaker.exhausted:
-            self._run.stop(ExitCode.API_FAILS, self._breaker.exhausted)
+        if self._breaker.exhausted and self._breaker.outage:
+            since_s = self._breaker.outage.since_s
+            self._run.give_up(self._breaker.exhausted, failing_since_s=since_s)
         delay_s = self._breaker.starts_in_s(result.now_s)
         if delay_s and was_open:
             self._run.observer.paused(delay_s, _why(result.verdict))

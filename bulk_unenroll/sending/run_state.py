@@ -53,6 +53,8 @@ class RunState:
         self.entries: list[Entry] = []
         self.blocks: list[Blocked] = []
         self.stop_reasons: dict[int, str] = {}
+        self.others_settled_s = -math.inf
+        """When other senders of the run were last seen to settle calls, by ``clock.now_s``."""
         self.clocks_parted = False
         self.keeper_wanted = asyncio.Event()
         self.dispatcher_wanted = asyncio.Event()
@@ -131,6 +133,13 @@ class RunState:
         self.sieve.stopped = True
         self.observer.entered(Stage.STOPPING)
         self._sift()
+
+    def give_up(self, reason: str, *, failing_since_s: float) -> None:
+        """Stop for an outage of the API: all senders, or this one alone if others get answers."""
+        if self.others_settled_s > failing_since_s:
+            self.stop(ExitCode.FOLDER_BUSY, f"{reason}; other senders of the run get answers")
+        else:
+            self.stop(ExitCode.API_FAILS, reason)
 
     def block(self, target: Target, verdict: Block) -> None:
         """Call nobody else in this target or its group."""

@@ -40,6 +40,7 @@ class Team:
         self._asked_s = self._turned_s = 0.0
         self._asked_by_loop_s = 0.0
         self._lead_s = 0.0
+        self._settled: int | None = None
 
     async def rest(self) -> None:
         """Wait until the next turn may be taken: each costs a round trip."""
@@ -71,6 +72,9 @@ class Team:
         if turn.stop and not run.sieve.stopped:
             run.stop(*turn.stop)
         others = turn.others
+        if self._settled is not None and others.settled > self._settled:
+            run.others_settled_s = now_s
+        self._settled = others.settled
         self._rate.ramp.senders = 1 + others.senders
         for block in others.blocked:
             run.forbid(block)

@@ -7,12 +7,13 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.kit.command import Desk, Witness, people
+from tests.kit.proxy import HOST, Proxy
 
 Start = Callable[..., Witness]
 JOB = ("--job", "cleanup")
@@ -252,6 +253,48 @@ def test_nor_one_whose_only_sender_was_killed(desk: Desk, shared: Start) -> None
     for words in (("--begin-only",), ("--on", "dask://127.0.0.1:9")):
         assert desk.do("run", "a.csv", *JOB, *AT_100, "--limit", "16", *words).code == 2
     assert len(api.seen()) <= 16
+
+
+@pytest.fixture
+def tunnelled(desk: Desk, shared: Start, tmp_path: Path) -> Iterator[Witness]:
+    """An API that each process reaches only through the proxy of its environment."""
+    api = shared(SLOW)
+    proxy = Proxy(api.base_url, tmp_path)
+    desk.environment |= {
+        "BULK_UNENROLL_BASE_URL": f"https://{HOST}/v3.1",
+        "HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}",
+        "SSL_CERT_FILE": str(proxy.authority),
+    }
+    yield api
+    proxy.stop()
+
+
+@pytest.mark.thorough
+def test_a_machine_that_alone_does_not_reach_the_api_stops_nobody(
+    desk: Desk, tunnelled: Witness
+) -> None:
+    desk.write("a.csv", rows(600))
+    run = desk.start("run", "a.csv", *JOB, *AT_100)
+    tunnelled.wait_for_calls(20)
+    desk.environment["HTTPS_PROXY"] = "http://127.0.0.1:9"
+    cut_off = desk.do("work", *JOB)
+    assert cut_off.code == 75, cut_off.err
+    assert "other senders of the run get answers" in cut_off.last_lines[0]
+    assert "bulk-unenroll work cleanup.unenroll" in cut_off.last_lines[1]
+    delay_answers(tunnelled, 0)
+    assert wait_for(run)[0] == 0
+    assert sorted(call["customer"] for call in tunnelled.seen()) == sorted(people(600))
+    assert desk.do("status", *JOB, "--json").json["status"]["succeeded"] == 600
+
+
+@pytest.mark.thorough
+def test_an_api_that_nobody_reaches_stops_all(desk: Desk, tunnelled: Witness) -> None:
+    desk.write("a.csv", rows(60))
+    assert desk.do("run", "a.csv", *JOB, *FAST, "--begin-only").code == 0
+    desk.environment["HTTPS_PROXY"] = "http://127.0.0.1:9"
+    for worker in [desk.start("work", *JOB) for _ in range(2)]:
+        code, err = wait_for(worker)
+        assert (code, "cannot be reached" in err) == (69, True), err
 
 
 @pytest.mark.thorough
