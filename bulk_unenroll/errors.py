@@ -12,6 +12,7 @@ Stop                      what happened, the exit code, and what to do next
 ├── OutsideWindow    3    it is not the time of day at which calls may be made
 ├── FolderBusy       75   another process works in this folder
 ├── Fenced           75   other senders of the run gave this one up
+├── CutOff           75   other senders of the run reach the API, this one does not
 ├── Misconfigured    78   base URL, scope, missing credentials, redirect, certificate
 │   └── Moved             the ledger of this folder was closed for good, for another one
 └── Interrupted      130, 143   a signal came before anything was sent
@@ -173,6 +174,13 @@ class Fenced(Stop):
 
     It sends and records nothing any more. The same command joins the run again.
     """
+
+    code = ExitCode.FOLDER_BUSY
+    repeatable = True
+
+
+class CutOff(Stop):
+    """This machine does not reach the API, while other senders of the run get answers."""
 
     code = ExitCode.FOLDER_BUSY
     repeatable = True

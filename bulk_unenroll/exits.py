@@ -138,7 +138,6 @@ PRECEDENCE: Final = (
     ExitCode.CONFIG,
     ExitCode.CREDENTIALS,
     ExitCode.API_FAILS,
-    ExitCode.FOLDER_BUSY,
     ExitCode.SIGINT,
     ExitCode.SIGTERM,
 )
@@ -151,9 +150,7 @@ again by whatever placed it; one that ended with another code is not."""
 STOPS_ALL: Final = frozenset({ExitCode.API_FAILS, ExitCode.CREDENTIALS, ExitCode.CONFIG})
 """What stops one sender of a shared run stops all of them: the others would meet the same."""
 
-OF_ONE_SENDER: Final = frozenset(
-    {ExitCode.LEFT_OVER, ExitCode.FOLDER_BUSY, ExitCode.SIGINT, ExitCode.SIGTERM}
-)
+OF_ONE_SENDER: Final = frozenset({ExitCode.LEFT_OVER, ExitCode.SIGINT, ExitCode.SIGTERM})
 """What ends one sender of a shared run by itself: the run waits for the next one, or goes on."""
 
 SETTLED: Final = frozenset({ExitCode.FINISHED, ExitCode.ROWS_FAILED, ExitCode.LEFT_OVER})

@@ -35,7 +35,6 @@ MENDED: Final[Mapping[str, tuple[str, str]]] = {
 CHECK_BY_HAND: Final = "look these customers up; `retry --state review` would call them again"
 GIVE_IT_TIME: Final = "give the API a moment to recover, but no more than 15 min"
 LOOK_UP: Final = "look these customers up first: the calls may have been applied"
-CHECK_NETWORK: Final = "find out why this machine does not reach the API"
 GIVE_URL: Final = "give the right base URL"
 ANY_HOST: Final = "https://HOST/v3.1"
 UNJUDGED: Final = (ExitCode.CREDENTIALS, ExitCode.CONFIG, ExitCode.API_FAILS)
@@ -108,8 +107,6 @@ def next_command(
         return None
     if ended.code == ExitCode.INTERNAL:
         return Next("verify", (folder,))
-    if ended.code == ExitCode.FOLDER_BUSY:
-        return Next("work", (folder,)).after(CHECK_NETWORK)
     if ended.code in HALTS:
         return Next("resume", (folder,)).after(HALTS[ended.code])
     if ended.code == ExitCode.API_FAILS:

@@ -23,6 +23,7 @@ from bulk_unenroll.commands.steps.placing import Engine
 from bulk_unenroll.commands.steps.progress_file import ProgressFile
 from bulk_unenroll.commands.steps.stops import why_stop
 from bulk_unenroll.errors import (
+    CutOff,
     Interrupted,
     LedgerAway,
     LedgerFailed,
@@ -221,6 +222,8 @@ class Sending:
         except LedgerFailed as failed:
             summary = end.fail(failed)
         else:
+            if cut_off := reasons.get(ExitCode.FOLDER_BUSY):
+                raise CutOff(cut_off, "find out why this machine does not reach the API")
             progress.enter("writing results")
             summary = end.finish(reasons)
         for file in metrics:

@@ -280,7 +280,7 @@ def test_a_machine_that_alone_does_not_reach_the_api_stops_nobody(
     cut_off = desk.do("work", *JOB)
     assert cut_off.code == 75, cut_off.err
     assert "other senders of the run get answers" in cut_off.last_lines[0]
-    assert "bulk-unenroll work cleanup.unenroll" in cut_off.last_lines[1]
+    assert cut_off.last_lines[1] == "next: bulk-unenroll work --job cleanup"
     delay_answers(tunnelled, 0)
     assert wait_for(run)[0] == 0
     assert sorted(call["customer"] for call in tunnelled.seen()) == sorted(people(600))
