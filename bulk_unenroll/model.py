@@ -193,6 +193,13 @@ class Call:
         """The state it was claimed from, and returns to until an answer settles it."""
         return State.IN_DOUBT if self.doubtful else State.PENDING
 
+    def tells(self, state: State) -> bool:
+        """Whether its end in ``state`` tells anything of the list that it is from.
+
+        Not enrolled after an attempt without an answer does not: that may have been applied.
+        """
+        return not (self.doubtful and state is State.NOT_ENROLLED)
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:

@@ -73,10 +73,9 @@ class Canary:
     def record(self, call: Call, decision: Decision) -> None:
         """Take into account what was decided on one of the first calls.
 
-        Not enrolled after an attempt without an answer says nothing, for that attempt may have
-        taken the customer out: another call takes its place.
+        Another call takes the place of one that tells nothing.
         """
-        if call.doubtful and decision.state is State.NOT_ENROLLED:
+        if not call.tells(decision.state):
             for calls in (self.admitted, self.answered, self.ended):
                 calls.discard(call.id)
             return

@@ -260,6 +260,19 @@ class TestCanary:
         assert "were not enrolled: above --max-not-enrolled" in halts[69]
         assert len(api.starts) < 130
 
+    async def test_but_not_those_whom_a_lost_call_had_taken_out(self, job: Job) -> None:
+        job.plan(keys(range(1, 301)))
+
+        def script(key: Enrollment, attempt: int, at_s: float) -> Answer | None:
+            if key.customer > 200:
+                return None
+            return LOST if attempt == 1 else error(310149)
+
+        api = ScriptedApi(script)
+        limit = Limit(50, percent=True)
+        assert await job.run(api, concurrency=200, max_not_enrolled=limit) == {}
+        assert job.states() == {State.SUCCEEDED: 100, State.NOT_ENROLLED: 200}
+
     async def test_not_if_no_row_remains(self, job: Job) -> None:
         job.plan(keys(range(1, 11)))
         api = ScriptedApi(lambda key, attempt, at_s: error(310011))

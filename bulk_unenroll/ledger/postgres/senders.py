@@ -180,7 +180,8 @@ class Senders:
         """Fence the turn: it fails if this sender was given up. Tell the others the news."""
         if not self.id:  # no run was begun: there is nothing to claim
             return
-        states = [entry.state for entry in entries if entry.attempt]
+        sent = (entry for entry in entries if entry.attempt)
+        states = [entry.state for entry in sent if entry.call.tells(entry.state)]
         connection = self._connect()
         connection.send(
             "fence",
