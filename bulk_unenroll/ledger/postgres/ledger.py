@@ -33,6 +33,7 @@ from bulk_unenroll.ledger.postgres.mark import Mark, Seen, check_attended, check
 from bulk_unenroll.ledger.postgres.outage import Outage
 from bulk_unenroll.ledger.postgres.reader import PostgresReader
 from bulk_unenroll.ledger.postgres.recording import (
+    Recorded,
     all_landed,
     block,
     record,
@@ -215,15 +216,7 @@ class PostgresLedger(Notes):
                 self.shared.begin_turn(entries, beat)
                 if pace is not None:
                     self.connection.send("set_meta", name="pace", value=pace)
-                blocks = blocked or self.shared.has_unsettled
-                if blocks:
-                    block(self.connection, self._claims.run, blocked)
-                recorded = record(self.connection, entries)
-                number = (
-                    settle_blocked(self.connection, self._claims.run, self._claims.sources)
-                    if blocks
-                    else 0
-                )
+                recorded, number = self._record(entries, blocked)
                 self._park(now_s, resend_after_s, clocks_parted=clocks_parted)
                 others = self.shared.ask_others()
                 turn = self._claim(claim, wanted, number)
@@ -234,10 +227,15 @@ class PostgresLedger(Notes):
                 granted_s = time.monotonic()
             self._note_seen(told)
             self.shared.hear(told)
-            if told.unsettled:  # the rest of it is due with the next turn
+            if told.unsettled:  # the rest of what is blocked is due with the next turn
                 turn = replace(turn, more=True, next_due_s=now_s)
-            turn = replace(turn, starts_in_s=starts, granted_s=granted_s)
-            return replace(turn, stop=told.stop, others=told.others)
+            return replace(
+                turn,
+                starts_in_s=starts,
+                granted_s=granted_s,
+                stop=told.stop,
+                others=told.others,
+            )
 
         turn = Outage(self).bridged(take, now_s)
         self.shared.ended_turn(beat)
@@ -245,6 +243,15 @@ class PostgresLedger(Notes):
             with suppress(LedgerOutOfReach):  # the turn is taken; the next one waits for the server
                 self.shared.reap(now_s)
         return turn
+
+    def _record(self, entries: Sequence[Entry], blocked: Sequence[Blocked]) -> tuple[Recorded, int]:
+        """Record ``entries``, then settle what is blocked; how many that were."""
+        if not (blocked or self.shared.has_unsettled):
+            return record(self.connection, entries), 0
+        run, sources = self._claims.run, self._claims.sources
+        block(self.connection, run, blocked)
+        recorded = record(self.connection, entries)
+        return recorded, settle_blocked(self.connection, run, sources)
 
     def _note_seen(self, told: Told) -> None:
         """A turn is committed: whatever the ledger is later, this was in it."""
