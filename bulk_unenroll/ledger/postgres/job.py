@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from typing import Final
+from typing import Final, LiteralString
 
 from psycopg import sql
 
@@ -77,7 +77,8 @@ def hold(connection: Connection) -> None:
     """Lock the job for as long as the connection lasts."""
     address = connection.address
     until_s = time.monotonic() + PATIENCE_S
-    while not _try_lock(connection, _number(f"work on {address.schema}")):
+    number = _number(f"work on {address.schema}")
+    while not _try_lock(connection, number, "pg_try_advisory_lock"):
         if time.monotonic() > until_s:
             raise FolderBusy(address.job, f"another process works on the job {address.job}")
         time.sleep(0.05)
@@ -90,11 +91,19 @@ def release(connection: Connection) -> None:
 
 
 def is_held(connection: Connection) -> bool:
-    """Whether a process holds the lock of the job: it plans, or is about to send."""
+    """Whether another process holds the lock of the job: it plans, or is about to send."""
     number = _number(f"work on {connection.address.schema}")
-    with translated(), connection.raw.transaction():
-        found = connection.raw.execute("SELECT pg_try_advisory_xact_lock(%s)", [number]).fetchone()
-    return found == (False,)
+    is_free = _try_lock(connection, number, "pg_try_advisory_lock_shared")
+    if is_free:
+        with translated():
+            connection.raw.execute("SELECT pg_advisory_unlock_shared(%s)", [number])
+    return not is_free
+
+
+def keep_free(connection: Connection) -> bool:
+    """Let nobody take the lock of the job until the transaction ends; False if somebody has it."""
+    number = _number(f"work on {connection.address.schema}")
+    return _try_lock(connection, number, "pg_try_advisory_xact_lock_shared")
 
 
 def let_go(connection: Connection) -> None:
@@ -154,10 +163,10 @@ def exists(connection: Connection) -> bool:
     return found is not None
 
 
-def _try_lock(connection: Connection, number: int) -> bool:
+def _try_lock(connection: Connection, number: int, how: LiteralString) -> bool:
     with translated():
-        found = connection.raw.execute("SELECT pg_try_advisory_lock(%s)", [number]).fetchone()
-    return bool(found and found[0])
+        found = connection.raw.execute(f"SELECT {how}(%s)", [number]).fetchone()
+    return found == (True,)
 
 
 def _number(name: str) -> int:

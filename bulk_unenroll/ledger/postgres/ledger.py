@@ -22,7 +22,7 @@ from bulk_unenroll.ledger.postgres.arrivals import Arrivals
 from bulk_unenroll.ledger.postgres.claims import Claims, begin_run
 from bulk_unenroll.ledger.postgres.connection import Connection
 from bulk_unenroll.ledger.postgres.job import (
-    is_held,
+    keep_free,
     let_go,
     open_to_send,
     open_to_write,
@@ -98,22 +98,22 @@ class PostgresLedger(Notes):
     def join(self, started_by: str) -> tuple[str, list[int]] | None:
         """Join the run that is going on: its id and sources; None if there is none.
 
-        Raises ``FolderBusy`` (75) while another process is about to begin one, and ``LedgerBehind``
-        (74) where the ledger may not know who was called.
+        Raises ``FolderBusy`` (75) while another process plans or is about to begin one, and
+        ``LedgerBehind`` (74) where the ledger may not know who was called.
         """
         check_not_behind(self.connection, self._mark, Trust.ATTENDED)
-        held = is_held(self.connection)  # asked first, for it may begin in between
-        found = self.connection.fetch_all("open_run")
-        if held and not found:
-            job = self.connection.address.job
-            why = f"another process works on the job {job}, and has begun no run to be joined"
-            raise FolderBusy(job, why, "start it again in a while")
-        if not found:
-            return None
-        check_attended(self.connection)
-        run, run_id, sources = found[0]
+        with self.connection.transaction():
+            if not keep_free(self.connection):
+                job = self.connection.address.job
+                why = f"another process works on the job {job}, and has begun no run to be joined"
+                raise FolderBusy(job, why, "start it again in a while")
+            found = self.connection.fetch_all("open_run")
+            if not found:
+                return None
+            check_attended(self.connection)
+            run, run_id, sources = found[0]
+            self.shared.enter(run, started_by)
         self._run_id = run_id
-        self.shared.enter(run, started_by)
         self._claims = Claims(lambda: self.connection, self.shared.id, run, sources)
         self.connection.bridges = True
         return run_id, sources

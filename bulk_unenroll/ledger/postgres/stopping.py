@@ -21,10 +21,11 @@ def ask_to_stop(address: Address) -> bool:
     """
     with closing(open_to_send(address)) as connection:
         held = is_held(connection)  # asked first, for the run may begin in between
-        goes_on = bool(connection.fetch_all("open_run")) or is_sending(connection)
-        if held and not goes_on:
+        sending = is_sending(connection)
+        if held and not sending:
             why = f"another process works on the job {address.job}, and has begun no run of it yet"
             raise FolderBusy(address.job, why, "end that process where it was started")
+        goes_on = sending or bool(connection.fetch_all("open_run"))
         connection.execute("stop_open_run", code=int(ExitCode.LEFT_OVER), reason=STOPPED)
         return goes_on
 

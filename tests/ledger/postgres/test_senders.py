@@ -11,7 +11,8 @@ from itertools import pairwise
 import pytest
 
 from bulk_unenroll.errors import Fenced, FolderBusy, LedgerFailed, LedgerOutOfReach
-from bulk_unenroll.ledger.postgres.job import open_to_read
+from bulk_unenroll.ledger.postgres import job
+from bulk_unenroll.ledger.postgres.job import hold, open_to_read
 from bulk_unenroll.ledger.postgres.ledger import PostgresLedger
 from bulk_unenroll.ledger.postgres.senders import ServerClock
 from bulk_unenroll.ledger.postgres.session import Address
@@ -66,6 +67,44 @@ def test_who_comes_before_the_run_begins_is_to_start_again(
         assert caught.value.code == 75
         begin(first, now_s=time.time())
         assert early.join("somebody@elsewhere")
+
+
+def test_nobody_joins_an_earlier_run_while_another_one_is_planned(
+    first: PostgresLedger, place: PostgresPlace
+) -> None:
+    """It would call those whom the new list leaves out. A stop would not reach the new run."""
+    begun(first, 100)
+    first.close()
+    with (
+        closing(PostgresLedger.open(place.url, place.job, TTL_S)) as planner,
+        closing(PostgresLedger.beside_others(place.url, place.job, TTL_S)) as late,
+    ):
+        with pytest.raises(FolderBusy):
+            late.join("somebody@elsewhere")
+        with pytest.raises(FolderBusy):
+            ask_to_stop(Address.of(place.url, place.job))
+        confirmed(planner, keys(1, 2))
+        begin(planner, now_s=time.time())
+        assert late.join("somebody@elsewhere")
+
+
+def test_nobody_plans_in_the_moment_in_which_another_one_joins(
+    first: PostgresLedger, place: PostgresPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(first, 100)
+    first.close()
+    with closing(PostgresLedger.beside_others(place.url, place.job, TTL_S)) as late:
+        entered = late.shared.enter
+
+        def enter(run: int, name: str) -> None:
+            other = open_to_read(Address.of(place.url, place.job))
+            with closing(other), pytest.raises(FolderBusy):
+                hold(other)
+            entered(run, name)
+
+        monkeypatch.setattr(job, "PATIENCE_S", 0.0)
+        monkeypatch.setattr(late.shared, "enter", enter)
+        assert late.join("somebody@elsewhere")
 
 
 def test_who_took_no_turn_for_too_long_is_given_up_and_told_as_such(
