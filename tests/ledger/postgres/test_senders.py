@@ -330,6 +330,15 @@ def test_more_is_left_while_another_has_calls_in_flight(first: PostgresLedger, j
     assert not turn(first, claim=5).more
 
 
+def test_more_is_left_while_another_takes_the_last_rows(first: PostgresLedger, join: Join) -> None:
+    """Nobody sees yet that it has them, nor can they be taken."""
+    begun(first, 10)
+    second = join()
+    with first.connection.transaction():
+        assert len(claim(first, 5)) == 5
+        assert turn(second, claim=5).more
+
+
 def test_the_starts_of_all_lie_one_interval_apart(
     first: PostgresLedger, join: Join, server: Server, place: PostgresPlace
 ) -> None:
