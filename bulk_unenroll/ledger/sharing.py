@@ -50,8 +50,8 @@ class Part(StrEnum):
 class Others:
     """What other senders of the run have settled, and how many of that ended badly.
 
-    ``senders``: how many of them are at work. ``blocked``: what was found to be blocked since the
-    last turn, by anybody.
+    ``senders``: how many of them are at work. ``blocked``: what they found to be blocked since the
+    last turn of this one.
     """
 
     settled: int = 0

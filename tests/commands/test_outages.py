@@ -93,7 +93,8 @@ class Job:
         bu.run(self.input, out=self.folder, limit=1, **OPTIONS)
         with closing(psycopg.connect(self.url, autocommit=True)) as tool, tool.cursor() as cursor:
             cursor.execute(
-                f'UPDATE "bulk_unenroll_{self.name}".run SET ended_at = NULL, exit_code = NULL'
+                f'UPDATE "bulk_unenroll_{self.name}".run'
+                " SET ended_at = NULL, exit_code = NULL, joinable = true"
             )
 
     def work(self) -> int:

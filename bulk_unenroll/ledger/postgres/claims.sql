@@ -173,8 +173,8 @@ SELECT count(*) FROM landed;
 LOCK TABLE flight IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: tell_block
-INSERT INTO block (run, org_id, target_group_id, target_id, code, message)
-VALUES (:run, :org, :group, :target, :code, :message);
+INSERT INTO block (run, sender, org_id, target_group_id, target_id, code, message)
+VALUES (:run, :sender, :org, :group, :target, :code, :message);
 
 -- name: settle_blocked
 -- What is pending among the next customers/targets of a block. A piece is small, so that others

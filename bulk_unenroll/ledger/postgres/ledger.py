@@ -249,7 +249,7 @@ class PostgresLedger(Notes):
         if not (blocked or self.shared.has_unsettled):
             return record(self.connection, entries), 0
         run, sources = self._claims.run, self._claims.sources
-        block(self.connection, run, blocked)
+        block(self.connection, run, self.shared.id, blocked)
         recorded = record(self.connection, entries)
         return recorded, settle_blocked(self.connection, run, sources)
 

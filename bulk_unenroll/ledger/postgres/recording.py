@@ -66,13 +66,14 @@ def _recorded(sent: Sequence[tuple[Entry, Attempt]]) -> dict[str, list[Any]]:
     }
 
 
-def block(connection: Connection, run: int, blocked: Sequence[Blocked]) -> None:
-    """Tell all senders of a run what is blocked. Nobody claims until the transaction ends."""
+def block(connection: Connection, run: int, sender: int, blocked: Sequence[Blocked]) -> None:
+    """Tell the other senders of a run what is blocked. Nobody claims until the transaction ends."""
     connection.send("hold_claims")
     for each in blocked:
         connection.send(
             "tell_block",
             run=run,
+            sender=sender,
             org=each.org or 0,
             group=each.group,
             target=each.rule,

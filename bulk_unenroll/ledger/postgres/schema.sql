@@ -162,6 +162,7 @@ CREATE TABLE flight (                       -- the intent: durable before the ca
 CREATE TABLE block (                        -- what the API refuses: a target, or a whole group
     id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     run             integer NOT NULL,
+    sender          bigint NOT NULL,        -- who found it
     org_id          bigint NOT NULL,
     target_group_id bigint NOT NULL,
     target_id       bigint,                 -- NULL: all of the group

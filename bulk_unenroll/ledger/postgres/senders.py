@@ -37,8 +37,8 @@ STARTS_FROM: Final = "starts_from"
 class Told(NamedTuple):
     """What a turn is told of the run and its other senders: a row of the statement ``others``.
 
-    ``blocked``: what is new of it, as a list of the fields of ``Blocked``; ``last_block`` is the
-    number of the last one. ``unsettled``: of some block not all that was pending is settled.
+    ``blocked``: what others found since, as a list of the fields of ``Blocked``; ``last_block`` is
+    the number of the last one. ``unsettled``: of some block not all that was pending is settled.
     ``turns`` are those of the other senders; ``at_s`` is the server's time (Unix seconds).
     """
 

@@ -56,7 +56,7 @@ SELECT r.stop_code, r.stop_reason, o.settled, o.bad, o.not_enrolled, o.senders,
        b.told, b.last, b.unsettled, o.turns, extract(epoch FROM clock_timestamp())::float8
 FROM run r CROSS JOIN LATERAL (
     SELECT json_agg(json_build_array(nullif(org_id, 0), target_group_id, target_id, code, message)
-                    ORDER BY id) FILTER (WHERE id > :heard) AS told,
+                    ORDER BY id) FILTER (WHERE id > :heard AND sender <> :sender) AS told,
            coalesce(max(id), 0) AS last,
            coalesce(bool_or(settled_to IS NOT NULL), false) AS unsettled
     FROM block WHERE run = r.id) b
