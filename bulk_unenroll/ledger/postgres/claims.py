@@ -69,6 +69,11 @@ class Claims:
         """When the next call is due that waits: one row, or none."""
         return self._send("next_due", wanted)
 
+    def is_any_left(self, wanted: ClaimFilter) -> bool:
+        """Whether a call waits, or another sender has calls in flight, or rows to call."""
+        found = self._send("is_any_left", wanted).fetchone()
+        return bool(found and found[0])
+
     def has_fresh(self, wanted: ClaimFilter) -> bool:
         """Whether a call is left for this sender that was never tried; its slice has one then."""
         while line := self._line or self._take_slice():

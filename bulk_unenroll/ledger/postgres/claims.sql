@@ -102,11 +102,17 @@ SELECT place FROM ({fresh} LIMIT 1) first;
 SELECT place FROM ({fresh_known} LIMIT 1) first;
 
 -- name: next_due
-SELECT a.not_before FROM agenda a
-WHERE a.not_before > 0
-  AND (:only::bigint[] IS NULL OR a.item = ANY (:only::bigint[]))
-  AND {not_halted a} AND {in_run a.item}
-ORDER BY a.not_before LIMIT 1;
+{waiting} ORDER BY a.not_before LIMIT 1;
+
+-- name: is_any_left
+-- Whether a call waits, or others have calls. Asked as of one moment, for calls go from one place to
+-- another while a turn goes on. A slice that is nobody's, and could not be taken, is being taken.
+SELECT EXISTS ({waiting})
+    OR EXISTS (SELECT 1 FROM slice
+               WHERE run = :run AND NOT done AND sender IS DISTINCT FROM :sender)
+    OR EXISTS (SELECT 1 FROM sender s JOIN flight f ON f.sender = s.id
+               WHERE s.run = :run AND s.id <> :sender AND s.ended_at IS NULL
+                 AND s.fenced_at IS NULL);
 
 -- name: targets_of_ledger
 SELECT target, min(first_item) FROM share GROUP BY target ORDER BY min(first_item);

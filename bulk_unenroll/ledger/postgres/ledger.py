@@ -267,7 +267,7 @@ class PostgresLedger(Notes):
         due = next_due.fetchone()
         full = 0 < claim == len(calls)
         more = due is not None or full or self._claims.has_fresh(wanted)
-        more = more or self.shared.are_others_busy()
+        more = more or self._claims.is_any_left(wanted)
         return Turn(calls, due[0] if due else None, more, blocked)
 
     def forget_claims(self) -> None:

@@ -212,11 +212,6 @@ class Senders:
         """Ask for what is ``Told``: one row."""
         return self._connect().send("others", run=self.run, sender=self.id, heard=self._last_block)
 
-    def are_others_busy(self) -> bool:
-        """Whether another sender has calls in flight, or rows to call."""
-        found = self._connect().send("others_are_busy", run=self.run, sender=self.id).fetchone()
-        return bool(found and found[0])
-
     def reap(self, now_s: float) -> None:
         """Take over from senders that took no turn for too long. Does so only now and then.
 

@@ -85,14 +85,6 @@ INSERT INTO meta (name, value)
 VALUES ('restored', extract(epoch FROM clock_timestamp())::float8::text)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
--- name: others_are_busy
--- Or about to be: a slice that is nobody's, and could not be taken, is being taken by another.
-SELECT EXISTS (SELECT 1 FROM slice
-               WHERE run = :run AND NOT done AND sender IS DISTINCT FROM :sender)
-    OR EXISTS (SELECT 1 FROM sender s JOIN flight f ON f.sender = s.id
-               WHERE s.run = :run AND s.id <> :sender AND s.ended_at IS NULL
-                 AND s.fenced_at IS NULL);
-
 -- name: stop_run
 UPDATE run SET stop_code = :code, stop_reason = :reason WHERE id = :run AND stop_code IS NULL;
 

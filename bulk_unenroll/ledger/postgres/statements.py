@@ -71,6 +71,11 @@ MACROS: Final = {
       AND (:only::bigint[] IS NULL OR a.item = ANY (:only::bigint[]))
       AND {{not_halted a}} AND {{in_run a.item}}
     ORDER BY a.not_before, a.item LIMIT :most FOR UPDATE OF a SKIP LOCKED""",
+    # what waits to be called again, or will be due
+    "waiting": """SELECT a.not_before FROM agenda a
+WHERE a.not_before > 0
+  AND (:only::bigint[] IS NULL OR a.item = ANY (:only::bigint[]))
+  AND {{not_halted a}} AND {{in_run a.item}}""",
     "in_line": """SELECT a.item AS place, a.item, a.target, i.customer_id, a.attempts,
            NULL::integer AS run, 0 AS tries, NULL::float8 AS doubt_at, false AS doubtful,
            a.mismatch, a.code, true AS waited

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from itertools import pairwise
 
+import psycopg
 import pytest
 
 from bulk_unenroll.errors import Fenced, FolderBusy, LedgerFailed, LedgerOutOfReach
@@ -18,6 +19,7 @@ from bulk_unenroll.ledger.postgres.senders import ServerClock
 from bulk_unenroll.ledger.postgres.session import Address
 from bulk_unenroll.ledger.postgres.stopping import ask_to_stop, is_sending
 from bulk_unenroll.ledger.sharing import Beat, Part
+from bulk_unenroll.ledger.statements import Row
 from bulk_unenroll.model import State
 from tests.kit.postgres import Server
 from tests.ledger.kit import (
@@ -31,6 +33,7 @@ from tests.ledger.kit import (
     keys,
     states,
     turn,
+    unsent,
 )
 from tests.ledger.postgres.kit import TTL_S, Join, PostgresPlace, begun, tool, wait_until_blocked
 
@@ -328,6 +331,24 @@ def test_more_is_left_while_another_has_calls_in_flight(first: PostgresLedger, j
     turn(second, answer(call))
     second.shared.leave()
     assert not turn(first, claim=5).more
+
+
+def test_more_is_left_while_another_gives_the_last_call_back(
+    first: PostgresLedger, join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no longer in flight when that is asked, and was not yet due when that was."""
+    begun(first, 1)
+    second = join()
+    calls = claim(second, 5, now_s=time.time())
+    real = first.connection.send
+
+    def send(statement: str, /, **values: object) -> psycopg.Cursor[Row]:
+        if statement == "take_slice" and calls:
+            turn(second, unsent(calls.pop(), again_s=time.time() + 60))
+        return real(statement, **values)
+
+    monkeypatch.setattr(first.connection, "send", send)
+    assert turn(first, claim=5).more
 
 
 def test_more_is_left_while_another_takes_the_last_rows(first: PostgresLedger, join: Join) -> None:
